@@ -1,0 +1,135 @@
+//! A workload as the watch cache keeps it: only the fields that planning and reporting need.
+//!
+//! Field meanings follow the `apps/v1` API reference (Deployment).
+
+use std::time::Duration;
+
+use super::{Image, ServiceKey};
+
+/// A Deployment, reduced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Workload {
+    /// Its name and namespace.
+    pub key: ServiceKey,
+    /// `metadata.uid`: another uid is another workload, whatever its name.
+    pub uid: Box<str>,
+    /// `metadata.resourceVersion`, comparable since Kubernetes 1.35; 0 when it is not a number.
+    pub resource_version: u64,
+    /// `metadata.generation`: raised by the API server at each change of the spec.
+    pub generation: i64,
+    /// `metadata.annotations` exists (a JSON Patch cannot add into an absent map).
+    pub has_annotations: bool,
+    /// Annotation `depd.dev/paused` is `"true"`.
+    pub held_by_annotation: bool,
+    /// Annotation `depd.dev/timeout`, where it parses.
+    pub timeout: Option<Duration>,
+    /// `spec.paused`.
+    pub paused: bool,
+    /// `spec.minReadySeconds`.
+    pub min_ready: Duration,
+    /// `spec.progressDeadlineSeconds`.
+    pub progress_deadline: Duration,
+    /// `spec.selector`.
+    pub selector: Selector,
+    /// `spec.template.spec.containers`, in order.
+    pub containers: Box<[Container]>,
+    /// `spec.template.spec.initContainers`, in order.
+    pub init_containers: Box<[Container]>,
+    /// `status.observedGeneration`.
+    pub observed_generation: i64,
+    /// Replica counts, wanted and counted.
+    pub replicas: Replicas,
+    /// Condition `Progressing`.
+    pub progressing: Option<Condition>,
+    /// Condition `ReplicaFailure`, when it is true.
+    pub replica_failure: Option<Condition>,
+}
+
+/// A container of the pod template. Its image text may be one that depd itself would refuse.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Container {
+    /// `name`.
+    pub name: Box<str>,
+    /// `image`, as stored by the API server.
+    pub image: Box<str>,
+}
+
+impl Container {
+    /// Whether this container already runs `image`, by meaning and not by spelling.
+    #[must_use]
+    pub fn runs(&self, image: &Image) -> bool {
+        &*self.image == image.as_str() || Image::parse(&self.image).is_ok_and(|own| own == *image)
+    }
+}
+
+/// `spec.replicas` and the counts of `status`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Replicas {
+    /// `spec.replicas`.
+    pub wanted: i32,
+    /// `status.replicas`: all pods, old and new.
+    pub total: i32,
+    /// `status.updatedReplicas`: pods of the current template.
+    pub updated: i32,
+    /// `status.readyReplicas`.
+    pub ready: i32,
+    /// `status.availableReplicas`.
+    pub available: i32,
+}
+
+/// One entry of `status.conditions`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Condition {
+    /// `status` is `"True"`.
+    pub holds: bool,
+    /// `reason`.
+    pub reason: Box<str>,
+    /// `message`.
+    pub message: Box<str>,
+    /// `lastUpdateTime`, compared only for being the same.
+    pub updated_at: Box<str>,
+}
+
+/// `spec.selector`: all rules must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selector(pub Box<[SelectorRule]>);
+
+/// One `matchLabels` pair or `matchExpressions` entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SelectorRule {
+    /// The label has one of these values (`In`, and each `matchLabels` pair).
+    In(Box<str>, Box<[Box<str>]>),
+    /// The label is absent or has none of these values.
+    NotIn(Box<str>, Box<[Box<str>]>),
+    /// The label is there.
+    Exists(Box<str>),
+    /// The label is absent.
+    DoesNotExist(Box<str>),
+}
+
+impl Selector {
+    /// Whether a pod with these labels belongs to the workload.
+    #[must_use]
+    pub fn matches(&self, labels: &[(Box<str>, Box<str>)]) -> bool {
+        let value = |name: &str| labels.iter().find(|(k, _)| &**k == name).map(|(_, v)| v);
+        self.0.iter().all(|rule| match rule {
+            SelectorRule::In(k, values) => value(k).is_some_and(|v| values.contains(v)),
+            SelectorRule::NotIn(k, values) => value(k).is_none_or(|v| !values.contains(v)),
+            SelectorRule::Exists(k) => value(k).is_some(),
+            SelectorRule::DoesNotExist(k) => value(k).is_none(),
+        })
+    }
+
+    /// The `labelSelector` query parameter that asks the API server for the same pods.
+    #[must_use]
+    pub fn to_query(&self) -> String {
+        let rules = self.0.iter().map(|rule| match rule {
+            SelectorRule::In(k, values) if values.len() == 1 => format!("{k}={}", values[0]),
+            SelectorRule::In(k, values) => format!("{k} in ({})", values.join(",")),
+            SelectorRule::NotIn(k, values) => format!("{k} notin ({})", values.join(",")),
+            SelectorRule::Exists(k) => k.to_string(),
+            SelectorRule::DoesNotExist(k) => format!("!{k}"),
+        });
+        rules.collect::<Vec<_>>().join(",")
+    }
+}
