@@ -2,4 +2,7 @@
 //!
 //! A deployment daemon: a folder of dep files becomes running Kubernetes workloads.
 
+pub mod clock;
 pub mod model;
+pub mod observed;
+pub mod queue;

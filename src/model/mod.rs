@@ -4,18 +4,26 @@
 //! hand is a valid one, an [`Image`] parses. The rest of the program passes these types around and
 //! never the strings they came from.
 
+#[cfg(test)]
+pub mod fixture;
 mod image;
+mod image_patch;
 mod image_set;
+mod notice;
 mod pod;
 mod problem;
+mod rollout;
 mod service_key;
 mod time;
 mod workload;
 
 pub use image::{Image, ImageProblem};
+pub use image_patch::{ImagePatch, Target};
 pub use image_set::ImageSet;
+pub use notice::{Hold, Level, Notice, What};
 pub use pod::{ContainerState, Pod, PodContainer, Terminated};
 pub use problem::Problem;
+pub use rollout::{Change, Failure, Lateness, Rollout, Sign};
 pub use service_key::{NameProblem, ServiceKey};
 pub use time::Moment;
 pub use workload::{Condition, Container, Replicas, Selector, SelectorRule, Workload};

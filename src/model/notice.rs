@@ -1,0 +1,162 @@
+//! What depd has to say about a service: one value per thing that a person may want to know.
+//!
+//! The planner makes notices; `report` finds the words and the colour for each receiver.
+
+use std::time::Duration;
+
+use super::{Change, Failure, Lateness, Problem, Replicas, ServiceKey};
+
+/// Something to say about one service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// Whom it is about.
+    pub key: ServiceKey,
+    /// What happened.
+    pub what: What,
+}
+
+/// What happened. Each variant is said once for the thing it tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// A dep file asks for images, and the PATCH went through.
+    Started {
+        /// What changes.
+        changes: Vec<Change>,
+    },
+    /// Every pod runs the desired images and is available.
+    Succeeded {
+        /// What changed.
+        changes: Vec<Change>,
+        /// From the PATCH to the verdict.
+        took: Duration,
+    },
+    /// The new pods cannot work.
+    Failed {
+        /// What was tried.
+        changes: Vec<Change>,
+        /// Why it failed.
+        failure: Box<Failure>,
+        /// From the PATCH to the verdict.
+        took: Duration,
+    },
+    /// No progress for too long.
+    TimedOut {
+        /// What was tried.
+        changes: Vec<Change>,
+        /// Whose limit it was.
+        lateness: Lateness,
+        /// Where the rollout stood.
+        replicas: Replicas,
+        /// From the PATCH to the verdict.
+        took: Duration,
+    },
+    /// A rollout that failed or timed out got well after all.
+    Recovered {
+        /// What changed.
+        changes: Vec<Change>,
+        /// From the PATCH to now.
+        took: Duration,
+    },
+    /// A newer file ended this rollout before its verdict.
+    Superseded {
+        /// What was under way.
+        changes: Vec<Change>,
+    },
+    /// The API server or an admission rule refused the change; final until file or workload change.
+    Refused {
+        /// What was asked.
+        changes: Vec<Change>,
+        /// In the API server's words.
+        message: String,
+    },
+    /// The namespace was missing and was created; the workload's YAML is now up to a person.
+    NamespaceCreated,
+    /// The namespace is there, the workload is not.
+    WorkloadMissing,
+    /// The namespace was deleted by somebody, so depd does not create it again.
+    NamespaceGone,
+    /// The namespace is being deleted.
+    NamespaceTerminating,
+    /// The workload was deleted, possibly in the middle of a rollout.
+    WorkloadDeleted,
+    /// Another workload of the same name took its place in the middle of a rollout.
+    WorkloadReplaced,
+    /// Somebody changed the images in the cluster while the file stayed as it is.
+    Drift {
+        /// From what the file asks to what the cluster runs.
+        changes: Vec<Change>,
+    },
+    /// The workload is paused; depd waits.
+    Held(Hold),
+    /// The hold ended.
+    Lifted,
+    /// The dep file does not fit the workload.
+    Unfit(Problem),
+    /// The dep file's content stayed invalid; the last valid content stays in force.
+    BadFile(Problem),
+    /// The role does not allow what is needed.
+    NotPermitted(String),
+    /// The cluster cannot be asked at the moment; depd goes on trying.
+    Unreachable(String),
+    /// The API server stored another image than the one it was sent (digest pinning).
+    ImageRewritten {
+        /// From what was sent to what was stored.
+        changes: Vec<Change>,
+    },
+    /// The cluster already runs what the file asks for.
+    AlreadyRuns,
+    /// The dep file is gone or empty; the workload stays as it is.
+    Unmanaged,
+}
+
+/// Why depd waits instead of acting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// `spec.paused` is true.
+    Paused,
+    /// The annotation `depd.dev/paused` is `"true"`.
+    Annotation,
+}
+
+/// How loud a notice is, in Slack's colour names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// A wish came true.
+    Good,
+    /// Something a person should look at soon.
+    Warning,
+    /// It failed.
+    Danger,
+    /// For the log only.
+    Quiet,
+}
+
+impl What {
+    /// How loud this is.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        match self {
+            What::Succeeded { .. } | What::Recovered { .. } => Level::Good,
+            What::Failed { .. } | What::Refused { .. } | What::Unfit(_) | What::BadFile(_) => {
+                Level::Danger
+            }
+            What::TimedOut { .. }
+            | What::NamespaceCreated
+            | What::WorkloadMissing
+            | What::NamespaceGone
+            | What::NamespaceTerminating
+            | What::WorkloadDeleted
+            | What::WorkloadReplaced
+            | What::Drift { .. }
+            | What::Held(_)
+            | What::NotPermitted(_) => Level::Warning,
+            What::Started { .. }
+            | What::Superseded { .. }
+            | What::Lifted
+            | What::Unreachable(_)
+            | What::ImageRewritten { .. }
+            | What::AlreadyRuns
+            | What::Unmanaged => Level::Quiet,
+        }
+    }
+}

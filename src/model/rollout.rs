@@ -1,0 +1,92 @@
+//! One attempt to move a workload to the desired images, from the PATCH to its verdict.
+
+use std::time::Duration;
+
+use super::{Condition, ImageSet, Moment, Replicas};
+
+/// What changes in one container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The container's name.
+    pub container: Box<str>,
+    /// The image it had.
+    pub from: Box<str>,
+    /// The image it gets, as the API server stored it (an admission webhook may have pinned it).
+    pub to: Box<str>,
+}
+
+/// A rollout in flight, or one that failed and may still recover.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rollout {
+    /// The workload it belongs to; another uid ends it.
+    pub uid: Box<str>,
+    /// What the dep file asked for.
+    pub desired: ImageSet,
+    /// What that means per container.
+    pub changes: Vec<Change>,
+    /// `metadata.generation` in the reply to the PATCH: status older than this says nothing.
+    pub generation: i64,
+    /// The `Progressing` condition in that reply: until it differs, it is about an older rollout.
+    pub stale_progressing: Option<Condition>,
+    /// When the PATCH was answered.
+    pub started: Moment,
+    /// The counts when progress was last seen.
+    pub replicas: Replicas,
+    /// When that was; the time limit counts from here.
+    pub progressed: Moment,
+    /// `pod-template-hash` of the new ReplicaSet, once it was asked for.
+    pub template_hash: Option<Box<str>>,
+    /// The sign of failure that is showing, and since when.
+    pub suspicion: Option<(Sign, Moment)>,
+    /// A new pod was ready at some time.
+    pub ever_ready: bool,
+    /// The last lines of a crashed container, once they were fetched; empty if there were none.
+    pub log_tail: Option<String>,
+}
+
+/// A kind of trouble that pods show; each has a grace of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Sign {
+    /// `InvalidImageName`, `ErrImageNeverPull`: no retry can help.
+    ImageUnusable,
+    /// The registry says that there is no such image.
+    ImageNotFound,
+    /// The image cannot be pulled for a reason that may pass: credentials, rate limit, network.
+    ImagePull,
+    /// The container cannot be created: `CreateContainerConfigError` and its relatives.
+    ContainerCreate,
+    /// The container starts and dies.
+    Crash,
+}
+
+/// Why a rollout failed, with what is needed to say so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What kind of trouble.
+    pub sign: Sign,
+    /// The container in trouble.
+    pub container: Box<str>,
+    /// The image it was to run.
+    pub image: Box<str>,
+    /// The reason in the cluster's words, for example `ImagePullBackOff`.
+    pub reason: Box<str>,
+    /// The message in the kubelet's words, cut and cleaned; may be empty.
+    pub message: Box<str>,
+    /// New pods that show this sign.
+    pub bad_pods: usize,
+    /// New pods in all.
+    pub new_pods: usize,
+    /// Old pods that still serve.
+    pub old_serving: i32,
+    /// Last lines of the container's log, for crashes; may be empty.
+    pub log_tail: String,
+}
+
+/// Why a rollout ran out of time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lateness {
+    /// depd's own limit: no progress for this long.
+    NoProgress(Duration),
+    /// Kubernetes said `ProgressDeadlineExceeded`, in these words.
+    ProgressDeadline(Box<str>),
+}

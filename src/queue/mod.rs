@@ -1,0 +1,13 @@
+//! The work queue: keys that somebody should look at again, each at most once at a time.
+//!
+//! It keeps the promises of client-go's workqueue. [`KeyedQueue`] is the bookkeeping, `[C]`: no
+//! clock, no threads, no locks. [`WorkQueue`] is the thin blocking shell around it, `[E]`: a
+//! crossbeam channel that carries the keys to the workers, and a timer for the delayed ones.
+//! [`backoff`] says how long to wait after failures, `[C]`.
+
+pub mod backoff;
+mod keyed;
+mod shell;
+
+pub use keyed::KeyedQueue;
+pub use shell::WorkQueue;

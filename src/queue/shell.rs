@@ -1,0 +1,175 @@
+//! The blocking shell around [`KeyedQueue`]: a crossbeam channel to the workers and a timer. `[E]`
+//!
+//! The channel carries at most one entry per key, so it is bounded by the number of keys. The lock
+//! is held for bookkeeping only, never across work.
+
+use std::hash::Hash;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use parking_lot::{Condvar, Mutex};
+
+use super::KeyedQueue;
+use crate::clock;
+use crate::model::Moment;
+
+/// A queue of keys for many workers. Share it in an `Arc`.
+#[derive(Debug)]
+pub struct WorkQueue<K> {
+    state: Mutex<State<K>>,
+    deadline_changed: Condvar,
+    ready: Receiver<K>,
+}
+
+#[derive(Debug)]
+struct State<K> {
+    keys: KeyedQueue<K>,
+    /// `None` once the queue is closed, which ends the channel for the workers.
+    hand_out: Option<Sender<K>>,
+}
+
+impl<K: Clone + Eq + Hash + Ord> Default for WorkQueue<K> {
+    fn default() -> WorkQueue<K> {
+        let (hand_out, ready) = unbounded();
+        WorkQueue {
+            state: Mutex::new(State { keys: KeyedQueue::default(), hand_out: Some(hand_out) }),
+            deadline_changed: Condvar::new(),
+            ready,
+        }
+    }
+}
+
+impl<K: Clone + Eq + Hash + Ord> WorkQueue<K> {
+    /// Somebody should look at `key` again.
+    pub fn add(&self, key: &K) {
+        let mut state = self.state.lock();
+        if state.keys.add(key) {
+            state.pass_on(key.clone());
+        }
+    }
+
+    /// Somebody should look at `key` again at `due`, or earlier if that was asked for already.
+    pub fn add_at(&self, key: &K, due: Moment) {
+        if self.state.lock().keys.add_at(key, due) {
+            self.deadline_changed.notify_one();
+        }
+    }
+
+    /// Waits for the next key and takes it in hand; `None` when the queue is closed.
+    /// Whoever gets a key must call [`WorkQueue::done`] for it.
+    #[must_use]
+    pub fn take(&self) -> Option<K> {
+        let key = self.ready.recv().ok()?;
+        let mut state = self.state.lock();
+        state.hand_out.as_ref()?;
+        state.keys.start(&key);
+        Some(key)
+    }
+
+    /// Lets go of a key that [`WorkQueue::take`] returned.
+    pub fn done(&self, key: &K) {
+        let mut state = self.state.lock();
+        if state.keys.done(key) {
+            state.pass_on(key.clone());
+        }
+    }
+
+    /// Moves delayed keys into the queue as they fall due. Runs on a thread of its own until the
+    /// queue is closed.
+    pub fn run_timer(&self) {
+        let mut state = self.state.lock();
+        while state.hand_out.is_some() {
+            let now = clock::now();
+            for key in state.keys.take_due(now) {
+                state.pass_on(key);
+            }
+            match state.keys.next_deadline() {
+                Some(due) => {
+                    let wait = due.since(now).max(Duration::from_millis(1));
+                    self.deadline_changed.wait_for(&mut state, wait);
+                }
+                None => self.deadline_changed.wait(&mut state),
+            }
+        }
+    }
+
+    /// Closes the queue: workers finish what they have in hand, and nothing more is handed out.
+    pub fn close(&self) {
+        self.state.lock().hand_out = None;
+        self.deadline_changed.notify_all();
+    }
+
+    /// Keys that wait or are in work.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.state.lock().keys.len()
+    }
+
+    /// Nothing waits and nothing is in work.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.state.lock().keys.is_empty()
+    }
+}
+
+impl<K> State<K> {
+    fn pass_on(&self, key: K) {
+        if let Some(hand_out) = &self.hand_out {
+            // The receiver lives in the same queue, so the channel is open.
+            let _ = hand_out.send(key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn keys_reach_many_workers_and_no_key_is_in_two_hands() {
+        let queue: Arc<WorkQueue<usize>> = Arc::default();
+        let in_hand: Arc<Vec<Mutex<u32>>> = Arc::new((0..10).map(|_| Mutex::new(0)).collect());
+        let workers: Vec<_> = (0..4)
+            .map(|_| {
+                let (queue, in_hand) = (Arc::clone(&queue), Arc::clone(&in_hand));
+                thread::spawn(move || {
+                    while let Some(key) = queue.take() {
+                        let mut seen = in_hand[key].try_lock().expect("in one hand only");
+                        *seen += 1;
+                        drop(seen);
+                        queue.done(&key);
+                    }
+                })
+            })
+            .collect();
+        for round in 0..1000 {
+            queue.add(&(round % 10));
+        }
+        while !queue.is_empty() {
+            thread::yield_now();
+        }
+        queue.close();
+        for worker in workers {
+            worker.join().expect("no worker saw a key twice");
+        }
+        assert!(in_hand.iter().all(|seen| *seen.lock() > 0));
+    }
+
+    #[test]
+    fn a_delayed_key_arrives_and_closing_ends_timer_and_workers() {
+        let queue = Arc::new(WorkQueue::default());
+        let timer = {
+            let queue = Arc::clone(&queue);
+            thread::spawn(move || queue.run_timer())
+        };
+        queue.add_at(&"later", clock::now() + Duration::from_millis(20));
+        assert_eq!(queue.take(), Some("later"));
+        queue.done(&"later");
+        queue.close();
+        assert_eq!(queue.take(), None);
+        timer.join().expect("the timer ends");
+    }
+}
