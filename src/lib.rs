@@ -3,6 +3,8 @@
 //! A deployment daemon: a folder of dep files becomes running Kubernetes workloads.
 
 pub mod clock;
+pub mod desired;
 pub mod model;
 pub mod observed;
 pub mod queue;
+pub mod reconcile;

@@ -1,0 +1,5 @@
+//! What the dep folder asks for. `[C]` pure core.
+
+mod register;
+
+pub use register::{DesiredState, Register};

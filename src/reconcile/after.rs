@@ -1,0 +1,221 @@
+//! The reply to a step → the service's next state.
+
+use std::time::Duration;
+
+use super::plan::about_requests;
+use super::{NamespaceState, Phase, Plan, Refusal, Reply, Service, Setback, rollout};
+use crate::model::{Change, Moment, Notice, ServiceKey, What, Workload};
+use crate::queue::backoff;
+
+/// How long to wait before asking again for something that a person has to change first.
+const SLOW_RETRY: Duration = Duration::from_secs(30);
+/// A server's `Retry-After` is believed up to this.
+const RETRY_AFTER_CAP: Duration = Duration::from_secs(60);
+/// Failed guards in a row before back-off sets in.
+const QUICK_LOOKS: u8 = 3;
+/// Transient failures in a row before it is worth saying.
+const FAILURES_TO_SAY: u32 = 3;
+
+/// Takes the outcome of a step into the state. `jitter` is any random number.
+#[must_use]
+pub fn after(
+    service: &Service,
+    key: &ServiceKey,
+    outcome: Result<Reply, Setback>,
+    now: Moment,
+    jitter: u64,
+) -> Plan {
+    let mut draft = Draft {
+        key,
+        now,
+        jitter,
+        plan: Plan { service: service.clone(), notices: Vec::new(), step: None, wake: None },
+    };
+    match outcome {
+        Ok(reply) => draft.went_through(reply),
+        Err(setback) => draft.did_not(setback),
+    }
+    draft.plan
+}
+
+struct Draft<'a> {
+    key: &'a ServiceKey,
+    now: Moment,
+    jitter: u64,
+    plan: Plan,
+}
+
+impl Draft<'_> {
+    fn say(&mut self, what: What) {
+        self.plan.notices.push(Notice { key: self.key.clone(), what });
+    }
+
+    fn complain(&mut self, what: What) {
+        if self.plan.service.complaint.as_ref() != Some(&what) {
+            self.plan.service.complaint = Some(what.clone());
+            self.say(what);
+        }
+    }
+
+    fn pause(&mut self, wait: Duration) {
+        let at = self.now + wait;
+        self.plan.service.retry_at = Some(at);
+        self.plan.wake = Some(at);
+    }
+
+    fn back_off(&mut self) {
+        let service = &mut self.plan.service;
+        service.failures = service.failures.saturating_add(1);
+        let wait = backoff::delay(service.failures, self.jitter);
+        self.pause(wait);
+    }
+
+    fn went_through(&mut self, reply: Reply) {
+        self.plan.service.failures = 0;
+        self.plan.service.retry_at = None;
+        if self.plan.service.complaint.as_ref().is_some_and(about_requests) {
+            self.plan.service.complaint = None;
+        }
+        match reply {
+            Reply::Namespace(state) => self.namespace(state),
+            Reply::NamespaceCreated => self.namespace_created(),
+            Reply::Looked => {
+                if let Phase::Patching(intent) = &mut self.plan.service.phase {
+                    intent.look_first = false;
+                }
+            }
+            Reply::Patched(workload) => self.patched(&workload),
+            Reply::ReplicaSet(hash) => self.replica_set(hash),
+            Reply::Log(text) => self.log(text),
+        }
+    }
+
+    fn namespace(&mut self, state: NamespaceState) {
+        let Phase::Waiting(waiting) = &mut self.plan.service.phase else { return };
+        match state {
+            NamespaceState::Active => {
+                waiting.looked = true;
+                self.complain(What::WorkloadMissing);
+            }
+            NamespaceState::Missing if waiting.may_create => waiting.create = true,
+            NamespaceState::Missing => {
+                waiting.looked = true;
+                self.complain(What::NamespaceGone);
+            }
+            NamespaceState::Terminating => self.namespace_terminating(),
+        }
+    }
+
+    fn namespace_terminating(&mut self) {
+        if let Phase::Waiting(waiting) = &mut self.plan.service.phase {
+            waiting.create = false;
+        }
+        self.complain(What::NamespaceTerminating);
+        self.pause(Duration::from_secs(5));
+    }
+
+    fn namespace_created(&mut self) {
+        if let Phase::Waiting(waiting) = &mut self.plan.service.phase {
+            waiting.create = false;
+            waiting.may_create = false;
+            waiting.looked = true;
+            self.complain(What::NamespaceCreated);
+        }
+    }
+
+    fn patched(&mut self, workload: &Workload) {
+        let Phase::Patching(intent) = &self.plan.service.phase else { return };
+        let asked = intent.changes.clone();
+        let rollout = rollout::begin(intent, workload, self.now);
+        let rewritten: Vec<Change> = asked
+            .iter()
+            .zip(&rollout.changes)
+            .filter(|(asked, stored)| asked.to != stored.to)
+            .map(|(asked, stored)| Change { from: asked.to.clone(), ..stored.clone() })
+            .collect();
+        self.say(What::Started { changes: rollout.changes.clone() });
+        if !rewritten.is_empty() {
+            self.say(What::ImageRewritten { changes: rewritten });
+        }
+        self.plan.service.phase = Phase::Rolling(rollout);
+    }
+
+    fn replica_set(&mut self, hash: Option<Box<str>>) {
+        match (&mut self.plan.service.phase, hash) {
+            (Phase::Rolling(rollout), Some(hash)) => rollout.template_hash = Some(hash),
+            (_, None) => self.back_off(),
+            (_, Some(_)) => {}
+        }
+    }
+
+    fn log(&mut self, text: String) {
+        if let Phase::Rolling(rollout) = &mut self.plan.service.phase {
+            rollout.log_tail = Some(text);
+        }
+    }
+
+    fn did_not(&mut self, setback: Setback) {
+        if self.plan.service.in_flight() {
+            return self.rollout_question_failed(setback);
+        }
+        match setback {
+            Setback::Transient { text, retry_after } => {
+                self.back_off();
+                if let Some(wait) = retry_after {
+                    self.pause(wait.min(RETRY_AFTER_CAP));
+                }
+                if self.plan.service.failures == FAILURES_TO_SAY {
+                    self.complain(What::Unreachable(text));
+                }
+            }
+            Setback::Outdated => self.outdated(),
+            Setback::NamespaceTerminating => self.namespace_terminating(),
+            Setback::NotPermitted(text) => {
+                self.complain(What::NotPermitted(text));
+                self.pause(SLOW_RETRY);
+            }
+            Setback::Refused(message) => self.refused(message),
+        }
+    }
+
+    /// A log or a ReplicaSet could not be read. The verdict does without the log.
+    fn rollout_question_failed(&mut self, setback: Setback) {
+        let Phase::Rolling(rollout) = &mut self.plan.service.phase else { return };
+        if rollout.template_hash.is_some() {
+            rollout.log_tail = Some(String::new());
+            return;
+        }
+        if let Setback::NotPermitted(text) = setback {
+            self.complain(What::NotPermitted(text));
+        }
+        self.back_off();
+    }
+
+    fn outdated(&mut self) {
+        let Phase::Patching(intent) = &mut self.plan.service.phase else { return };
+        intent.look_first = true;
+        intent.misses = intent.misses.saturating_add(1);
+        if intent.misses > QUICK_LOOKS {
+            self.back_off();
+        }
+    }
+
+    fn refused(&mut self, message: String) {
+        match &self.plan.service.phase {
+            Phase::Patching(intent) => {
+                let changes = intent.changes.clone();
+                let refusal = Refusal {
+                    desired: intent.desired.clone(),
+                    uid: intent.uid.clone(),
+                    generation: intent.generation,
+                };
+                self.say(What::Refused { changes, message });
+                self.plan.service.phase = Phase::Refused(refusal);
+            }
+            _ => {
+                self.complain(What::NotPermitted(message));
+                self.pause(SLOW_RETRY);
+            }
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! What to do next for one service. `[C]` pure core: no I/O, no clock, no threads, no locks.
+//!
+//! A worker that holds a service's lock builds a [`View`] (what the file asks, what the cluster
+//! shows, what time it is) and calls [`plan`]. The [`Plan`] says the service's next state, what to
+//! tell people, at most one [`Step`] to perform, and when to look again. After the step, [`after`]
+//! takes the reply into the state. Nothing here waits: a rollout is a value, moved on by watch
+//! events and timers.
+//!
+//! | file | concept |
+//! |---|---|
+//! | `service.rs` | the state of one service: a closed set of phases |
+//! | `resolve.rs` | which containers a dep file means |
+//! | `plan.rs` | the decision |
+//! | `after.rs` | the reply to a step |
+//! | `rollout.rs` | status → progress, completeness, deadline |
+//! | `diagnose.rs` | pods → reason of failure |
+
+mod after;
+mod diagnose;
+mod plan;
+mod resolve;
+mod rollout;
+mod service;
+mod step;
+
+#[cfg(test)]
+mod tests;
+
+pub use after::after;
+pub use plan::{Plan, View, plan};
+pub use service::{Intent, Phase, Refusal, Service, Settled, Waiting};
+pub use step::{NamespaceState, Reply, Setback, Step};

@@ -1,0 +1,375 @@
+//! The decision: (what the file asks, what the cluster shows, what was done so far, now) → the next
+//! state, what to say, at most one step, and when to look again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::diagnose::{Finding, diagnose};
+use super::{Intent, Phase, Service, Settled, Step, Waiting, resolve, rollout};
+use crate::desired::DesiredState;
+use crate::model::{
+    Change, Hold, ImagePatch, ImageSet, Lateness, Moment, Notice, Pod, Rollout, ServiceKey, Target,
+    What, Workload,
+};
+
+/// All that a decision depends on, besides the service's own state.
+#[derive(Clone, Debug)]
+pub struct View<'a> {
+    /// The service.
+    pub key: &'a ServiceKey,
+    /// What the folder says; `None` when it has no dep file for the service.
+    pub desired: Option<&'a DesiredState>,
+    /// The cache holds a complete list, so that an absent workload is really absent.
+    pub synced: bool,
+    /// The workload, as far as the cache knows.
+    pub workload: Option<&'a Workload>,
+    /// The pods that the workload's selector finds; only needed while a rollout is in flight.
+    pub pods: &'a [Arc<Pod>],
+    /// The time limit for workloads that bring none of their own.
+    pub timeout: Duration,
+    /// The time.
+    pub now: Moment,
+}
+
+/// What follows from a look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The service's next state, to be kept before the step is performed.
+    pub service: Service,
+    /// What to tell people.
+    pub notices: Vec<Notice>,
+    /// What to ask of the API server, if anything.
+    pub step: Option<Step>,
+    /// Look again at this time, even if nothing happens.
+    pub wake: Option<Moment>,
+}
+
+/// Decides. Pure: the same input gives the same plan.
+#[must_use]
+pub fn plan(service: &Service, view: &View) -> Plan {
+    let mut draft = Draft {
+        view,
+        plan: Plan { service: service.clone(), notices: Vec::new(), step: None, wake: None },
+    };
+    draft.tell_file_problem();
+    match (view.desired, view.workload) {
+        (None, _) => draft.stop_managing(),
+        _ if !view.synced => {}
+        (Some(DesiredState { images: None, .. }), _) => {}
+        (Some(DesiredState { images: Some(images), .. }), None) => draft.without_workload(images),
+        (Some(DesiredState { images: Some(images), .. }), Some(workload)) => {
+            draft.with_workload(images, workload);
+        }
+    }
+    draft.plan
+}
+
+struct Draft<'a> {
+    view: &'a View<'a>,
+    plan: Plan,
+}
+
+impl Draft<'_> {
+    fn say(&mut self, what: What) {
+        self.plan.notices.push(Notice { key: self.view.key.clone(), what });
+    }
+
+    /// Says what is wrong unless that was the last complaint.
+    fn complain(&mut self, what: What) {
+        if self.plan.service.complaint.as_ref() != Some(&what) {
+            self.plan.service.complaint = Some(what.clone());
+            self.say(what);
+        }
+    }
+
+    /// Nothing in the file or the workload is wrong any more. What is wrong with requests ends
+    /// when one goes through.
+    fn content(&mut self) {
+        let over = |what: &mut What| !about_requests(what);
+        if let Some(What::Held(_)) = self.plan.service.complaint.take_if(over) {
+            self.say(What::Lifted);
+        }
+    }
+
+    fn wake_at(&mut self, at: Moment) {
+        let earliest = self.plan.wake.map_or(at, |wake| wake.min(at));
+        self.plan.wake = Some(earliest);
+    }
+
+    /// Asks for a step, unless failures before it call for a pause.
+    fn request(&mut self, step: Step) {
+        match self.plan.service.retry_at {
+            Some(at) if at > self.view.now => self.wake_at(at),
+            _ => self.plan.step = Some(step),
+        }
+    }
+
+    fn tell_file_problem(&mut self) {
+        let problem = self.view.desired.and_then(|desired| desired.problem.clone());
+        if self.plan.service.told_problem != problem {
+            self.plan.service.told_problem.clone_from(&problem);
+            if let Some(problem) = problem {
+                self.say(What::BadFile(problem));
+            }
+        }
+    }
+
+    fn stop_managing(&mut self) {
+        if self.plan.service.phase != Phase::New {
+            self.say(What::Unmanaged);
+        }
+        self.plan.service = Service::default();
+    }
+
+    /// A wish that is new ends the pause that failures of the old one called for.
+    fn enter(&mut self, phase: Phase) {
+        if self.plan.service.phase.desired() != phase.desired() {
+            self.plan.service.failures = 0;
+            self.plan.service.retry_at = None;
+        }
+        self.plan.service.phase = phase;
+    }
+
+    fn without_workload(&mut self, images: &ImageSet) {
+        let deleted = self.plan.service.phase.uid().is_some();
+        let new_wish = self.plan.service.phase.desired() != Some(images);
+        if deleted {
+            self.say(What::WorkloadDeleted);
+        }
+        if deleted || new_wish {
+            let may_create = new_wish;
+            self.enter(Phase::Waiting(Waiting {
+                desired: images.clone(),
+                looked: false,
+                may_create,
+                create: false,
+            }));
+        }
+        match &self.plan.service.phase {
+            Phase::Waiting(waiting) if waiting.create => self.request(Step::CreateNamespace),
+            Phase::Waiting(waiting) if !waiting.looked => self.request(Step::LookAtNamespace),
+            _ => {}
+        }
+    }
+
+    fn with_workload(&mut self, images: &ImageSet, workload: &Workload) {
+        self.note_replacement(workload);
+        let targets = match resolve::targets(images, workload) {
+            Ok(targets) => targets,
+            Err(problem) => return self.complain(What::Unfit(problem)),
+        };
+        let phase = self.plan.service.phase.clone();
+        let same_wish = phase.desired() == Some(images);
+        let accepted = if same_wish { phase.changes() } else { &[] };
+        let differing = resolve::differing(&targets, workload, accepted);
+        let agrees = differing.is_empty();
+        match phase {
+            Phase::Rolling(rollout) if same_wish && agrees => self.follow(rollout, workload),
+            Phase::Broken(rollout) if same_wish && agrees => {
+                self.await_recovery(&rollout, workload)
+            }
+            Phase::Settled(_) if same_wish && agrees => self.content(),
+            Phase::Rolling(_) | Phase::Broken(_) | Phase::Settled(_) if same_wish => {
+                self.drifted(images, workload, &differing, accepted);
+            }
+            Phase::Refused(refusal) if same_wish && refusal.generation == workload.generation => {}
+            Phase::Patching(intent) if same_wish && agrees => self.adopt(&intent, workload),
+            Phase::Waiting(_) if agrees => {
+                self.adopt(&intent(images, workload, &targets), workload);
+            }
+            Phase::Rolling(rollout) => {
+                self.say(What::Superseded { changes: rollout.changes });
+                if agrees {
+                    self.adopt(&intent(images, workload, &targets), workload);
+                } else {
+                    self.change(images, workload, &differing);
+                }
+            }
+            _ if agrees => self.baseline(images, workload),
+            _ => self.change(images, workload, &differing),
+        }
+    }
+
+    /// Another uid is another workload: what was done for the old one says nothing about it.
+    fn note_replacement(&mut self, workload: &Workload) {
+        let other = self.plan.service.phase.uid().is_some_and(|uid| *uid != *workload.uid);
+        if other {
+            if self.plan.service.in_flight() {
+                self.say(What::WorkloadReplaced);
+            }
+            self.plan.service.phase = Phase::New;
+        }
+    }
+
+    /// The cluster already runs what the file asks, and nobody waits for a verdict.
+    fn baseline(&mut self, images: &ImageSet, workload: &Workload) {
+        self.content();
+        self.say(What::AlreadyRuns);
+        self.settle(images, workload, Vec::new());
+    }
+
+    fn settle(&mut self, images: &ImageSet, workload: &Workload, changes: Vec<Change>) {
+        let (desired, uid) = (images.clone(), workload.uid.clone());
+        self.enter(Phase::Settled(Settled { desired, uid, changes }));
+    }
+
+    /// The images are there, but whether by our PATCH (its reply was lost) or in the YAML that
+    /// somebody applied, people wait for a verdict: follow what is under way.
+    fn adopt(&mut self, intent: &Intent, workload: &Workload) {
+        let rollout = rollout::begin(intent, workload, self.view.now);
+        self.say(What::Started { changes: rollout.changes.clone() });
+        self.enter(Phase::Rolling(rollout.clone()));
+        self.follow(rollout, workload);
+    }
+
+    /// The file asks for something else than the cluster runs: one PATCH.
+    fn change(&mut self, images: &ImageSet, workload: &Workload, targets: &[Target]) {
+        if let Some(hold) = hold(workload) {
+            self.enter_hold(hold);
+            return;
+        }
+        self.content();
+        let before = match &self.plan.service.phase {
+            Phase::Patching(intent) if intent.desired == *images => Some(intent),
+            _ => None,
+        };
+        let intent = Intent {
+            look_first: before.is_some_and(|intent| intent.look_first),
+            misses: before.map_or(0, |intent| intent.misses),
+            ..intent(images, workload, targets)
+        };
+        let step = if intent.look_first {
+            Step::LookAtWorkload
+        } else {
+            Step::Patch(ImagePatch {
+                key: self.view.key.clone(),
+                uid: workload.uid.clone(),
+                has_annotations: workload.has_annotations,
+                targets: targets.to_vec(),
+                change_cause: change_cause(self.view.key, &intent.changes),
+            })
+        };
+        self.enter(Phase::Patching(intent));
+        self.request(step);
+    }
+
+    fn enter_hold(&mut self, hold: Hold) {
+        if self.plan.service.in_flight() {
+            // Its rollout was superseded; what is held now is the newer wish.
+            self.plan.service.phase = Phase::New;
+        }
+        self.complain(What::Held(hold));
+    }
+
+    /// Somebody else changed the images. Nobody's work at night is undone: it is said, once.
+    fn drifted(
+        &mut self,
+        images: &ImageSet,
+        workload: &Workload,
+        differing: &[Target],
+        accepted: &[Change],
+    ) {
+        let mut changes = resolve::changes(differing, workload);
+        for change in &mut changes {
+            std::mem::swap(&mut change.from, &mut change.to);
+        }
+        self.settle(images, workload, accepted.to_vec());
+        self.complain(What::Drift { changes });
+    }
+
+    fn follow(&mut self, mut rollout: Rollout, workload: &Workload) {
+        let now = self.view.now;
+        rollout::note_progress(&mut rollout, workload, now);
+        let took = now.since(rollout.started);
+        let changes = rollout.changes.clone();
+        if rollout::is_complete(&rollout, workload) {
+            self.content();
+            self.say(What::Succeeded { changes, took });
+            let desired = rollout.desired;
+            return self.settle(&desired, workload, rollout.changes);
+        }
+        let observed = rollout::is_observed(&rollout, workload);
+        let pods = if observed { self.view.pods } else { &[] };
+        match diagnose(&mut rollout, workload, pods, now) {
+            Finding::Failed(failure) => {
+                self.say(What::Failed { changes, failure, took });
+                return self.enter(Phase::Broken(rollout));
+            }
+            Finding::WhichReplicaSet => self.request(Step::FindReplicaSet),
+            Finding::ReadLog { pod, container, previous } => {
+                self.request(Step::FetchLog { pod, container, previous });
+            }
+            Finding::Suspect(_, until) => self.wake_at(until),
+            Finding::Fine => {}
+        }
+        self.watch_the_time(rollout, workload);
+    }
+
+    fn watch_the_time(&mut self, mut rollout: Rollout, workload: &Workload) {
+        let now = self.view.now;
+        if let Some(hold) = hold(workload) {
+            rollout.progressed = now;
+            self.enter(Phase::Rolling(rollout));
+            return self.complain(What::Held(hold));
+        }
+        self.content();
+        let limit = rollout::time_limit(workload, self.view.timeout);
+        let late = rollout::progress_deadline_exceeded(&rollout, workload)
+            .or_else(|| (now >= rollout.progressed + limit).then_some(Lateness::NoProgress(limit)));
+        match late {
+            Some(lateness) => {
+                let (changes, took) = (rollout.changes.clone(), now.since(rollout.started));
+                let replicas = workload.replicas;
+                self.say(What::TimedOut { changes, lateness, replicas, took });
+                self.plan.step = None;
+                self.enter(Phase::Broken(rollout));
+            }
+            None => {
+                self.wake_at(rollout.progressed + limit);
+                self.enter(Phase::Rolling(rollout));
+            }
+        }
+    }
+
+    fn await_recovery(&mut self, rollout: &Rollout, workload: &Workload) {
+        if rollout::is_complete(rollout, workload) {
+            let took = self.view.now.since(rollout.started);
+            self.say(What::Recovered { changes: rollout.changes.clone(), took });
+            self.settle(&rollout.desired, workload, rollout.changes.clone());
+        }
+    }
+}
+
+fn hold(workload: &Workload) -> Option<Hold> {
+    if workload.paused {
+        Some(Hold::Paused)
+    } else if workload.held_by_annotation {
+        Some(Hold::Annotation)
+    } else {
+        None
+    }
+}
+
+fn intent(images: &ImageSet, workload: &Workload, targets: &[Target]) -> Intent {
+    Intent {
+        desired: images.clone(),
+        uid: workload.uid.clone(),
+        generation: workload.generation,
+        changes: resolve::changes(targets, workload),
+        look_first: false,
+        misses: 0,
+    }
+}
+
+/// The text of `kubernetes.io/change-cause`: names the file and the images, and no time, so that a
+/// repeated PATCH changes nothing.
+fn change_cause(key: &ServiceKey, changes: &[Change]) -> String {
+    let images: Vec<String> =
+        changes.iter().map(|change| format!("{}={}", change.container, change.to)).collect();
+    format!("depd: {} set {}", key.file_name(), images.join(" "))
+}
+
+/// A complaint about requests that do not get through, as opposed to one about file or workload.
+pub(super) fn about_requests(what: &What) -> bool {
+    matches!(what, What::Unreachable(_) | What::NotPermitted(_))
+}

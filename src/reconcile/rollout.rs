@@ -1,0 +1,93 @@
+//! A workload's status → how far its rollout is.
+//!
+//! "Complete" is what `kubectl rollout status` calls it (`DeploymentStatusViewer` in kubectl's
+//! `polymorphichelpers`): generation observed, all updated, old replicas gone, all available.
+
+use std::time::Duration;
+
+use crate::model::{Change, Lateness, Moment, Replicas, Rollout, Workload};
+use crate::reconcile::Intent;
+
+/// The API reference's default of `spec.progressDeadlineSeconds`: says nothing about a wish.
+const DEFAULT_PROGRESS_DEADLINE: Duration = Duration::from_secs(600);
+
+/// The rollout that begins with the PATCH that `workload` is the reply to.
+///
+/// It starts without `progressed` replicas of its own: the counts are still those of the old pods.
+pub fn begin(intent: &Intent, workload: &Workload, now: Moment) -> Rollout {
+    Rollout {
+        uid: workload.uid.clone(),
+        desired: intent.desired.clone(),
+        changes: accepted(&intent.changes, workload),
+        generation: workload.generation,
+        stale_progressing: workload.progressing.clone(),
+        started: now,
+        replicas: workload.replicas,
+        progressed: now,
+        template_hash: None,
+        suspicion: None,
+        ever_ready: false,
+        log_tail: None,
+    }
+}
+
+/// The changes with the images as the API server stored them.
+fn accepted(changes: &[Change], workload: &Workload) -> Vec<Change> {
+    let mut containers = workload.containers.iter().chain(&workload.init_containers);
+    let stored = |change: &Change| {
+        let container = containers.find(|c| c.name == change.container);
+        let to = container.map_or(change.to.clone(), |c| c.image.clone());
+        Change { to, ..change.clone() }
+    };
+    changes.iter().map(stored).collect()
+}
+
+/// The controller has seen this rollout's generation, and every one since.
+pub fn is_observed(rollout: &Rollout, workload: &Workload) -> bool {
+    workload.observed_generation >= workload.generation.max(rollout.generation)
+}
+
+/// Every wanted pod is of the new template and available, and no old one is left.
+pub fn is_complete(rollout: &Rollout, workload: &Workload) -> bool {
+    let Replicas { wanted, total, updated, available, .. } = workload.replicas;
+    is_observed(rollout, workload) && updated >= wanted && total <= updated && available >= updated
+}
+
+/// Takes the counts into the rollout; any step forward restarts the time limit.
+///
+/// Forward is: more updated, ready or available pods, or fewer old ones. The first status of the
+/// rollout's own generation restarts it as well.
+pub fn note_progress(rollout: &mut Rollout, workload: &Workload, now: Moment) {
+    if !is_observed(rollout, workload) {
+        return;
+    }
+    let (then, is) = (rollout.replicas, workload.replicas);
+    let old = |r: Replicas| r.total - r.updated;
+    let forward = is.updated > then.updated
+        || is.ready > then.ready
+        || is.available > then.available
+        || old(is) < old(then);
+    if forward {
+        rollout.progressed = now;
+    }
+    rollout.replicas = is;
+}
+
+/// How long this workload may go without progress: its annotation, else its progress deadline where
+/// somebody set one, else depd's own limit; plus the time pods must stay ready.
+pub fn time_limit(workload: &Workload, default: Duration) -> Duration {
+    let own = (workload.progress_deadline != DEFAULT_PROGRESS_DEADLINE)
+        .then_some(workload.progress_deadline);
+    workload.timeout.or(own).unwrap_or(default) + workload.min_ready
+}
+
+/// Kubernetes itself gave up: `Progressing` is false for lack of progress, and that is not a
+/// leftover of an older rollout.
+pub fn progress_deadline_exceeded(rollout: &Rollout, workload: &Workload) -> Option<Lateness> {
+    let condition = workload.progressing.as_ref()?;
+    let fresh = is_observed(rollout, workload)
+        && workload.progressing != rollout.stale_progressing
+        && !condition.holds
+        && &*condition.reason == "ProgressDeadlineExceeded";
+    fresh.then(|| Lateness::ProgressDeadline(condition.message.clone()))
+}

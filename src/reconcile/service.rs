@@ -1,0 +1,136 @@
+//! The state of one service: which phase it is in, and what was said about it already.
+
+use crate::model::{Change, ImageSet, Moment, Problem, Rollout, What};
+
+/// All that depd remembers about one service between two looks at it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Service {
+    /// Where it stands.
+    pub phase: Phase,
+    /// What is wrong or holds it up, as it was last told; told again only when it changes.
+    pub complaint: Option<What>,
+    /// The problem of the dep file that was last told.
+    pub told_problem: Option<Problem>,
+    /// Failed requests in a row.
+    pub failures: u32,
+    /// No request before this.
+    pub retry_at: Option<Moment>,
+}
+
+/// Where a service stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Phase {
+    /// Nothing was done yet for what the file asks.
+    #[default]
+    New,
+    /// Pending: the workload or its namespace is not there.
+    Waiting(Waiting),
+    /// A PATCH is about to be sent, or was sent and its reply is not known.
+    Patching(Intent),
+    /// The PATCH went through; the rollout is followed to its verdict.
+    Rolling(Rollout),
+    /// The rollout failed or timed out; it may still recover.
+    Broken(Rollout),
+    /// The cluster agreed with the file when it was last looked at after a change of the file.
+    Settled(Settled),
+    /// The API server refused the change; final until the file or the workload changes.
+    Refused(Refusal),
+}
+
+/// A service whose workload is not there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// What the file asked for when this was found.
+    pub desired: ImageSet,
+    /// The namespace was looked at, and there is nothing to do but wait.
+    pub looked: bool,
+    /// The namespace may be created: the file's content is new, and no person deleted anything.
+    pub may_create: bool,
+    /// The namespace was found missing and is to be created next.
+    pub create: bool,
+}
+
+/// A PATCH that is on its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Intent {
+    /// What the file asks for.
+    pub desired: ImageSet,
+    /// The workload it is meant for.
+    pub uid: Box<str>,
+    /// `metadata.generation` when it was planned.
+    pub generation: i64,
+    /// What it changes.
+    pub changes: Vec<Change>,
+    /// A guard of the PATCH failed: look at the workload before the next attempt.
+    pub look_first: bool,
+    /// How many guards failed in a row.
+    pub misses: u8,
+}
+
+/// A service that needs nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// What the file asked for.
+    pub desired: ImageSet,
+    /// The workload that agreed.
+    pub uid: Box<str>,
+    /// What the last rollout changed, with the images as the API server stored them.
+    pub changes: Vec<Change>,
+}
+
+/// A change that was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// What the file asked for.
+    pub desired: ImageSet,
+    /// The workload that it was asked of, at this generation.
+    pub uid: Box<str>,
+    /// `metadata.generation` at that time.
+    pub generation: i64,
+}
+
+impl Phase {
+    /// The uid of the workload that this phase is about.
+    #[must_use]
+    pub fn uid(&self) -> Option<&str> {
+        match self {
+            Phase::New | Phase::Waiting(_) => None,
+            Phase::Patching(intent) => Some(&intent.uid),
+            Phase::Rolling(rollout) | Phase::Broken(rollout) => Some(&rollout.uid),
+            Phase::Settled(settled) => Some(&settled.uid),
+            Phase::Refused(refusal) => Some(&refusal.uid),
+        }
+    }
+
+    /// What the file asked for when this phase was entered.
+    #[must_use]
+    pub fn desired(&self) -> Option<&ImageSet> {
+        match self {
+            Phase::New => None,
+            Phase::Waiting(waiting) => Some(&waiting.desired),
+            Phase::Patching(intent) => Some(&intent.desired),
+            Phase::Rolling(rollout) | Phase::Broken(rollout) => Some(&rollout.desired),
+            Phase::Settled(settled) => Some(&settled.desired),
+            Phase::Refused(refusal) => Some(&refusal.desired),
+        }
+    }
+
+    /// What the last PATCH of this phase changed, as far as it is known.
+    #[must_use]
+    pub fn changes(&self) -> &[Change] {
+        match self {
+            Phase::New | Phase::Waiting(_) | Phase::Refused(_) => &[],
+            Phase::Patching(intent) => &intent.changes,
+            Phase::Rolling(rollout) | Phase::Broken(rollout) => &rollout.changes,
+            Phase::Settled(settled) => &settled.changes,
+        }
+    }
+}
+
+impl Service {
+    /// A rollout is in flight, so the pods of the namespace matter.
+    #[must_use]
+    pub fn in_flight(&self) -> bool {
+        matches!(self.phase, Phase::Rolling(_))
+    }
+}

@@ -1,0 +1,77 @@
+//! What the planner can ask the cluster edge to do, and what may come back.
+
+use std::time::Duration;
+
+use crate::model::{ImagePatch, Workload};
+
+/// One request to the API server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Does the namespace exist?
+    LookAtNamespace,
+    /// Create the namespace.
+    CreateNamespace,
+    /// Read the workload afresh: the cache lags behind.
+    LookAtWorkload,
+    /// Change the images.
+    Patch(ImagePatch),
+    /// Ask for the `pod-template-hash` of the new ReplicaSet.
+    FindReplicaSet,
+    /// Read the last lines of a container's log.
+    FetchLog {
+        /// The pod.
+        pod: Box<str>,
+        /// Its container.
+        container: Box<str>,
+        /// The run before the current one.
+        previous: bool,
+    },
+}
+
+/// A step that went through.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// To [`Step::LookAtNamespace`].
+    Namespace(NamespaceState),
+    /// To [`Step::CreateNamespace`].
+    NamespaceCreated,
+    /// To [`Step::LookAtWorkload`]; the cache holds it now.
+    Looked,
+    /// To [`Step::Patch`]: the workload as stored.
+    Patched(Box<Workload>),
+    /// To [`Step::FindReplicaSet`]; `None` when the controller has not made it yet.
+    ReplicaSet(Option<Box<str>>),
+    /// To [`Step::FetchLog`].
+    Log(String),
+}
+
+/// Whether a namespace can be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NamespaceState {
+    /// It is there.
+    Active,
+    /// It is being deleted.
+    Terminating,
+    /// It is not there.
+    Missing,
+}
+
+/// A step that did not go through, by what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Setback {
+    /// It may work later: network, 429, 5xx.
+    Transient {
+        /// What happened, for people.
+        text: String,
+        /// How long the server asked to wait.
+        retry_after: Option<Duration>,
+    },
+    /// A guard of the PATCH failed, or the workload is not there: look afresh.
+    Outdated,
+    /// The namespace is being deleted.
+    NamespaceTerminating,
+    /// The role does not allow it.
+    NotPermitted(String),
+    /// Refused for good: admission or validation.
+    Refused(String),
+}
