@@ -8,3 +8,4 @@ pub mod model;
 pub mod observed;
 pub mod queue;
 pub mod reconcile;
+pub mod report;

@@ -79,7 +79,7 @@ impl Draft<'_> {
         match reply {
             Reply::Namespace(state) => self.namespace(state),
             Reply::NamespaceCreated => self.namespace_created(),
-            Reply::Looked => {
+            Reply::Looked(_) => {
                 if let Phase::Patching(intent) = &mut self.plan.service.phase {
                     intent.look_first = false;
                 }

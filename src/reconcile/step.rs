@@ -35,8 +35,8 @@ pub enum Reply {
     Namespace(NamespaceState),
     /// To [`Step::CreateNamespace`].
     NamespaceCreated,
-    /// To [`Step::LookAtWorkload`]; the cache holds it now.
-    Looked,
+    /// To [`Step::LookAtWorkload`]: the workload as it is now, if it is there.
+    Looked(Option<Box<Workload>>),
     /// To [`Step::Patch`]: the workload as stored.
     Patched(Box<Workload>),
     /// To [`Step::FindReplicaSet`]; `None` when the controller has not made it yet.

@@ -253,7 +253,7 @@ fn a_failed_guard_leads_to_a_fresh_look_and_after_three_to_back_off() {
         desk.look("→ patch app=nginx:1.25");
         desk.reply(Err(Setback::Outdated), "");
         desk.look("→ LookAtWorkload");
-        desk.reply(Ok(Reply::Looked), "");
+        desk.reply(Ok(Reply::Looked(None)), "");
     }
     desk.look("→ patch app=nginx:1.25");
     desk.reply(Err(Setback::Outdated), "");

@@ -1,0 +1,167 @@
+//! Messages on their way to Slack, from a thread of its own. `[E]`
+//!
+//! A message is kept until the receiver acknowledged it (2xx). What may pass (network, 429, 5xx) is
+//! tried again, in order, with `Retry-After` obeyed; what will not (other 4xx) is set aside loudly.
+//! Nothing here may block the caller: the queue is bounded, and when it is full the oldest news is
+//! in the log anyway.
+
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
+use log::{error, warn};
+use serde_json::Value;
+
+use super::pace::Pace;
+use super::webhook::WebhookUrl;
+use crate::clock;
+use crate::queue::backoff;
+
+/// Messages that may wait.
+const CAPACITY: usize = 20_000;
+/// A receiver's `Retry-After` is believed up to this.
+const RETRY_AFTER_CAP: Duration = Duration::from_secs(120);
+/// One request to the receiver may take this long.
+const REQUEST_LIMIT: Duration = Duration::from_secs(10);
+
+/// The sending half; cheap to share.
+#[derive(Debug)]
+pub struct Delivery {
+    messages: Sender<Value>,
+    stopping: Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Delivery {
+    /// Starts the thread. `per_second` bounds the messages after a short burst.
+    ///
+    /// # Errors
+    /// The operating system gives no thread.
+    pub fn start(url: WebhookUrl, per_second: u32) -> std::io::Result<Delivery> {
+        let (messages, waiting) = bounded(CAPACITY);
+        let (stopping, stop) = bounded(1);
+        let mut postman =
+            Postman { url, agent: agent(), pace: Pace::new(per_second), waiting, stop };
+        let thread = thread::Builder::new().name("report".into()).spawn(move || postman.run())?;
+        Ok(Delivery { messages, stopping, thread })
+    }
+
+    /// Hands over a message. Never blocks.
+    pub fn send(&self, message: Value) {
+        if let Err(TrySendError::Full(_)) = self.messages.try_send(message) {
+            error!("slack: {CAPACITY} messages wait already; this one is in the log only");
+        }
+    }
+
+    /// Stops after what waits was sent or `limit` has passed, whichever is first.
+    pub fn stop(self, limit: Duration) {
+        let until = clock::now() + limit;
+        drop(self.messages);
+        while !self.thread.is_finished() && clock::now() < until {
+            thread::sleep(Duration::from_millis(5));
+        }
+        let _ = self.stopping.try_send(());
+    }
+}
+
+struct Postman {
+    url: WebhookUrl,
+    agent: ureq::Agent,
+    pace: Pace,
+    waiting: Receiver<Value>,
+    stop: Receiver<()>,
+}
+
+/// What a receiver made of a message.
+enum Answer {
+    Taken,
+    Later { why: String, wait: Option<Duration> },
+    Never { why: String },
+}
+
+impl Postman {
+    fn run(&mut self) {
+        while let Ok(message) = self.waiting.recv() {
+            if !self.deliver(&message) {
+                return;
+            }
+        }
+    }
+
+    /// Tries until the message is taken or set aside; false when told to stop.
+    fn deliver(&mut self, message: &Value) -> bool {
+        let mut failures = 0;
+        loop {
+            if !self.rest(self.pace.wait(clock::now())) {
+                return false;
+            }
+            self.pace.spend(clock::now());
+            match self.post(message) {
+                Answer::Taken => return true,
+                Answer::Never { why } => {
+                    error!("slack: {} refused a message for good: {why}", self.url.host());
+                    return true;
+                }
+                Answer::Later { why, wait } => {
+                    failures += 1;
+                    let wait = wait.unwrap_or_else(|| backoff::delay(failures, clock::now().0));
+                    let (host, ms) = (self.url.host(), wait.as_millis());
+                    warn!("slack: {host}: {why}; the message is kept and tried again in {ms} ms");
+                    if !self.rest(wait) {
+                        return false;
+                    }
+                }
+            }
+        }
+    }
+
+    fn post(&self, message: &Value) -> Answer {
+        let sent = self
+            .agent
+            .post(self.url.expose())
+            .content_type("application/json")
+            .send(message.to_string());
+        let mut reply = match sent {
+            Ok(reply) => reply,
+            Err(error) => return Answer::Later { why: network_text(&error), wait: None },
+        };
+        let status = reply.status().as_u16();
+        let said = reply.body_mut().with_config().limit(1024).read_to_string().unwrap_or_default();
+        let why = format!("status {status} {}", super::words::printable(said.trim()));
+        match status {
+            200..=299 => Answer::Taken,
+            429 | 500..=599 => {
+                let seconds = reply.headers().get("retry-after").and_then(|v| v.to_str().ok());
+                let wait = seconds.and_then(|v| v.trim().parse().ok()).map(Duration::from_secs);
+                Answer::Later { why, wait: wait.map(|wait| wait.min(RETRY_AFTER_CAP)) }
+            }
+            _ => Answer::Never { why },
+        }
+    }
+
+    /// Waits; false when told to stop meanwhile.
+    fn rest(&self, wait: Duration) -> bool {
+        wait.is_zero() || self.stop.recv_timeout(wait) == Err(RecvTimeoutError::Timeout)
+    }
+}
+
+/// ureq's errors may name the address; only their kind is told.
+fn network_text(error: &ureq::Error) -> String {
+    match error {
+        ureq::Error::Timeout(_) => "no answer in time".to_owned(),
+        ureq::Error::HostNotFound => "its host name cannot be resolved".to_owned(),
+        ureq::Error::Io(error) => format!("cannot be reached ({})", error.kind()),
+        ureq::Error::ConnectionFailed => "cannot be reached".to_owned(),
+        _ => "the request failed".to_owned(),
+    }
+}
+
+fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .timeout_global(Some(REQUEST_LIMIT))
+        .user_agent(concat!("depd/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .into()
+}

@@ -1,0 +1,51 @@
+//! What all workers share.
+
+use std::time::Duration;
+
+use parking_lot::{Mutex, RwLock};
+
+use super::Services;
+use crate::desired::Register;
+use crate::model::{Notice, ServiceKey, Workload};
+use crate::observed::{Interest, Pods, Workloads};
+use crate::queue::WorkQueue;
+use crate::reconcile::{Reply, Setback, Step};
+
+/// Performs one step against the cluster. May block for as long as a request may take.
+pub trait StepRunner: Send + Sync {
+    /// Performs `step` for `key`. `workload` is what the step was planned for, where there is one.
+    ///
+    /// # Errors
+    /// A [`Setback`] says what to do about it.
+    fn run(
+        &self,
+        key: &ServiceKey,
+        step: &Step,
+        workload: Option<&Workload>,
+    ) -> Result<Reply, Setback>;
+}
+
+/// The shared state of the control loop. Locks are held for bookkeeping only, never across a
+/// request, and never two at a time; only a service's own mutex is held during its step.
+pub struct Floor {
+    /// Keys to look at.
+    pub queue: WorkQueue<ServiceKey>,
+    /// What the folder asks.
+    pub desired: RwLock<Register>,
+    /// What the cluster shows.
+    pub workloads: RwLock<Workloads>,
+    /// The pods of the namespaces where a rollout is in flight.
+    pub pods: RwLock<Pods>,
+    /// Which rollouts those are.
+    pub interest: Mutex<Interest>,
+    /// What depd did and said about each service.
+    pub services: Services,
+    /// Speaks to the cluster.
+    pub cluster: Box<dyn StepRunner>,
+    /// Tells people; must not block.
+    pub tell: Box<dyn Fn(Notice) + Send + Sync>,
+    /// Called when the set of namespaces with rollouts in flight changes; must not block.
+    pub interest_changed: Box<dyn Fn() + Send + Sync>,
+    /// The time limit of rollouts whose workload brings none.
+    pub timeout: Duration,
+}

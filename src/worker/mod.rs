@@ -1,0 +1,17 @@
+//! The hands of the control loop. `[E]`
+//!
+//! [`Pool`] holds the threads. [`Floor`] is what they share: the queue, what the folder asks, what
+//! the cluster shows, and the state of every service behind a mutex of its own. [`look`] is one
+//! pass over one service: lock, view, plan, at most one step, let go. [`StepRunner`] performs a
+//! step; [`execute`] does so with the real API.
+
+mod execute;
+mod floor;
+mod look;
+mod pool;
+mod services;
+
+pub use floor::{Floor, StepRunner};
+pub use look::look;
+pub use pool::Pool;
+pub use services::Services;

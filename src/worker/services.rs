@@ -1,0 +1,32 @@
+//! The state of every service, each behind a mutex of its own.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock};
+
+use crate::model::ServiceKey;
+use crate::reconcile::Service;
+
+/// One mutex per service. The queue hands a key to one worker at a time, so a mutex is never
+/// contended; it is the second line of that promise, and a test asserts the first.
+#[derive(Debug, Default)]
+pub struct Services {
+    by_key: RwLock<HashMap<ServiceKey, Arc<Mutex<Service>>>>,
+}
+
+impl Services {
+    /// The mutex of `key`, made on first use.
+    #[must_use]
+    pub fn of(&self, key: &ServiceKey) -> Arc<Mutex<Service>> {
+        if let Some(service) = self.by_key.read().get(key) {
+            return Arc::clone(service);
+        }
+        Arc::clone(self.by_key.write().entry(key.clone()).or_default())
+    }
+
+    /// Lets go of a service that is not managed any more.
+    pub fn forget(&self, key: &ServiceKey) {
+        self.by_key.write().remove(key);
+    }
+}
