@@ -5,6 +5,7 @@
 //! never the strings they came from.
 
 mod image;
+mod image_patch;
 mod image_set;
 mod pod;
 mod problem;
@@ -13,6 +14,7 @@ mod time;
 mod workload;
 
 pub use image::{Image, ImageProblem};
+pub use image_patch::{ImagePatch, Target};
 pub use image_set::ImageSet;
 pub use pod::{ContainerState, Pod, PodContainer, Terminated};
 pub use problem::Problem;

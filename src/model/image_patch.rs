@@ -1,0 +1,34 @@
+//! One change of images, as the planner decides it and the cluster edge sends it.
+
+use super::{Image, ServiceKey};
+
+/// New images for containers of one workload, guarded by what was seen when it was planned.
+///
+/// It applies only to the workload with this uid and only while every container still has the
+/// name that was seen at its index; otherwise nothing is changed and a fresh look is needed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImagePatch {
+    /// The workload.
+    pub key: ServiceKey,
+    /// Its `metadata.uid`.
+    pub uid: Box<str>,
+    /// `metadata.annotations` exists, so that a key can be added to it.
+    pub has_annotations: bool,
+    /// What to change; never empty.
+    pub targets: Vec<Target>,
+    /// Value of the annotation `kubernetes.io/change-cause`.
+    pub change_cause: String,
+}
+
+/// One container and its new image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// It is an init container.
+    pub init: bool,
+    /// Its place in `containers` or `initContainers`, counted from 0.
+    pub index: usize,
+    /// Its name at that place.
+    pub container: Box<str>,
+    /// The image it must run.
+    pub image: Image,
+}
