@@ -1,31 +1,34 @@
-//! The one request that changes an image: what to send, decided by the planner.
+//! One change of images, as the planner decides it and the cluster edge sends it.
 
 use super::{Image, ServiceKey};
 
-/// One guarded JSON Patch: it applies only if the workload is still the one that was looked at.
+/// New images for containers of one workload, guarded by what was seen when it was planned.
+///
+/// It applies only to the workload with this uid and only while every container still has the
+/// name that was seen at its index; otherwise nothing is changed and a fresh look is needed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImagePatch {
     /// The workload.
     pub key: ServiceKey,
-    /// Its uid, tested first: a replaced workload refuses the patch.
+    /// Its `metadata.uid`.
     pub uid: Box<str>,
-    /// `metadata.annotations` exists; where it does not, the patch adds the whole map.
+    /// `metadata.annotations` exists, so that a key can be added to it.
     pub has_annotations: bool,
-    /// The containers to change; never empty.
+    /// What to change; never empty.
     pub targets: Vec<Target>,
-    /// Text of the annotation `kubernetes.io/change-cause`, shown by `kubectl rollout history`.
+    /// Value of the annotation `kubernetes.io/change-cause`.
     pub change_cause: String,
 }
 
-/// One container and the image it must run.
+/// One container and its new image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// It is one of `initContainers`.
+    /// It is an init container.
     pub init: bool,
-    /// Its index in that list, guarded by a test of its name.
+    /// Its place in `containers` or `initContainers`, counted from 0.
     pub index: usize,
-    /// Its name.
+    /// Its name at that place.
     pub container: Box<str>,
-    /// The image to set.
+    /// The image it must run.
     pub image: Image,
 }

@@ -2,38 +2,34 @@
 //!
 //! Two writers meet here: the watch stream, and the replies to depd's own PATCH requests, which are
 //! usually ahead of the stream. Versions decide: an older `resourceVersion` never replaces a newer
-//! one. Only a fresh list may, because an API server whose etcd was restored from a backup goes
-//! back in time; what was written since that list was asked for stays.
+//! one (they are comparable numbers, see "Resource versions" in the API concepts). Only when a list
+//! is older than what the stream showed before does the whole cache go back in time with it: etcd
+//! was restored from a backup.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::model::{Moment, ServiceKey, Workload};
+use crate::model::{ServiceKey, Workload};
 
 /// The newest known version of every workload.
 #[derive(Debug, Default)]
 pub struct Workloads {
-    by_key: HashMap<ServiceKey, Entry>,
-    synced: bool,
-}
-
-#[derive(Debug)]
-struct Entry {
-    workload: Arc<Workload>,
-    written: Moment,
+    by_key: HashMap<ServiceKey, Arc<Workload>>,
+    /// The newest version that a list or the stream showed; `None` before the first list.
+    streamed: Option<u64>,
 }
 
 impl Workloads {
     /// A first list has arrived: from now on "not here" means "not in the cluster".
     #[must_use]
     pub fn is_synced(&self) -> bool {
-        self.synced
+        self.streamed.is_some()
     }
 
     /// The newest known version.
     #[must_use]
     pub fn get(&self, key: &ServiceKey) -> Option<Arc<Workload>> {
-        self.by_key.get(key).map(|entry| Arc::clone(&entry.workload))
+        self.by_key.get(key).map(Arc::clone)
     }
 
     /// How many workloads are known.
@@ -48,26 +44,23 @@ impl Workloads {
         self.by_key.is_empty()
     }
 
-    /// Takes a complete list that was asked for at `asked`. Returns the keys that changed, came or
-    /// went; on the first list, all of them.
-    pub fn replace(&mut self, items: Vec<Workload>, asked: Moment, now: Moment) -> Vec<ServiceKey> {
-        self.synced = true;
-        let mut listed = HashSet::with_capacity(items.len());
+    /// Takes a complete list, as of version `listed`. Returns the keys that changed, came or went.
+    pub fn replace(&mut self, items: Vec<Workload>, listed: u64) -> Vec<ServiceKey> {
+        let back_in_time = self.streamed.is_some_and(|seen| listed < seen);
+        let is_ahead = |own: &Workload| !back_in_time && own.resource_version > listed;
+        self.streamed = Some(listed);
+        let mut names = HashSet::with_capacity(items.len());
         let mut changed = Vec::new();
         for item in items {
-            let key = item.key.clone();
-            listed.insert(key.clone());
-            let keep = self.by_key.get(&key).is_some_and(|own| {
-                *own.workload == item
-                    || own.written > asked && own.workload.resource_version > item.resource_version
-            });
+            names.insert(item.key.clone());
+            let keep = self.by_key.get(&item.key).is_some_and(|own| **own == item || is_ahead(own));
             if !keep {
-                self.by_key.insert(key.clone(), Entry { workload: Arc::new(item), written: now });
-                changed.push(key);
+                changed.push(item.key.clone());
+                self.by_key.insert(item.key.clone(), Arc::new(item));
             }
         }
-        self.by_key.retain(|key, entry| {
-            let stays = listed.contains(key) || entry.written > asked;
+        self.by_key.retain(|key, own| {
+            let stays = names.contains(key) || is_ahead(own);
             if !stays {
                 changed.push(key.clone());
             }
@@ -76,27 +69,28 @@ impl Workloads {
         changed
     }
 
-    /// Takes one version; false when it is not newer than what is known.
-    pub fn apply(&mut self, workload: Workload, now: Moment) -> bool {
-        let known = self.by_key.get(&workload.key);
-        if known.is_some_and(|own| own.workload.resource_version >= workload.resource_version) {
-            return false;
-        }
-        let key = workload.key.clone();
-        self.by_key.insert(key, Entry { workload: Arc::new(workload), written: now });
-        true
+    /// Takes one version from the watch stream; false when it is not newer than what is known.
+    pub fn stream(&mut self, workload: Workload) -> bool {
+        self.streamed = self.streamed.max(Some(workload.resource_version));
+        self.apply(workload)
     }
 
-    /// Takes word that the workload was deleted at `resource_version`; false when a newer one of
-    /// the same name is known already.
-    pub fn delete(&mut self, key: &ServiceKey, resource_version: u64) -> bool {
-        match self.by_key.get(key) {
-            Some(own) if own.workload.resource_version <= resource_version => {
-                self.by_key.remove(key);
-                true
-            }
-            _ => false,
+    /// Takes one version from the reply to a request; false when it is not newer than what is known.
+    pub fn apply(&mut self, workload: Workload) -> bool {
+        let known = self.by_key.get(&workload.key);
+        let newer = known.is_none_or(|own| own.resource_version < workload.resource_version);
+        if newer {
+            self.by_key.insert(workload.key.clone(), Arc::new(workload));
         }
+        newer
+    }
+
+    /// Takes word from the watch stream that the workload was deleted at `resource_version`; false
+    /// when a newer one of the same name is known already.
+    pub fn delete(&mut self, key: &ServiceKey, resource_version: u64) -> bool {
+        self.streamed = self.streamed.max(Some(resource_version));
+        let old = self.by_key.get(key).is_some_and(|own| own.resource_version <= resource_version);
+        old && self.by_key.remove(key).is_some()
     }
 
     /// Takes the API server's word that there is no such workload now (404).
@@ -121,9 +115,9 @@ mod tests {
     #[test]
     fn an_older_version_never_replaces_a_newer_one() {
         let mut cache = Workloads::default();
-        assert!(cache.apply(version("web", 10), Moment(1)));
-        assert!(!cache.apply(version("web", 8), Moment(2)), "the stream lags behind our PATCH");
-        assert!(!cache.apply(version("web", 10), Moment(3)), "the echo of our PATCH");
+        assert!(cache.apply(version("web", 10)), "the reply to our PATCH");
+        assert!(!cache.stream(version("web", 8)), "the stream lags behind it");
+        assert!(!cache.stream(version("web", 10)), "its echo");
         assert!(!cache.delete(&fixture::key("web"), 9), "an old deletion of an older namesake");
         assert_eq!(held(&cache, "web"), Some(10));
         assert!(cache.delete(&fixture::key("web"), 11));
@@ -131,32 +125,33 @@ mod tests {
     }
 
     #[test]
-    fn a_list_removes_what_it_does_not_name_but_not_what_was_written_since_it_was_asked_for() {
+    fn a_list_removes_what_it_does_not_name_but_not_what_is_newer_than_itself() {
         let mut cache = Workloads::default();
         assert!(!cache.is_synced());
-        cache.replace(vec![version("web", 10), version("api", 11)], Moment(0), Moment(1));
+        cache.replace(vec![version("web", 10), version("api", 11)], 12);
         assert!(cache.is_synced());
-        cache.apply(version("new", 21), Moment(6));
-        cache.apply(version("web", 22), Moment(6));
-        let mut changed = cache.replace(vec![version("web", 15)], Moment(5), Moment(7));
-        changed.sort();
-        assert_eq!(changed, [fixture::key("api")]);
+        cache.apply(version("new", 21));
+        cache.apply(version("web", 22));
+        assert_eq!(cache.replace(vec![version("web", 15)], 16), [fixture::key("api")]);
         assert_eq!(held(&cache, "web"), Some(22));
         assert_eq!(held(&cache, "new"), Some(21));
     }
 
     #[test]
-    fn a_list_from_a_restored_etcd_goes_back_in_time() {
+    fn a_list_from_a_restored_etcd_takes_everything_back_in_time() {
         let mut cache = Workloads::default();
-        cache.apply(version("web", 900), Moment(1));
-        assert_eq!(cache.replace(vec![version("web", 500)], Moment(5), Moment(6)).len(), 1);
+        cache.replace(vec![version("web", 10), version("late", 800)], 900);
+        cache.stream(version("web", 950));
+        let mut changed = cache.replace(vec![version("web", 500)], 600);
+        changed.sort();
+        assert_eq!(changed, [fixture::key("late"), fixture::key("web")]);
         assert_eq!(held(&cache, "web"), Some(500));
     }
 
     #[test]
     fn an_unchanged_list_changes_nothing() {
         let mut cache = Workloads::default();
-        cache.replace(vec![version("web", 10)], Moment(0), Moment(1));
-        assert!(cache.replace(vec![version("web", 10)], Moment(2), Moment(3)).is_empty());
+        cache.replace(vec![version("web", 10)], 12);
+        assert!(cache.replace(vec![version("web", 10)], 13).is_empty());
     }
 }

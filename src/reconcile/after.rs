@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::plan::about_requests;
-use super::{NamespaceState, Phase, Plan, Refusal, Reply, Service, Setback, rollout};
-use crate::model::{Change, Moment, Notice, ServiceKey, What, Workload};
+use super::{Phase, Plan, Refusal, Reply, Service, Setback, rollout};
+use crate::model::{Change, Moment, NamespaceState, Notice, ServiceKey, What, Workload};
 use crate::queue::backoff;
 
 /// How long to wait before asking again for something that a person has to change first.

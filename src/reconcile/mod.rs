@@ -29,4 +29,4 @@ mod tests;
 pub use after::after;
 pub use plan::{Plan, View, plan};
 pub use service::{Intent, Phase, Refusal, Service, Settled, Waiting};
-pub use step::{NamespaceState, Reply, Setback, Step};
+pub use step::{Reply, Setback, Step};

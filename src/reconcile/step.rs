@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::model::{ImagePatch, Workload};
+use crate::model::{ImagePatch, NamespaceState, Workload};
 
 /// One request to the API server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,17 +43,6 @@ pub enum Reply {
     ReplicaSet(Option<Box<str>>),
     /// To [`Step::FetchLog`].
     Log(String),
-}
-
-/// Whether a namespace can be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NamespaceState {
-    /// It is there.
-    Active,
-    /// It is being deleted.
-    Terminating,
-    /// It is not there.
-    Missing,
 }
 
 /// A step that did not go through, by what to do about it.

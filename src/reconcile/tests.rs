@@ -6,11 +6,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{NamespaceState, Phase, Plan, Reply, Service, Setback, Step, View, after, plan};
+use super::{Phase, Plan, Reply, Service, Setback, Step, View, after, plan};
 use crate::desired::DesiredState;
 use crate::model::{
-    Condition, ContainerState, Image, ImageSet, Moment, Notice, Pod, Problem, Replicas, Terminated,
-    What, Workload, fixture,
+    Condition, ContainerState, Image, ImageSet, Moment, NamespaceState, Notice, Pod, Problem,
+    Replicas, Terminated, What, Workload, fixture,
 };
 
 struct Desk {

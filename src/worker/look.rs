@@ -80,15 +80,13 @@ fn take_into_cache(floor: &Floor, key: &ServiceKey, outcome: &Result<Reply, Setb
         Ok(Reply::Looked(None)) => return floor.workloads.write().forget(key),
         _ => return,
     };
-    floor.workloads.write().apply((**workload).clone(), clock::now());
+    floor.workloads.write().apply((**workload).clone());
 }
 
 /// Pods are watched only where a rollout is in flight.
 fn note_interest(floor: &Floor, key: &ServiceKey, service: &Service, workload: Option<&Workload>) {
     let changed = match workload {
-        Some(workload) if service.in_flight() => {
-            floor.interest.lock().add(key, &workload.selector)
-        }
+        Some(workload) if service.in_flight() => floor.interest.lock().add(key, &workload.selector),
         _ => floor.interest.lock().remove(key),
     };
     if changed {

@@ -28,7 +28,8 @@ impl Pool {
     pub fn start(workers: usize, floor: &Arc<Floor>) -> io::Result<Pool> {
         let threads = (0..workers).map(|n| {
             let floor = Arc::clone(floor);
-            let builder = thread::Builder::new().name(format!("worker-{n}")).stack_size(STACK_BYTES);
+            let builder =
+                thread::Builder::new().name(format!("worker-{n}")).stack_size(STACK_BYTES);
             builder.spawn(move || work(&floor))
         });
         Ok(Pool { threads: threads.collect::<io::Result<_>>()? })

@@ -1,0 +1,194 @@
+//! How to reach a cluster and as whom, with every choice already made. `[C]`
+//!
+//! A kubeconfig offers many ways to say the same thing; [`Access`] says each thing once. It still
+//! names files instead of holding their content, because files are rotated while the daemon runs.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use ureq::http::Uri;
+
+use super::secret::Secret;
+
+/// One cluster, one user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// Where it was read: the kubeconfig files in force, or `in-cluster`.
+    pub origin: String,
+    /// The context, empty for in-cluster access.
+    pub context: Box<str>,
+    /// The name of the cluster entry, empty for in-cluster access.
+    pub cluster: Box<str>,
+    /// The API server.
+    pub server: ServerUrl,
+    /// What makes the server's certificate trustworthy.
+    pub trust: Trust,
+    /// `tls-server-name`: the name that the certificate must carry, where it is not the host.
+    pub tls_server_name: Option<Box<str>>,
+    /// The client certificate, if the user has one.
+    pub identity: Option<ClientIdentity>,
+    /// What goes into the `Authorization` header.
+    pub authorization: Authorization,
+}
+
+/// What makes the server's certificate trustworthy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// The public roots of this machine: the kubeconfig names no authority.
+    PublicRoots,
+    /// Only these certificates, in PEM.
+    Authority(Material),
+    /// `insecure-skip-tls-verify`: anything at all.
+    Unverified,
+}
+
+/// A client certificate with its key, both in PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientIdentity {
+    /// The certificate, its chain after it.
+    pub certificate: Material,
+    /// The private key: PKCS#8, PKCS#1 or SEC1, not encrypted.
+    pub key: Material,
+}
+
+/// Content that is in the kubeconfig itself, or in a file that it names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Material {
+    /// A path, absolute or relative to the working directory.
+    File(PathBuf),
+    /// The content; private keys come this way too.
+    Inline(Secret<Vec<u8>>),
+}
+
+/// What goes into the `Authorization` header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Authorization {
+    /// No header: a client certificate or nothing at all.
+    None,
+    /// A bearer token that never changes.
+    Token(Secret),
+    /// A file with a bearer token that is replaced now and then.
+    TokenFile {
+        /// The file.
+        path: PathBuf,
+        /// Used while the file cannot be read.
+        fallback: Option<Secret>,
+    },
+    /// HTTP basic authentication.
+    Basic {
+        /// The user name.
+        username: Box<str>,
+        /// The password.
+        password: Secret,
+    },
+}
+
+/// The address of an API server: scheme, host, port and the path in front of `/api`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerUrl {
+    text: Box<str>,
+    host: Box<str>,
+    https: bool,
+}
+
+impl ServerUrl {
+    /// Reads `https://host:port/prefix`; a text without a scheme is taken as https.
+    ///
+    /// # Errors
+    /// A lowercase fragment that says what is wrong with the text.
+    pub fn parse(text: &str) -> Result<ServerUrl, String> {
+        let full = match text.contains("://") {
+            true => text.to_owned(),
+            false => format!("https://{text}"),
+        };
+        let uri: Uri = full.parse().map_err(|_| format!("`{text}` is not a URL"))?;
+        let https = match uri.scheme_str() {
+            Some("https") => true,
+            Some("http") => false,
+            _ => return Err(format!("`{text}` is neither http nor https")),
+        };
+        let Some(authority) = uri.authority().filter(|a| !a.host().is_empty()) else {
+            return Err(format!("`{text}` names no host"));
+        };
+        if authority.as_str().contains('@') {
+            return Err("the URL holds a user name; put credentials into the user entry".into());
+        }
+        if uri.query().is_some() {
+            return Err(format!("`{text}` has a query, which a server address cannot have"));
+        }
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']').into();
+        let scheme = if https { "https" } else { "http" };
+        let path = uri.path().trim_end_matches('/');
+        Ok(ServerUrl { text: format!("{scheme}://{authority}{path}").into(), host, https })
+    }
+
+    /// Scheme, authority and path, without a slash at the end.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The host without port and brackets.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Whether the connection is encrypted.
+    #[must_use]
+    pub fn is_https(&self) -> bool {
+        self.https
+    }
+
+    /// The host is this machine, which no proxy can reach for us.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        let address: Option<std::net::IpAddr> = self.host.parse().ok();
+        &*self.host == "localhost" || address.is_some_and(|a| a.is_loopback())
+    }
+}
+
+impl fmt::Display for ServerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn server_urls_are_brought_into_one_form() {
+        let check =
+            |input: &str, expect: Result<&str, &str>| match (ServerUrl::parse(input), expect) {
+                (Ok(url), Ok(text)) => assert_eq!(url.as_str(), text, "{input}"),
+                (Err(e), Err(part)) => assert!(e.contains(part), "{input}: {e}"),
+                (got, expect) => panic!("{input}: {got:?} instead of {expect:?}"),
+            };
+        check("https://10.0.0.1:6443", Ok("https://10.0.0.1:6443"));
+        check("https://example.org/", Ok("https://example.org"));
+        check(
+            "https://rancher.example/k8s/clusters/c-1/",
+            Ok("https://rancher.example/k8s/clusters/c-1"),
+        );
+        check("http://localhost:8001", Ok("http://localhost:8001"));
+        check("10.0.0.1:6443", Ok("https://10.0.0.1:6443"));
+        check("https://[::1]:6443", Ok("https://[::1]:6443"));
+        check("ftp://example.org", Err("neither http nor https"));
+        check("https://user:pw@example.org", Err("credentials"));
+        check("https://", Err("not a URL"));
+        check("https://a b", Err("not a URL"));
+        check("https://example.org?x=1", Err("query"));
+    }
+
+    #[test]
+    fn loopback_hosts_are_recognised() {
+        let loopback = |text: &str| ServerUrl::parse(text).unwrap().is_loopback();
+        assert!(loopback("https://127.0.0.1:6443"));
+        assert!(loopback("https://[::1]:6443"));
+        assert!(loopback("https://localhost:6443"));
+        assert!(!loopback("https://10.0.0.1"));
+        assert!(!loopback("https://localhost.example.org"));
+    }
+}

@@ -1,0 +1,115 @@
+//! Lines of a watch stream, each bounded in size.
+
+use std::io::{self, BufRead, BufReader, Read};
+
+/// The longest line accepted. etcd refuses objects beyond 1.5 MiB, and JSON may double that.
+const LINE_BYTES: usize = 4 << 20;
+
+/// Memory kept between lines; one big object must not stay for the life of a stream.
+const KEPT_BYTES: usize = 64 << 10;
+
+/// Reads a stream line by line.
+pub(super) struct Lines<R> {
+    reader: BufReader<R>,
+    line: Vec<u8>,
+    limit: usize,
+}
+
+/// Why there is no further line although the stream did not end well.
+#[derive(Debug)]
+pub(super) enum LineError {
+    /// The connection failed, or was silent for too long.
+    Io(io::Error),
+    /// A line is longer than any object can be.
+    TooLong,
+    /// The stream ended inside a line.
+    Cut,
+}
+
+impl<R: Read> Lines<R> {
+    pub(super) fn new(reader: R) -> Lines<R> {
+        Lines::with_limit(reader, LINE_BYTES)
+    }
+
+    fn with_limit(reader: R, limit: usize) -> Lines<R> {
+        Lines { reader: BufReader::with_capacity(16 << 10, reader), line: Vec::new(), limit }
+    }
+
+    /// The next line without its end, `None` at the end of the stream. Empty lines are passed over.
+    pub(super) fn next(&mut self) -> Result<Option<&[u8]>, LineError> {
+        loop {
+            self.line.clear();
+            self.line.shrink_to(KEPT_BYTES);
+            let complete = self.fill()?;
+            let whole = self.line.trim_ascii().len();
+            match (complete, whole) {
+                (false, 0) => return Ok(None),
+                (false, _) => return Err(LineError::Cut),
+                (true, 0) => {}
+                (true, _) => return Ok(Some(self.line.trim_ascii())),
+            }
+        }
+    }
+
+    /// Reads up to a line end; false when the stream ended first.
+    fn fill(&mut self) -> Result<bool, LineError> {
+        loop {
+            let chunk = match self.reader.fill_buf() {
+                Ok(chunk) => chunk,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(e) => return Err(LineError::Io(e)),
+            };
+            if chunk.is_empty() {
+                return Ok(false);
+            }
+            let end = chunk.iter().position(|b| *b == b'\n');
+            let taken = end.unwrap_or(chunk.len());
+            if self.line.len() + taken > self.limit {
+                return Err(LineError::TooLong);
+            }
+            self.line.extend_from_slice(&chunk[..taken]);
+            self.reader.consume(taken + usize::from(end.is_some()));
+            if end.is_some() {
+                return Ok(true);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(input: &str, expect: &[&str], end: &str) {
+        let mut lines = Lines::with_limit(input.as_bytes(), 8);
+        for line in expect {
+            assert_eq!(lines.next().unwrap(), Some(line.as_bytes()), "{input:?}");
+        }
+        let last = match lines.next() {
+            Ok(None) => "end",
+            Err(LineError::TooLong) => "too long",
+            Err(LineError::Cut) => "cut",
+            other => panic!("{input:?}: {other:?}"),
+        };
+        assert_eq!(last, end, "{input:?}");
+    }
+
+    #[test]
+    fn lines_are_split_and_bounded() {
+        check("", &[], "end");
+        check("{}\n{}\n", &["{}", "{}"], "end");
+        check("{}\r\n\n\n{}\n\n", &["{}", "{}"], "end");
+        check("12345678\n", &["12345678"], "end");
+        check("{}\n123456789\n", &["{}"], "too long");
+        check("{}\n{\"a\"", &["{}"], "cut");
+    }
+
+    #[test]
+    fn a_line_may_arrive_in_many_reads() {
+        let parts = b"{\"a".chain(&b"\":1"[..]).chain(&b"}\n{"[..]).chain(&b"}\n"[..]);
+        let mut lines = Lines::new(parts);
+        assert_eq!(lines.next().unwrap(), Some(&b"{\"a\":1}"[..]));
+        assert_eq!(lines.next().unwrap(), Some(&b"{}"[..]));
+        assert!(lines.next().unwrap().is_none());
+    }
+}

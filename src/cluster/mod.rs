@@ -1,0 +1,38 @@
+//! The Kubernetes API: how to reach it, what is asked of it, and a live view of it. `[E]`
+//!
+//! [`kubeconfig`] finds out where the API server is and who we are ([`Access`]); [`Client`] makes
+//! the few requests that depd needs; [`spawn_reflector`] keeps telling what is there and what
+//! changes. Requests and answers are shaped in `request` and `response`, errors are sorted into
+//! classes in `error`, and the list-watch loop is decided in `reflector`: all of them pure, while
+//! the rest of this module does the talking.
+//!
+//! Nothing here decides about deployments, and no credential leaves: not in a log line, not in an
+//! error, not in `Debug` output.
+
+mod access;
+mod client;
+mod connector;
+mod credentials;
+mod error;
+pub mod kubeconfig;
+mod lines;
+mod reflector;
+mod request;
+mod resolve;
+mod response;
+mod roots;
+mod secret;
+mod session;
+mod text;
+mod tls;
+mod watch;
+
+pub use access::{Access, Authorization, ClientIdentity, Material, ServerUrl, Trust};
+pub use client::{Client, Listed};
+pub use error::{ApiError, Class, LONGEST_RETRY_AFTER, Permission, Sent};
+pub use request::{Call, Resource, Scope, Verb};
+pub use response::Version;
+pub use secret::Secret;
+pub use session::ClientOptions;
+pub use tls::ConnectError;
+pub use watch::{Reflector, WatchEvent, Watched, spawn_reflector};

@@ -1,0 +1,210 @@
+//! The list-watch loop as a state machine: what to do next, and how long to wait before. `[C]`
+//!
+//! The promise is that of client-go's reflector: nothing missed, nothing invented. A watch goes on
+//! from the last resource version that was seen, across closed and broken streams. When the server
+//! no longer has the history from there on, or there is reason to doubt the stream, everything is
+//! listed again, and what is not in the list is gone.
+//!
+//! No clock and no dice here: how long a stream lived and what was rolled come in with the call.
+
+use std::time::Duration;
+
+use super::error::{ApiError, Class};
+
+/// The wait after the first failure; it doubles with each further one.
+const FIRST_WAIT: Duration = Duration::from_millis(200);
+
+/// The longest wait between attempts.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// The wait for somebody to grant a permission.
+const PERMISSION_WAIT: Duration = Duration::from_secs(60);
+
+/// A stream that lived this long was a good one, even if nothing happened on it.
+const STEADY: Duration = Duration::from_secs(5);
+
+/// Unreadable or refused streams in a row after which the resource version itself is in doubt.
+const DOUBTS: u32 = 2;
+
+/// Where the loop stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// Nothing is known, or what is known cannot be continued.
+    Unlisted,
+    /// Everything up to this resource version is known, and no stream is open.
+    Listed(Box<str>),
+    /// A stream is open, and was read up to this resource version.
+    Watching(Box<str>),
+}
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// List everything.
+    List,
+    /// Watch from this resource version on.
+    Watch(Box<str>),
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Outcome<'a> {
+    /// The list is complete, as of this resource version.
+    Listed(&'a str),
+    /// The list failed.
+    ListFailed(&'a ApiError),
+    /// The stream is open.
+    Opened,
+    /// The stream was refused.
+    OpenFailed(&'a ApiError),
+    /// An event or a bookmark with this resource version.
+    Seen(&'a str),
+    /// The stream is over after this long.
+    Ended(&'a End, Duration),
+}
+
+/// How a stream ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// As announced, by its time limit.
+    Closed,
+    /// Silent beyond the limit, although bookmarks were due.
+    Idle,
+    /// The connection failed.
+    Broken(String),
+    /// Something that is not an event, or too long for one.
+    Unreadable(String),
+    /// The server ended it with an error event.
+    Refused(ApiError),
+}
+
+/// The state with its memory of failures.
+#[derive(Debug)]
+pub(super) struct ListWatch {
+    state: State,
+    failures: u32,
+    doubts: u32,
+}
+
+impl ListWatch {
+    pub(super) fn new() -> ListWatch {
+        ListWatch { state: State::Unlisted, failures: 0, doubts: 0 }
+    }
+
+    pub(super) fn step(&self) -> Step {
+        match &self.state {
+            State::Unlisted => Step::List,
+            State::Listed(version) | State::Watching(version) => Step::Watch(version.clone()),
+        }
+    }
+
+    /// Takes in what happened and returns how long to wait before [`ListWatch::step`]. `dice` is any
+    /// random number: many daemons must not come back at the same moment.
+    pub(super) fn on(&mut self, outcome: Outcome<'_>, dice: u32) -> Duration {
+        match outcome {
+            Outcome::Listed(version) => {
+                self.doubts = 0;
+                self.state = State::Listed(version.into());
+                Duration::ZERO
+            }
+            Outcome::Opened => {
+                self.state = State::Watching(self.version());
+                Duration::ZERO
+            }
+            Outcome::Seen(version) => {
+                self.progress();
+                self.state = State::Watching(version.into());
+                Duration::ZERO
+            }
+            Outcome::ListFailed(e) => {
+                self.state = State::Unlisted;
+                self.wait_for(e, dice)
+            }
+            Outcome::OpenFailed(e) => self.refused(e, dice),
+            Outcome::Ended(end, lived) => self.ended(end, lived, dice),
+        }
+    }
+
+    fn ended(&mut self, end: &End, lived: Duration, dice: u32) -> Duration {
+        if lived >= STEADY && !matches!(end, End::Unreadable(_)) {
+            self.progress();
+        }
+        self.state = State::Listed(self.version());
+        match end {
+            End::Closed if self.failures == 0 => {
+                // Counts as a failure until the next stream shows something.
+                self.failures = 1;
+                Duration::ZERO
+            }
+            End::Closed | End::Broken(_) => self.back_off(dice),
+            End::Idle => {
+                self.state = State::Unlisted;
+                Duration::ZERO
+            }
+            End::Unreadable(_) => {
+                self.doubt();
+                self.back_off(dice)
+            }
+            End::Refused(e) => self.refused(e, dice),
+        }
+    }
+
+    fn refused(&mut self, e: &ApiError, dice: u32) -> Duration {
+        self.state = State::Listed(self.version());
+        match e.class {
+            Class::Expired | Class::ResourceVersionTooLarge => self.state = State::Unlisted,
+            Class::Network { .. }
+            | Class::Credentials { .. }
+            | Class::TooManyRequests { .. }
+            | Class::Unavailable { .. }
+            | Class::Unauthorized
+            | Class::Forbidden(_) => {}
+            _ => self.doubt(),
+        }
+        self.wait_for(e, dice)
+    }
+
+    /// The same stream may be unreadable for a passing reason; twice in a row it is not.
+    fn doubt(&mut self) {
+        self.doubts += 1;
+        if self.doubts >= DOUBTS {
+            self.doubts = 0;
+            self.state = State::Unlisted;
+        }
+    }
+
+    fn progress(&mut self) {
+        self.failures = 0;
+        self.doubts = 0;
+    }
+
+    fn version(&self) -> Box<str> {
+        match &self.state {
+            State::Unlisted => "".into(),
+            State::Listed(version) | State::Watching(version) => version.clone(),
+        }
+    }
+
+    fn wait_for(&mut self, e: &ApiError, dice: u32) -> Duration {
+        let own = self.back_off(dice);
+        let asked = match e.class {
+            Class::Forbidden(_) => Some(spread(PERMISSION_WAIT, dice)),
+            _ => e.retry_after(),
+        };
+        own.max(asked.unwrap_or_default())
+    }
+
+    fn back_off(&mut self, dice: u32) -> Duration {
+        let doubled = FIRST_WAIT.saturating_mul(1 << self.failures.min(16));
+        self.failures = self.failures.saturating_add(1);
+        spread(doubled.min(LONGEST_WAIT), dice)
+    }
+}
+
+/// Somewhere between half the wait and all of it.
+fn spread(wait: Duration, dice: u32) -> Duration {
+    wait / 2 + (wait / 2).mul_f64(f64::from(dice) / f64::from(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests;

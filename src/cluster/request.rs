@@ -1,0 +1,324 @@
+//! What is sent: paths, queries and bodies. `[C]`
+//!
+//! Every name that becomes part of a path is encoded as one segment, so that no name can leave its
+//! place. Facts: "Kubernetes API Concepts", RFC 3986 (encoding), RFC 6902 (JSON Patch), RFC 6901
+//! (its pointers).
+
+use std::fmt;
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use crate::model::{ImagePatch, Selector, ServiceKey};
+
+/// Who wrote a field, in `metadata.managedFields`.
+const FIELD_MANAGER: &str = "depd";
+
+/// Objects per page of a list.
+pub(super) const PAGE: u32 = 500;
+
+/// Where to look: everywhere, or in one namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// All namespaces.
+    Cluster,
+    /// This one.
+    Namespace(Box<str>),
+}
+
+impl Scope {
+    /// The namespace, if it is only one.
+    #[must_use]
+    pub fn namespace(&self) -> Option<&str> {
+        match self {
+            Scope::Cluster => None,
+            Scope::Namespace(name) => Some(name),
+        }
+    }
+}
+
+/// A kind of object that depd asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Resource {
+    /// `apps/v1` Deployments.
+    Deployments,
+    /// `apps/v1` ReplicaSets.
+    ReplicaSets,
+    /// `v1` Pods.
+    Pods,
+    /// The log of a pod.
+    PodLog,
+    /// `v1` Namespaces.
+    Namespaces,
+    /// `/version`.
+    Version,
+}
+
+impl Resource {
+    /// The name as it stands in a path.
+    #[must_use]
+    pub fn plural(self) -> &'static str {
+        match self {
+            Resource::Deployments => "deployments",
+            Resource::ReplicaSets => "replicasets",
+            Resource::Pods => "pods",
+            Resource::PodLog => "pods/log",
+            Resource::Namespaces => "namespaces",
+            Resource::Version => "version",
+        }
+    }
+
+    fn prefix(self) -> &'static str {
+        match self {
+            Resource::Deployments | Resource::ReplicaSets => "/apis/apps/v1",
+            Resource::Pods | Resource::PodLog | Resource::Namespaces => "/api/v1",
+            Resource::Version => "",
+        }
+    }
+
+    /// As a role names it, for example `apps/deployments`.
+    pub(super) fn with_group(self) -> String {
+        match self {
+            Resource::Deployments | Resource::ReplicaSets => format!("apps/{}", self.plural()),
+            _ => self.plural().to_owned(),
+        }
+    }
+}
+
+/// What is done with it, in the verbs of RBAC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Verb {
+    /// One object.
+    Get,
+    /// All objects of a scope.
+    List,
+    /// The changes of a scope.
+    Watch,
+    /// A new object.
+    Create,
+    /// A change of one object.
+    Patch,
+}
+
+impl Verb {
+    fn name(self) -> &'static str {
+        match self {
+            Verb::Get => "get",
+            Verb::List => "list",
+            Verb::Watch => "watch",
+            Verb::Create => "create",
+            Verb::Patch => "patch",
+        }
+    }
+}
+
+/// A request in words: shows as `patch deployments web in qa`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// What is done.
+    pub verb: Verb,
+    /// With what kind of object.
+    pub resource: Resource,
+    /// In which namespace; `None` for all of them and for what has none.
+    pub namespace: Option<Box<str>>,
+    /// With which object; `None` for all.
+    pub name: Option<Box<str>>,
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.verb.name(), self.resource.plural())?;
+        if let Some(name) = &self.name {
+            write!(f, " {name}")?;
+        }
+        match &self.namespace {
+            Some(namespace) => write!(f, " in {namespace}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A request, ready to be sent below the address of the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Request {
+    /// The request in words.
+    pub call: Call,
+    /// Path and query.
+    pub target: String,
+    /// What is sent along.
+    pub body: Option<Body>,
+}
+
+/// A request body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Body {
+    /// Its media type.
+    pub content_type: &'static str,
+    /// Its JSON text.
+    pub bytes: Vec<u8>,
+}
+
+impl Request {
+    fn new(verb: Verb, resource: Resource, namespace: Option<&str>, name: Option<&str>) -> Request {
+        let mut target = resource.prefix().to_owned();
+        if let Some(namespace) = namespace {
+            target.push_str("/namespaces/");
+            encode(&mut target, namespace);
+        }
+        let (collection, sub) = match resource {
+            Resource::PodLog => ("pods", "/log"),
+            resource => (resource.plural(), ""),
+        };
+        let _ = write!(target, "/{collection}");
+        if let Some(name) = name {
+            target.push('/');
+            encode(&mut target, name);
+        }
+        target.push_str(sub);
+        let call = Call {
+            verb,
+            resource,
+            namespace: namespace.map(Into::into),
+            name: name.map(Into::into),
+        };
+        Request { call, target, body: None }
+    }
+
+    fn with(mut self, name: &str, value: &str) -> Request {
+        self.target.push(if self.target.contains('?') { '&' } else { '?' });
+        self.target.push_str(name);
+        self.target.push('=');
+        encode(&mut self.target, value);
+        self
+    }
+
+    fn sending(self, content_type: &'static str, value: &Value) -> Request {
+        Request { body: Some(Body { content_type, bytes: value.to_string().into_bytes() }), ..self }
+    }
+
+    pub(super) fn get_workload(key: &ServiceKey) -> Request {
+        let (namespace, name) = (Some(key.namespace()), Some(key.service()));
+        Request::new(Verb::Get, Resource::Deployments, namespace, name)
+    }
+
+    pub(super) fn get_namespace(name: &str) -> Request {
+        Request::new(Verb::Get, Resource::Namespaces, None, Some(name))
+    }
+
+    /// The message names the namespace although its path does not.
+    pub(super) fn create_namespace(name: &str) -> Request {
+        let request = Request::new(Verb::Create, Resource::Namespaces, None, None);
+        let call = Call { name: Some(name.into()), ..request.call.clone() };
+        let body = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+        Request { call, ..request }
+            .with("fieldManager", FIELD_MANAGER)
+            .sending("application/json", &body)
+    }
+
+    pub(super) fn version() -> Request {
+        Request::new(Verb::Get, Resource::Version, None, None)
+    }
+
+    pub(super) fn patch_images(patch: &ImagePatch) -> Request {
+        let (namespace, name) = (Some(patch.key.namespace()), Some(patch.key.service()));
+        Request::new(Verb::Patch, Resource::Deployments, namespace, name)
+            .with("fieldManager", FIELD_MANAGER)
+            .sending("application/json-patch+json", &json_patch(patch))
+    }
+
+    pub(super) fn replica_sets(namespace: &str, selector: &Selector) -> Request {
+        Request::new(Verb::List, Resource::ReplicaSets, Some(namespace), None)
+            .with("labelSelector", &selector.to_query())
+    }
+
+    pub(super) fn log(pod: LogOf<'_>) -> Request {
+        let request =
+            Request::new(Verb::Get, Resource::PodLog, Some(pod.namespace), Some(pod.name))
+                .with("container", pod.container)
+                .with("tailLines", &pod.lines.to_string())
+                .with("limitBytes", &pod.limit_bytes.to_string());
+        match pod.previous {
+            true => request.with("previous", "true"),
+            false => request,
+        }
+    }
+
+    /// One page of everything in a scope, read from the server's newest state.
+    pub(super) fn list(resource: Resource, scope: &Scope, token: Option<&str>) -> Request {
+        let request = Request::new(Verb::List, resource, scope.namespace(), None)
+            .with("limit", &PAGE.to_string());
+        match token {
+            Some(token) => request.with("continue", token),
+            None => request,
+        }
+    }
+
+    /// Every change after `resource_version`, for at most `seconds`.
+    pub(super) fn watch(
+        resource: Resource,
+        scope: &Scope,
+        resource_version: &str,
+        seconds: u64,
+    ) -> Request {
+        Request::new(Verb::Watch, resource, scope.namespace(), None)
+            .with("watch", "true")
+            .with("allowWatchBookmarks", "true")
+            .with("resourceVersion", resource_version)
+            .with("timeoutSeconds", &seconds.to_string())
+    }
+}
+
+/// Which log, and how much of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LogOf<'a> {
+    pub namespace: &'a str,
+    pub name: &'a str,
+    pub container: &'a str,
+    /// Of the run before the current one.
+    pub previous: bool,
+    pub lines: u32,
+    pub limit_bytes: u64,
+}
+
+/// The guarded change of images: every `test` must hold, or nothing is changed.
+///
+/// A key cannot be added to a map that is absent, so then the whole map is added, after a test that
+/// it still is absent.
+fn json_patch(patch: &ImagePatch) -> Value {
+    let mut steps = vec![json!({"op": "test", "path": "/metadata/uid", "value": &*patch.uid})];
+    for target in &patch.targets {
+        let list = if target.init { "initContainers" } else { "containers" };
+        let at = format!("/spec/template/spec/{list}/{}", target.index);
+        steps
+            .push(json!({"op": "test", "path": format!("{at}/name"), "value": &*target.container}));
+        let image = target.image.as_str();
+        steps.push(json!({"op": "replace", "path": format!("{at}/image"), "value": image}));
+    }
+    const ANNOTATIONS: &str = "/metadata/annotations";
+    let cause = &patch.change_cause;
+    if patch.has_annotations {
+        let path = format!("{ANNOTATIONS}/kubernetes.io~1change-cause");
+        steps.push(json!({"op": "add", "path": path, "value": cause}));
+    } else {
+        steps.push(json!({"op": "test", "path": ANNOTATIONS, "value": null}));
+        let map = json!({"kubernetes.io/change-cause": cause});
+        steps.push(json!({"op": "add", "path": ANNOTATIONS, "value": map}));
+    }
+    Value::Array(steps)
+}
+
+/// Appends one path segment or query value: everything but the unreserved characters is escaped.
+fn encode(out: &mut String, text: &str) {
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'~' => out.push(byte.into()),
+            b'.' if text != "." && text != ".." => out.push('.'),
+            _ => {
+                let _ = write!(out, "%{byte:02X}");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,193 @@
+//! Deployments and ReplicaSets of `apps/v1`. `[C]`
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::go_duration::parse_timeout;
+use super::{Annotations, Meta};
+use crate::model::{Condition, Container, Replicas, Selector, SelectorRule, ServiceKey, Workload};
+
+/// A Deployment as it is sent.
+#[derive(Debug, Deserialize)]
+pub struct Deployment {
+    pub(in crate::cluster) metadata: Meta,
+    #[serde(default)]
+    spec: Spec,
+    #[serde(default)]
+    status: StatusFields,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Spec {
+    replicas: Option<i32>,
+    paused: bool,
+    min_ready_seconds: u64,
+    progress_deadline_seconds: Option<u64>,
+    selector: LabelSelector,
+    template: Template,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Template {
+    spec: PodSpec,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct PodSpec {
+    containers: Option<Vec<ContainerSpec>>,
+    init_containers: Option<Vec<ContainerSpec>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct ContainerSpec {
+    name: Box<str>,
+    image: Box<str>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct LabelSelector {
+    match_labels: Option<BTreeMap<Box<str>, Box<str>>>,
+    match_expressions: Option<Vec<Requirement>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Requirement {
+    key: Box<str>,
+    operator: Operator,
+    #[serde(default)]
+    values: Option<Vec<Box<str>>>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+enum Operator {
+    In,
+    NotIn,
+    Exists,
+    DoesNotExist,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct StatusFields {
+    observed_generation: i64,
+    replicas: i32,
+    updated_replicas: i32,
+    ready_replicas: i32,
+    available_replicas: i32,
+    conditions: Option<Vec<ConditionFields>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ConditionFields {
+    r#type: Box<str>,
+    status: Box<str>,
+    reason: Box<str>,
+    message: Box<str>,
+    last_update_time: Option<Box<str>>,
+}
+
+impl Deployment {
+    /// The workload it is; `None` when its names are not valid.
+    pub(super) fn into_workload(self) -> Option<Workload> {
+        let Deployment { metadata, spec, status } = self;
+        let annotations = metadata.annotations.as_ref();
+        let held = annotations.and_then(|a| a.paused.as_deref()) == Some("true");
+        let timeout = annotations.and_then(|a| a.timeout.as_deref()).and_then(parse_timeout);
+        let conditions = status.conditions.unwrap_or_default();
+        Some(Workload {
+            key: ServiceKey::new(&metadata.name, &metadata.namespace).ok()?,
+            resource_version: metadata.resource_version.parse().unwrap_or(0),
+            generation: metadata.generation,
+            has_annotations: annotations.is_some(),
+            held_by_annotation: held,
+            timeout,
+            paused: spec.paused,
+            min_ready: Duration::from_secs(spec.min_ready_seconds),
+            progress_deadline: Duration::from_secs(spec.progress_deadline_seconds.unwrap_or(600)),
+            selector: spec.selector.into_selector(),
+            containers: containers(spec.template.spec.containers),
+            init_containers: containers(spec.template.spec.init_containers),
+            observed_generation: status.observed_generation,
+            replicas: Replicas {
+                wanted: spec.replicas.unwrap_or(1),
+                total: status.replicas,
+                updated: status.updated_replicas,
+                ready: status.ready_replicas,
+                available: status.available_replicas,
+            },
+            progressing: condition(&conditions, "Progressing"),
+            replica_failure: condition(&conditions, "ReplicaFailure").filter(|c| c.holds),
+            uid: metadata.uid,
+        })
+    }
+}
+
+fn containers(specs: Option<Vec<ContainerSpec>>) -> Box<[Container]> {
+    let specs = specs.unwrap_or_default().into_iter();
+    specs.map(|c| Container { name: c.name, image: c.image }).collect()
+}
+
+fn condition(all: &[ConditionFields], name: &str) -> Option<Condition> {
+    let found = all.iter().find(|c| &*c.r#type == name)?;
+    Some(Condition {
+        holds: &*found.status == "True",
+        reason: found.reason.clone(),
+        message: found.message.clone(),
+        updated_at: found.last_update_time.clone().unwrap_or_default(),
+    })
+}
+
+impl LabelSelector {
+    fn into_selector(self) -> Selector {
+        let labels = self.match_labels.unwrap_or_default().into_iter();
+        let labels = labels.map(|(key, value)| SelectorRule::In(key, [value].into()));
+        let expressions = self.match_expressions.unwrap_or_default().into_iter();
+        let expressions = expressions.map(|r| {
+            let values = r.values.unwrap_or_default().into();
+            match r.operator {
+                Operator::In => SelectorRule::In(r.key, values),
+                Operator::NotIn => SelectorRule::NotIn(r.key, values),
+                Operator::Exists => SelectorRule::Exists(r.key),
+                Operator::DoesNotExist => SelectorRule::DoesNotExist(r.key),
+            }
+        });
+        Selector(labels.chain(expressions).collect())
+    }
+}
+
+/// A ReplicaSet, of which only the metadata matters.
+#[derive(Debug, Deserialize)]
+pub(in crate::cluster) struct ReplicaSet {
+    metadata: Meta,
+}
+
+impl ReplicaSet {
+    fn belongs_to(&self, owner_uid: &str) -> bool {
+        let owners = self.metadata.owner_references.as_deref().unwrap_or_default();
+        owners.iter().any(|o| o.controller && &*o.uid == owner_uid)
+    }
+
+    fn revision(&self) -> i64 {
+        let revision = |a: &Annotations| a.revision.as_ref()?.parse().ok();
+        self.metadata.annotations.as_ref().and_then(revision).unwrap_or(0)
+    }
+}
+
+/// The label `pod-template-hash` of the owner's ReplicaSet with the highest revision.
+pub(in crate::cluster) fn current_template_hash(
+    sets: &[ReplicaSet],
+    owner_uid: &str,
+) -> Option<String> {
+    let own = sets.iter().filter(|set| set.belongs_to(owner_uid));
+    let newest = own.max_by_key(|set| set.revision())?;
+    let labels = newest.metadata.labels.as_ref()?;
+    labels.get("pod-template-hash").map(|hash| hash.to_string())
+}

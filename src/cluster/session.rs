@@ -1,0 +1,239 @@
+//! HTTP with one API server: sends a [`Request`], reads the answer. `[E]`
+//!
+//! A session owns a connection pool, and [`Session::shutdown`] ends exactly the requests of that
+//! session at once, the ones blocked in a read too. So the ordinary requests share one session, and
+//! each watch has its own. Nothing is sent twice here: whether to try again is for the caller.
+
+use std::fmt;
+use std::io::Read;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+use ureq::http::Response;
+use ureq::http::header::RETRY_AFTER;
+use ureq::{Agent, Body, Proxy, Timeout};
+
+use super::access::ServerUrl;
+use super::connector::{ApiConnector, NotSent, bare};
+use super::credentials::Credentials;
+use super::error::{ApiError, Class, Sent};
+use super::request::{Call, Request};
+use super::resolve::CachingResolver;
+use super::text::plain;
+use super::tls::Tls;
+
+/// Input and output buffer of a connection; ureq's own default is eight times as much.
+const BUFFER_BYTES: usize = 16 * 1024;
+
+/// Shorter than the 90 s after which kube-apiserver closes an idle connection.
+const IDLE_AGE: Duration = Duration::from_secs(60);
+
+/// The body of an error, beyond which nothing of interest follows.
+const ERROR_BYTES: u64 = 64 * 1024;
+
+/// Time limits and sizes; the defaults are right for a daemon.
+#[derive(Clone, Debug)]
+pub struct ClientOptions {
+    /// Connections kept open between requests: as many as there are workers.
+    pub idle_connections: usize,
+    /// For name, TCP and TLS together.
+    pub connect_limit: Duration,
+    /// For an ordinary request as a whole.
+    pub request_limit: Duration,
+    /// The longest silence on a watch; bookmarks come about every minute.
+    pub watch_idle_limit: Duration,
+}
+
+impl Default for ClientOptions {
+    fn default() -> ClientOptions {
+        ClientOptions {
+            idle_connections: 128,
+            connect_limit: Duration::from_secs(10),
+            request_limit: Duration::from_secs(30),
+            watch_idle_limit: Duration::from_secs(90),
+        }
+    }
+}
+
+/// What all sessions with one server have in common.
+#[derive(Debug)]
+pub(super) struct Server {
+    pub url: ServerUrl,
+    pub tls: Option<Tls>,
+    pub credentials: Credentials,
+    pub options: ClientOptions,
+}
+
+/// One connection pool to the server.
+pub(super) struct Session {
+    server: Arc<Server>,
+    agent: Agent,
+    ended: AtomicBool,
+    pausing: Mutex<()>,
+    wake: Condvar,
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("server", &self.server).finish_non_exhaustive()
+    }
+}
+
+/// A success, not yet read.
+pub(super) struct Answer {
+    call: Call,
+    response: Response<Body>,
+}
+
+impl Session {
+    pub(super) fn new(server: Arc<Server>) -> Session {
+        let options = &server.options;
+        // As for kubectl, a loopback address is never reached through a proxy.
+        let proxy = if server.url.is_loopback() { None } else { Proxy::try_from_env() };
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .proxy(proxy)
+            .user_agent(concat!("depd/", env!("CARGO_PKG_VERSION")))
+            .accept("application/json")
+            .max_idle_connections(options.idle_connections)
+            .max_idle_connections_per_host(options.idle_connections)
+            .max_idle_age(IDLE_AGE)
+            .input_buffer_size(BUFFER_BYTES)
+            .output_buffer_size(BUFFER_BYTES)
+            .timeout_connect(Some(options.connect_limit))
+            .timeout_global(Some(options.request_limit))
+            .build();
+        let connector = ApiConnector::new(server.tls.clone());
+        let agent = Agent::with_parts(config, connector, CachingResolver::default());
+        Session {
+            server,
+            agent,
+            ended: AtomicBool::new(false),
+            pausing: Mutex::new(()),
+            wake: Condvar::new(),
+        }
+    }
+
+    /// Sends an ordinary request; the time limit covers the reading of the answer as well.
+    pub(super) fn send(&self, request: &Request) -> Result<Answer, ApiError> {
+        self.run(request, false)
+    }
+
+    /// Opens a stream: no limit as a whole, but one for silence.
+    pub(super) fn open(&self, request: &Request) -> Result<Answer, ApiError> {
+        self.run(request, true)
+    }
+
+    fn run(&self, request: &Request, stream: bool) -> Result<Answer, ApiError> {
+        let call = &request.call;
+        let header = self.server.credentials.header();
+        let header =
+            header.map_err(|e| ApiError::new(call, Class::Credentials { text: e.to_string() }))?;
+        let uri = format!("{}{}", self.server.url, request.target);
+
+        let options = &self.server.options;
+        let outcome = match &request.body {
+            None => {
+                let mut get = self.agent.get(uri);
+                if let Some(header) = header {
+                    get = get.header("authorization", &**header.expose());
+                }
+                if stream {
+                    get = get
+                        .config()
+                        .timeout_global(None)
+                        .timeout_recv_response(Some(options.request_limit))
+                        .timeout_per_read(Some(options.watch_idle_limit))
+                        .build();
+                }
+                get.call()
+            }
+            Some(body) => {
+                let mut send = match call.verb {
+                    super::request::Verb::Patch => self.agent.patch(uri),
+                    _ => self.agent.post(uri),
+                };
+                if let Some(header) = header {
+                    send = send.header("authorization", &**header.expose());
+                }
+                send.header("content-type", body.content_type).send(&body.bytes[..])
+            }
+        };
+        let response = outcome.map_err(|e| failed(call, &e))?;
+        let status = response.status().as_u16();
+        if (200..300).contains(&status) {
+            return Ok(Answer { call: call.clone(), response });
+        }
+        let retry_after = response.headers().get(RETRY_AFTER).and_then(|v| v.to_str().ok());
+        let retry_after = retry_after.map(str::to_owned);
+        let mut text = Vec::new();
+        // Without its body an error still has its status.
+        let _ = response.into_body().into_reader().take(ERROR_BYTES).read_to_end(&mut text);
+        Err(ApiError::from_answer(call, status, retry_after.as_deref(), &text))
+    }
+
+    /// Ends all requests of this session, now and for good; also wakes [`Session::pause`].
+    pub(super) fn shutdown(&self) {
+        self.ended.store(true, Ordering::Release);
+        drop(self.pausing.lock());
+        self.wake.notify_all();
+        self.agent.clone().shutdown();
+    }
+
+    pub(super) fn is_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    /// Waits, at most until [`Session::shutdown`].
+    pub(super) fn pause(&self, wait: Duration) {
+        let mut guard = self.pausing.lock();
+        let ended = |_: &mut ()| !self.is_ended();
+        self.wake.wait_while_for(&mut guard, ended, wait);
+    }
+}
+
+impl Answer {
+    /// The body, which must not be longer than `limit` bytes.
+    pub(super) fn read(self, limit: u64) -> Result<Vec<u8>, ApiError> {
+        let Answer { call, response } = self;
+        let mut bytes = Vec::new();
+        let mut reader = response.into_body().into_reader().take(limit.saturating_add(1));
+        reader.read_to_end(&mut bytes).map_err(|e| failed(&call, &e.into()))?;
+        match bytes.len() as u64 > limit {
+            true => Err(ApiError::new(
+                &call,
+                Class::Decode { text: format!("it is longer than {limit} bytes") },
+            )),
+            false => Ok(bytes),
+        }
+    }
+
+    /// The body as JSON.
+    pub(super) fn json<T: serde::de::DeserializeOwned>(self, limit: u64) -> Result<T, ApiError> {
+        let call = self.call.clone();
+        let bytes = self.read(limit)?;
+        let decoded = serde_json::from_slice(&bytes);
+        decoded.map_err(|e| ApiError::new(&call, Class::Decode { text: plain(&e.to_string()) }))
+    }
+
+    /// The body as a stream.
+    pub(super) fn reader(self) -> (Call, impl Read + Send) {
+        (self.call, self.response.into_body().into_reader())
+    }
+}
+
+/// An error of the connection.
+pub(super) fn failed(call: &Call, error: &ureq::Error) -> ApiError {
+    let not_sent = match error {
+        ureq::Error::Other(inner) => inner.is::<NotSent>(),
+        ureq::Error::Timeout(Timeout::Resolve | Timeout::Connect) => true,
+        ureq::Error::Io(e) => e.kind() == std::io::ErrorKind::NotConnected,
+        ureq::Error::Http(_) | ureq::Error::BadUri(_) | ureq::Error::HostNotFound => true,
+        _ => false,
+    };
+    let sent = if not_sent { Sent::No } else { Sent::Maybe };
+    ApiError::new(call, Class::Network { text: plain(&bare(error)), sent })
+}

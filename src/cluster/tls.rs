@@ -1,0 +1,267 @@
+//! Trust and identity: from [`Access`] to what rustls needs. `[E]`
+//!
+//! Everything that can be wrong with certificates and keys is found here, before the first
+//! connection, and said in terms of the kubeconfig. What stands in the files is read once per
+//! [`Tls::load`]; whoever rotates them loads again.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::sign::CertifiedKey;
+use rustls::{
+    ClientConfig, DigitallySignedStruct, InconsistentKeys, RootCertStore, SignatureScheme,
+};
+
+use super::access::{Access, ClientIdentity, Material, Trust};
+use super::roots::public_roots;
+
+/// Everything for TLS with one API server. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Tls {
+    /// Checked configuration, with the session cache that all connections share.
+    pub config: Arc<ClientConfig>,
+    /// The name that the certificate must carry.
+    pub server_name: ServerName<'static>,
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tls").field("server_name", &self.server_name).finish_non_exhaustive()
+    }
+}
+
+/// Why no connection can be made with this access; each says which part and what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConnectError {
+    /// A file that the kubeconfig names cannot be read.
+    Unreadable {
+        /// What it should hold, for example `client key`.
+        what: &'static str,
+        /// The file.
+        file: PathBuf,
+        /// The words of the operating system.
+        cause: String,
+    },
+    /// Certificates or a key that cannot be used.
+    Unusable {
+        /// What it should hold, for example `client key`.
+        what: &'static str,
+        /// Where it stands: a file, or the kubeconfig itself.
+        place: String,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// The certificate belongs to another key.
+    PairMismatch {
+        /// Where the certificate stands.
+        certificate: String,
+        /// Where the key stands.
+        key: String,
+    },
+    /// The host of the server, or `tls-server-name`, is not a name that a certificate can carry.
+    ServerName {
+        /// The name.
+        name: String,
+    },
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ConnectError::Unreadable { what, file, cause } => {
+                write!(f, "{what} {} cannot be read: {cause}", file.display())
+            }
+            ConnectError::Unusable { what, place, problem } => {
+                write!(f, "{what} in {place}: {problem}")
+            }
+            ConnectError::PairMismatch { certificate, key } => write!(
+                f,
+                "the client certificate in {certificate} does not belong to the client key in {key}; take both from the same issue"
+            ),
+            ConnectError::ServerName { name } => {
+                write!(f, "`{name}` is not a server name; correct server or tls-server-name")
+            }
+        }
+    }
+}
+
+impl std::error::Error for ConnectError {}
+
+impl Tls {
+    /// Reads and checks certificates and keys; `None` for a server that is plain http.
+    pub(super) fn load(access: &Access) -> Result<Option<Tls>, ConnectError> {
+        if !access.server.is_https() {
+            return Ok(None);
+        }
+        let name = access.tls_server_name.as_deref().unwrap_or_else(|| access.server.host());
+        let server_name = ServerName::try_from(name.to_owned())
+            .map_err(|_| ConnectError::ServerName { name: name.to_owned() })?;
+
+        let provider = Arc::new(ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(|e| unusable("TLS", "this build".into(), e.to_string()))?;
+        let builder = match &access.trust {
+            Trust::Unverified => builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider.clone()))),
+            Trust::PublicRoots => builder.with_root_certificates(public_roots()),
+            Trust::Authority(material) => builder.with_root_certificates(authority(material)?),
+        };
+        let mut config = match &access.identity {
+            None => builder.with_no_client_auth(),
+            Some(identity) => {
+                let pair = client_pair(identity, &provider)?;
+                builder
+                    .with_client_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(pair)))
+            }
+        };
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Some(Tls { config: Arc::new(config), server_name }))
+    }
+}
+
+fn unusable(what: &'static str, place: String, problem: impl Into<String>) -> ConnectError {
+    ConnectError::Unusable { what, place, problem: problem.into() }
+}
+
+fn place(material: &Material) -> String {
+    match material {
+        Material::File(path) => path.display().to_string(),
+        Material::Inline(_) => "the kubeconfig".into(),
+    }
+}
+
+fn content(what: &'static str, material: &Material) -> Result<Vec<u8>, ConnectError> {
+    match material {
+        Material::Inline(data) => Ok(data.expose().clone()),
+        Material::File(path) => std::fs::read(path).map_err(|e| ConnectError::Unreadable {
+            what,
+            file: path.clone(),
+            cause: e.to_string(),
+        }),
+    }
+}
+
+/// Certificates of an authority. One that cannot be understood is passed over with a warning, as
+/// long as another one can be used: kubectl is content with that as well, but silent about it.
+fn authority(material: &Material) -> Result<RootCertStore, ConnectError> {
+    const WHAT: &str = "certificate authority";
+    let pem = content(WHAT, material)?;
+    let mut store = RootCertStore::empty();
+    let mut faults = Vec::new();
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        let added = match certificate {
+            Ok(der) => store.add(der).map_err(|e| e.to_string()),
+            Err(e) => Err(e.to_string()),
+        };
+        if let Err(e) = added {
+            faults.push(e);
+        }
+    }
+    match (store.len(), faults.first()) {
+        (0, None) => Err(unusable(WHAT, place(material), "it holds no PEM certificate")),
+        (0, Some(fault)) => {
+            Err(unusable(WHAT, place(material), format!("no certificate can be used: {fault}")))
+        }
+        (_, None) => Ok(store),
+        (usable, Some(fault)) => {
+            log::warn!(
+                "{WHAT} in {}: {usable} certificates in use, {} passed over: {fault}",
+                place(material),
+                faults.len()
+            );
+            Ok(store)
+        }
+    }
+}
+
+/// The client certificate with its key, proven to belong together.
+fn client_pair(
+    identity: &ClientIdentity,
+    provider: &CryptoProvider,
+) -> Result<CertifiedKey, ConnectError> {
+    const CERTIFICATE: &str = "client certificate";
+    const KEY: &str = "client key";
+    let pem = content(CERTIFICATE, &identity.certificate)?;
+    let at = || place(&identity.certificate);
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    let chain = chain.map_err(|e| unusable(CERTIFICATE, at(), e.to_string()))?;
+    if chain.is_empty() {
+        return Err(unusable(CERTIFICATE, at(), "it holds no PEM certificate"));
+    }
+
+    let pem = content(KEY, &identity.key)?;
+    let at = || place(&identity.key);
+    let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| {
+        let encrypted = String::from_utf8_lossy(&pem).contains("ENCRYPTED");
+        let problem = match encrypted {
+            true => "it is encrypted; depd cannot ask for a passphrase, store it without one",
+            false => "it holds no PEM private key",
+        };
+        unusable(KEY, at(), problem)
+    })?;
+    let key = provider.key_provider.load_private_key(key).map_err(|_| {
+        unusable(
+            KEY,
+            at(),
+            "this kind of key is not supported; use RSA of 2048 bits or more, ECDSA P-256 or P-384, or Ed25519",
+        )
+    })?;
+    let pair = CertifiedKey::new(chain, key);
+    match pair.keys_match() {
+        Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(pair),
+        Err(rustls::Error::InconsistentKeys(_)) => Err(ConnectError::PairMismatch {
+            certificate: place(&identity.certificate),
+            key: place(&identity.key),
+        }),
+        Err(e) => Err(unusable(CERTIFICATE, place(&identity.certificate), e.to_string())),
+    }
+}
+
+/// `insecure-skip-tls-verify`: encrypts, and trusts whoever answers.
+#[derive(Debug)]
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _certificate: &CertificateDer<'_>,
+        _signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _message: &[u8],
+        _certificate: &CertificateDer<'_>,
+        _signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,55 @@
+//! Steps → requests to the real API, and its errors → what to do about them.
+
+use super::StepRunner;
+use crate::cluster::{ApiError, Class, Client};
+use crate::model::{ServiceKey, Workload};
+use crate::reconcile::{Reply, Setback, Step};
+
+/// Lines of a crashed container's log that a message carries.
+const LOG_LINES: u32 = 25;
+
+impl StepRunner for Client {
+    fn run(
+        &self,
+        key: &ServiceKey,
+        step: &Step,
+        workload: Option<&Workload>,
+    ) -> Result<Reply, Setback> {
+        let namespace = key.namespace();
+        let reply = match step {
+            Step::LookAtNamespace => self.namespace_exists(namespace).map(Reply::Namespace),
+            Step::CreateNamespace => {
+                self.create_namespace(namespace).map(|()| Reply::NamespaceCreated)
+            }
+            Step::LookAtWorkload => {
+                self.get_workload(key).map(|found| Reply::Looked(found.map(Box::new)))
+            }
+            Step::Patch(patch) => {
+                self.patch_images(patch).map(|stored| Reply::Patched(Box::new(stored)))
+            }
+            Step::FindReplicaSet => match workload {
+                Some(workload) => self
+                    .new_replica_set_hash(workload)
+                    .map(|hash| Reply::ReplicaSet(hash.map(String::into_boxed_str))),
+                None => Ok(Reply::ReplicaSet(None)),
+            },
+            Step::FetchLog { pod, container, previous } => {
+                self.log_tail(namespace, pod, container, *previous, LOG_LINES).map(Reply::Log)
+            }
+        };
+        reply.map_err(|error| setback(&error))
+    }
+}
+
+fn setback(error: &ApiError) -> Setback {
+    let text = error.to_string();
+    match &error.class {
+        Class::TestFailed | Class::NotFound | Class::Conflict { .. } => Setback::Outdated,
+        Class::NamespaceTerminating => Setback::NamespaceTerminating,
+        Class::Forbidden(_) | Class::Unauthorized | Class::Credentials { .. } => {
+            Setback::NotPermitted(text)
+        }
+        Class::Denied { message } | Class::Invalid { message } => Setback::Refused(message.clone()),
+        _ => Setback::Transient { text, retry_after: error.retry_after() },
+    }
+}
