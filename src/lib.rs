@@ -2,4 +2,5 @@
 //!
 //! A deployment daemon: a folder of dep files becomes running Kubernetes workloads.
 
+pub mod desired;
 pub mod model;

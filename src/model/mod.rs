@@ -12,10 +12,12 @@ mod service_key;
 mod time;
 mod workload;
 
+pub(crate) use image::check_prefix;
 pub use image::{Image, ImageProblem};
 pub use image_set::ImageSet;
 pub use pod::{ContainerState, Pod, PodContainer, Terminated};
 pub use problem::Problem;
 pub use service_key::{NameProblem, ServiceKey};
+pub(crate) use service_key::{check_label, describe};
 pub use time::Moment;
 pub use workload::{Condition, Container, Replicas, Selector, SelectorRule, Workload};
