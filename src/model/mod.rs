@@ -18,6 +18,7 @@ mod service_key;
 mod time;
 mod workload;
 
+pub(crate) use image::check_prefix;
 pub use image::{Image, ImageProblem};
 pub use image_patch::{ImagePatch, Target};
 pub use image_set::ImageSet;
@@ -27,5 +28,6 @@ pub use pod::{ContainerState, Pod, PodContainer, Terminated};
 pub use problem::Problem;
 pub use rollout::{Change, Failure, Lateness, Rollout, Sign};
 pub use service_key::{NameProblem, ServiceKey};
+pub(crate) use service_key::{check_label, describe};
 pub use time::Moment;
 pub use workload::{Condition, Container, Replicas, Selector, SelectorRule, Workload};
