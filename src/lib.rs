@@ -2,12 +2,16 @@
 //!
 //! A deployment daemon: a folder of dep files becomes running Kubernetes workloads.
 
+pub mod cli;
 pub mod clock;
 pub mod cluster;
+pub mod daemon;
 pub mod desired;
 pub mod model;
 pub mod observed;
 pub mod queue;
 pub mod reconcile;
 pub mod report;
+pub mod sandbox;
+pub mod source;
 pub mod worker;

@@ -1,1 +1,7 @@
-fn main() {}
+//! Arguments → exit code, nothing else.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    depd::cli::main()
+}

@@ -4,7 +4,6 @@
 //! `managedFields`, without storing them. Defaults are those of the API reference, for servers and
 //! stand-ins that leave fields out.
 
-mod go_duration;
 mod pod;
 mod workload;
 

@@ -4,6 +4,7 @@
 //! hand is a valid one, an [`Image`] parses. The rest of the program passes these types around and
 //! never the strings they came from.
 
+mod duration;
 #[cfg(test)]
 pub mod fixture;
 mod image;
@@ -19,6 +20,7 @@ mod time;
 mod workload;
 
 pub(crate) use image::check_prefix;
+pub use duration::{DurationProblem, parse_duration};
 pub use image::{Image, ImageProblem};
 pub use image_patch::{ImagePatch, Target};
 pub use image_set::ImageSet;

@@ -23,6 +23,11 @@ pub enum What {
         /// What changes.
         changes: Vec<Change>,
     },
+    /// The rollout moved forward.
+    Progressed {
+        /// Where it stands.
+        replicas: Replicas,
+    },
     /// Every pod runs the desired images and is available.
     Succeeded {
         /// What changed.
@@ -151,6 +156,7 @@ impl What {
             | What::Held(_)
             | What::NotPermitted(_) => Level::Warning,
             What::Started { .. }
+            | What::Progressed { .. }
             | What::Superseded { .. }
             | What::Lifted
             | What::Unreachable(_)

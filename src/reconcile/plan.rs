@@ -279,7 +279,7 @@ impl Draft<'_> {
 
     fn follow(&mut self, mut rollout: Rollout, workload: &Workload) {
         let now = self.view.now;
-        rollout::note_progress(&mut rollout, workload, now);
+        let forward = rollout::note_progress(&mut rollout, workload, now);
         let took = now.since(rollout.started);
         let changes = rollout.changes.clone();
         if rollout::is_complete(&rollout, workload) {
@@ -287,6 +287,9 @@ impl Draft<'_> {
             self.say(What::Succeeded { changes, took });
             let desired = rollout.desired;
             return self.settle(&desired, workload, rollout.changes);
+        }
+        if forward {
+            self.say(What::Progressed { replicas: workload.replicas });
         }
         let observed = rollout::is_observed(&rollout, workload);
         let pods = if observed { self.view.pods } else { &[] };

@@ -57,9 +57,11 @@ pub fn is_complete(rollout: &Rollout, workload: &Workload) -> bool {
 ///
 /// Forward is: more updated, ready or available pods, or fewer old ones. The first status of the
 /// rollout's own generation restarts it as well.
-pub fn note_progress(rollout: &mut Rollout, workload: &Workload, now: Moment) {
+///
+/// True when it moved forward.
+pub fn note_progress(rollout: &mut Rollout, workload: &Workload, now: Moment) -> bool {
     if !is_observed(rollout, workload) {
-        return;
+        return false;
     }
     let (then, is) = (rollout.replicas, workload.replicas);
     let old = |r: Replicas| r.total - r.updated;
@@ -71,6 +73,7 @@ pub fn note_progress(rollout: &mut Rollout, workload: &Workload, now: Moment) {
         rollout.progressed = now;
     }
     rollout.replicas = is;
+    forward
 }
 
 /// How long this workload may go without progress: its annotation, else its progress deadline where

@@ -73,7 +73,8 @@ impl Desk {
 
     #[track_caller]
     fn take(&mut self, plan: Plan, expect: &str) {
-        let said = plan.notices.iter().map(notice);
+        let told = |n: &&Notice| !matches!(n.what, What::Progressed { .. });
+        let said = plan.notices.iter().filter(told).map(notice);
         let step = plan.step.as_ref().map(|step| format!("→ {}", step_word(step)));
         let line = said.chain(step).collect::<Vec<_>>().join(" ");
         (self.service, self.step, self.wake) = (plan.service, plan.step, plan.wake);

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 use log::{error, warn};
+use parking_lot::Mutex;
 use serde_json::Value;
 
 use super::pace::Pace;
@@ -24,10 +25,11 @@ const RETRY_AFTER_CAP: Duration = Duration::from_secs(120);
 /// One request to the receiver may take this long.
 const REQUEST_LIMIT: Duration = Duration::from_secs(10);
 
-/// The sending half; cheap to share.
+/// The sending half; share it in an `Arc`.
 #[derive(Debug)]
 pub struct Delivery {
-    messages: Sender<Value>,
+    /// `None` once it was finished.
+    messages: Mutex<Option<Sender<Value>>>,
     stopping: Sender<()>,
     thread: JoinHandle<()>,
 }
@@ -43,24 +45,29 @@ impl Delivery {
         let mut postman =
             Postman { url, agent: agent(), pace: Pace::new(per_second), waiting, stop };
         let thread = thread::Builder::new().name("report".into()).spawn(move || postman.run())?;
-        Ok(Delivery { messages, stopping, thread })
+        Ok(Delivery { messages: Mutex::new(Some(messages)), stopping, thread })
     }
 
     /// Hands over a message. Never blocks.
     pub fn send(&self, message: Value) {
-        if let Err(TrySendError::Full(_)) = self.messages.try_send(message) {
+        let sent = self.messages.lock().as_ref().map(|waiting| waiting.try_send(message));
+        if let Some(Err(TrySendError::Full(_))) = sent {
             error!("slack: {CAPACITY} messages wait already; this one is in the log only");
         }
     }
 
-    /// Stops after what waits was sent or `limit` has passed, whichever is first.
-    pub fn stop(self, limit: Duration) {
+    /// Takes no more, and ends when what waits was sent or `limit` has passed, whichever is first;
+    /// true when everything was sent.
+    #[must_use]
+    pub fn finish(&self, limit: Duration) -> bool {
         let until = clock::now() + limit;
-        drop(self.messages);
+        *self.messages.lock() = None;
         while !self.thread.is_finished() && clock::now() < until {
             thread::sleep(Duration::from_millis(5));
         }
+        let finished = self.thread.is_finished();
         let _ = self.stopping.try_send(());
+        finished
     }
 }
 

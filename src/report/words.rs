@@ -28,6 +28,7 @@ pub fn words(notice: &Notice) -> Words {
     let fix = |what: &str| Some(format!("{what} {file}."));
     let (title, sentence, advice) = match &notice.what {
         What::Started { changes } => ("Rolling out", images(changes), None),
+        What::Progressed { replicas } => ("Progress", counts(*replicas), None),
         What::Succeeded { changes, took } => {
             ("Deployed", format!("{} in {}", images(changes), duration(*took)), None)
         }

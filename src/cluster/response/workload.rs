@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::go_duration::parse_timeout;
 use super::{Annotations, Meta};
-use crate::model::{Condition, Container, Replicas, Selector, SelectorRule, ServiceKey, Workload};
+use crate::model::{
+    Condition, Container, Replicas, Selector, SelectorRule, ServiceKey, Workload, parse_duration,
+};
 
 /// A Deployment as it is sent.
 #[derive(Debug, Deserialize)]
@@ -100,7 +101,8 @@ impl Deployment {
         let Deployment { metadata, spec, status } = self;
         let annotations = metadata.annotations.as_ref();
         let held = annotations.and_then(|a| a.paused.as_deref()) == Some("true");
-        let timeout = annotations.and_then(|a| a.timeout.as_deref()).and_then(parse_timeout);
+        let timeout = annotations.and_then(|a| a.timeout.as_deref());
+        let timeout = timeout.and_then(|text| parse_duration(text).ok());
         let conditions = status.conditions.unwrap_or_default();
         Some(Workload {
             key: ServiceKey::new(&metadata.name, &metadata.namespace).ok()?,

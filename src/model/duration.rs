@@ -1,20 +1,37 @@
-//! The time limit that an annotation can set. `[C]`
+//! Time limits as people write them: in a flag, or in an annotation.
 //!
 //! Written as Go writes durations (`90s`, `4m`, `1h30m`, `1.5h`), because that is what people know
 //! from kubectl, or as a number of seconds.
 
+use std::fmt;
 use std::time::Duration;
 
-/// The duration, or `None` where the text is not one, is zero, or is longer than a year.
-pub(super) fn parse_timeout(text: &str) -> Option<Duration> {
+/// The text is not a time limit; displays as what to write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DurationProblem;
+
+/// Reads a time limit of at most a year.
+///
+/// # Errors
+/// The text is not a duration, is zero, or is longer than a year.
+pub fn parse_duration(text: &str) -> Result<Duration, DurationProblem> {
     const YEAR: f64 = 365.0 * 24.0 * 3600.0;
     let text = text.trim();
     let seconds = match text.parse::<u32>() {
         Ok(seconds) => f64::from(seconds),
-        Err(_) => parts(text)?,
+        Err(_) => parts(text).ok_or(DurationProblem)?,
     };
-    (seconds > 0.0 && seconds <= YEAR).then(|| Duration::from_secs_f64(seconds))
+    let sensible = seconds > 0.0 && seconds <= YEAR;
+    if sensible { Ok(Duration::from_secs_f64(seconds)) } else { Err(DurationProblem) }
 }
+
+impl fmt::Display for DurationProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("write a duration such as 90s, 4m or 1h30m, above zero and at most a year")
+    }
+}
+
+impl std::error::Error for DurationProblem {}
 
 /// The sum of all `number unit` parts, in seconds.
 fn parts(mut text: &str) -> Option<f64> {
@@ -46,7 +63,7 @@ mod tests {
     #[test]
     fn go_durations_and_seconds_are_understood() {
         let check = |text: &str, ms: Option<u64>| {
-            assert_eq!(parse_timeout(text), ms.map(Duration::from_millis), "{text}");
+            assert_eq!(parse_duration(text).ok(), ms.map(Duration::from_millis), "{text}");
         };
         check("90s", Some(90_000));
         check("4m", Some(240_000));

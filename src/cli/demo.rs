@@ -1,0 +1,77 @@
+//! `depd demo`: the sandbox and the daemon in one process, to see it work.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::run::until_stopped;
+use super::{Failure, sandbox};
+use crate::cluster::kubeconfig::{self, Choice};
+use crate::daemon::{Daemon, LogStyle, Settings, init_logging};
+use crate::desired::ImageRules;
+
+/// See it work: a pretend cluster in this process, and the folder ./deps.
+///
+/// Nothing outside this process is touched: no kubeconfig is read, no message is sent. The folder
+/// is made if it is missing, with a file for the sample Deployment web.
+#[derive(Debug, Args)]
+pub struct DemoArguments {
+    /// The folder of dep files
+    #[arg(long, value_name = "DIR", default_value = "deps")]
+    deps: PathBuf,
+
+    /// The port of the pretend Kubernetes API on 127.0.0.1; 0 takes a free one
+    #[arg(long, default_value_t = 0)]
+    port: u16,
+}
+
+/// Runs until stopped.
+pub fn run(arguments: &DemoArguments) -> Result<ExitCode, Failure> {
+    init_logging(LogStyle::Demo);
+    let sandbox = sandbox::start(arguments.port, true)?;
+    let file =
+        std::env::temp_dir().join(format!("depd-demo-{}.kubeconfig", std::process::id()));
+    sandbox::write_kubeconfig(&sandbox, &file)?;
+    prepare_folder(arguments)?;
+    let choice = Choice { kubeconfig: Some(file.clone()), context: None };
+    let settings = Settings {
+        deps: arguments.deps.clone(),
+        poll: false,
+        image_rules: ImageRules::default(),
+        access: kubeconfig::load(&choice, |_| None).map_err(Failure::work)?,
+        slack: None,
+        workers: 100,
+        timeout: Duration::from_secs(30),
+    };
+    explain(arguments, &file);
+    let outcome = Daemon::start(&settings).map_err(Failure::work).and_then(until_stopped);
+    sandbox.stop();
+    let _ = fs::remove_file(file);
+    outcome
+}
+
+/// The demo begins with a rollout of its own: the sample web runs nginx:1.24, its file asks for more.
+fn prepare_folder(arguments: &DemoArguments) -> Result<(), Failure> {
+    let folder = arguments.deps.display();
+    let write = || {
+        fs::create_dir_all(&arguments.deps)?;
+        let file = arguments.deps.join("web_default.dep");
+        if file.exists() { Ok(()) } else { fs::write(file, "nginx:1.24.3\n") }
+    };
+    write().map_err(|error| Failure::work(format!("cannot prepare the folder {folder}: {error}")))
+}
+
+fn explain(arguments: &DemoArguments, kubeconfig: &std::path::Path) {
+    let deps = arguments.deps.display();
+    println!("A pretend cluster runs in this process, with the Deployments web, api and worker.");
+    println!("In another terminal, here, type:\n");
+    println!("  echo nginx:1.25 > {deps}/web_default.dep        # a rollout");
+    println!("  echo nginx:missing > {deps}/web_default.dep     # a failure: no such image");
+    println!("  echo nginx:crash > {deps}/web_default.dep       # a failure: it crashes");
+    println!("  echo nginx:1.26 > {deps}/shop_staging.dep       # a namespace that is not there yet");
+    println!("  kubectl --kubeconfig {} get pods\n", kubeconfig.display());
+    println!("Ctrl-C ends it. This is what depd does:\n");
+}

@@ -1,0 +1,76 @@
+//! The command line: one file per subcommand, and the way from raw arguments to [`Settings`]. `[E]`
+//!
+//! Exit codes: 0 done, 1 it did not work (the reason is on standard error), 2 wrong usage.
+//!
+//! [`Settings`]: crate::daemon::Settings
+
+mod demo;
+mod env_file;
+mod run;
+mod sandbox;
+mod settings;
+
+use std::fmt::Display;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A deployment daemon: a folder of dep files becomes running Kubernetes workloads.
+///
+/// A dep file is named SERVICE_NAMESPACE.dep and holds an image, for example nginx:1.24.3. depd
+/// makes the Deployment SERVICE in NAMESPACE run that image, follows the rollout, and tells Slack
+/// how it went.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Watch the folder and deploy what its files ask for, until stopped.
+    Run(run::RunArguments),
+    /// See it work: a pretend cluster in this process, and the folder ./deps.
+    Demo(demo::DemoArguments),
+    /// A pretend Kubernetes API on this machine, for kubectl and for trying things out.
+    Sandbox(sandbox::SandboxArguments),
+}
+
+/// Parses the arguments and runs the subcommand.
+#[must_use]
+pub fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Sandbox(arguments) => sandbox::run(&arguments),
+    };
+    outcome.unwrap_or_else(|failure| failure.tell())
+}
+
+/// Why a command did not work.
+enum Failure {
+    /// The command line or a setting is wrong; exit code 2.
+    Usage(String),
+    /// Anything else; exit code 1.
+    Work(String),
+}
+
+impl Failure {
+    fn usage(what: impl Display) -> Failure {
+        Failure::Usage(what.to_string())
+    }
+
+    fn work(what: impl Display) -> Failure {
+        Failure::Work(what.to_string())
+    }
+
+    fn tell(self) -> ExitCode {
+        let (text, code) = match self {
+            Failure::Usage(text) => (text, 2),
+            Failure::Work(text) => (text, 1),
+        };
+        eprintln!("depd: {text}");
+        ExitCode::from(code)
+    }
+}

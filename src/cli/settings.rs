@@ -1,0 +1,77 @@
+//! Raw arguments and environment → validated settings, or a sentence that says what to set. `[E]`
+
+use std::fs;
+use std::path::PathBuf;
+
+use super::Failure;
+use super::env_file::Environment;
+use super::run::RunArguments;
+use crate::cluster::kubeconfig::{self, Choice};
+use crate::daemon::{Settings, SlackSettings};
+use crate::desired::{EcrRepo, ImageRules};
+use crate::report::webhook::WebhookUrl;
+
+/// Flags win over the environment, which wins over `.env`.
+///
+/// # Errors
+/// The first setting that is missing or wrong, and what to set.
+pub fn validate(arguments: &RunArguments, env: &Environment) -> Result<Settings, Failure> {
+    Ok(Settings {
+        deps: deps(arguments, env)?,
+        poll: arguments.poll,
+        image_rules: image_rules(arguments, env)?,
+        access: {
+            let choice = Choice {
+                kubeconfig: arguments.kubeconfig.clone(),
+                context: arguments.context.clone(),
+            };
+            kubeconfig::load(&choice, |name| env.get(name)).map_err(Failure::work)?
+        },
+        slack: slack(arguments, env)?,
+        workers: usize::from(arguments.workers),
+        timeout: arguments.timeout,
+    })
+}
+
+fn deps(arguments: &RunArguments, env: &Environment) -> Result<PathBuf, Failure> {
+    let set = arguments.deps.clone().or_else(|| env.get("DEPS").map(PathBuf::from));
+    let deps = set.unwrap_or_else(|| PathBuf::from("deps"));
+    if deps.is_dir() {
+        return Ok(deps);
+    }
+    let what = if deps.exists() { "is not a folder" } else { "does not exist" };
+    Err(Failure::usage(format!(
+        "the folder {} {what}: create it, or set DEPS (or --deps) to the folder of your dep files",
+        deps.display()
+    )))
+}
+
+fn image_rules(arguments: &RunArguments, env: &Environment) -> Result<ImageRules, Failure> {
+    let repo = match &arguments.ecr_repo {
+        Some(repo) => Some(repo.clone()).filter(|repo| !repo.is_empty()),
+        None => env.text("ECR_REPO")?,
+    };
+    let repo = repo.map(|repo| EcrRepo::parse(&repo)).transpose().map_err(Failure::usage)?;
+    Ok(ImageRules { ecr_repo: repo })
+}
+
+fn slack(arguments: &RunArguments, env: &Environment) -> Result<Option<SlackSettings>, Failure> {
+    let (text, source) = match &arguments.slack_webhook_file {
+        Some(file) => {
+            let text = fs::read_to_string(file).map_err(|error| {
+                let file = file.display();
+                Failure::usage(format!("cannot read the webhook's address from {file}: {error}"))
+            })?;
+            (Some(text), file.display().to_string())
+        }
+        None => (env.text("WEBHOOK_FOR_SLACK")?, "WEBHOOK_FOR_SLACK".to_owned()),
+    };
+    let Some(text) = text else { return Ok(None) };
+    let webhook = WebhookUrl::parse(&text).map_err(|problem| {
+        Failure::usage(format!(
+            "the webhook's address in {source} is not usable: {problem}. It looks like \
+             https://hooks.slack.com/services/…; leave it unset for no messages"
+        ))
+    })?;
+    Ok(Some(SlackSettings { webhook, per_second: arguments.slack_rate }))
+}

@@ -1,0 +1,15 @@
+//! The daemon: everything put together. `[E]`
+//!
+//! `wiring.rs` is the only file that knows every edge; the others here are the small edges that
+//! belong to the process itself.
+
+mod logging;
+mod pod_watches;
+mod settings;
+mod signals;
+mod wiring;
+
+pub use logging::{LogStyle, init_logging};
+pub use settings::{Settings, SlackSettings};
+pub use signals::wait_for_stop;
+pub use wiring::{Daemon, StartError};

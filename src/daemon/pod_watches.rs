@@ -1,0 +1,157 @@
+//! Which pods are watched: those of the namespaces where a rollout is in flight. `[E]`
+//!
+//! One watch per namespace, or a single cluster-wide one above [`MOST_NAMESPACES`] of them. A watch
+//! is kept for [`LINGER`] after the last rollout, because rollouts come in series.
+
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::sync::{Arc, Weak};
+use std::thread;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use log::{error, warn};
+
+use crate::clock;
+use crate::cluster::{Client, Reflector, Scope, WatchEvent, spawn_reflector};
+use crate::model::{Moment, Pod};
+use crate::worker::Floor;
+
+/// More namespaces than this are watched by one cluster-wide watch.
+const MOST_NAMESPACES: usize = 8;
+/// How long a watch outlives the last rollout of its namespace.
+const LINGER: Duration = Duration::from_secs(60);
+
+/// Tells the keeper of the watches that something changed. Never blocks.
+#[derive(Clone, Debug)]
+pub struct PodWatches {
+    look: Sender<()>,
+}
+
+/// The half that the keeper's thread waits on.
+#[derive(Debug)]
+pub struct Wanted(Receiver<()>);
+
+impl PodWatches {
+    /// The bell and what hears it.
+    #[must_use]
+    pub fn new() -> (PodWatches, Wanted) {
+        let (look, wanted) = bounded(1);
+        (PodWatches { look }, Wanted(wanted))
+    }
+
+    /// The set of namespaces with rollouts in flight changed.
+    pub fn ring(&self) {
+        // A full channel means that the bell rings already.
+        let _ = self.look.try_send(());
+    }
+}
+
+/// Starts the thread that opens and closes watches. It ends when every bell is gone.
+///
+/// # Errors
+/// The operating system gives no thread.
+pub fn keep(client: Client, floor: &Arc<Floor>, wanted: Wanted) -> io::Result<()> {
+    let mut keeper = Keeper { client, floor: Arc::downgrade(floor), open: HashMap::new() };
+    let run = move || {
+        loop {
+            match wanted.0.recv_timeout(LINGER / 4) {
+                Ok(()) | Err(RecvTimeoutError::Timeout) => keeper.adjust(),
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    };
+    thread::Builder::new().name("pod-watches".into()).spawn(run).map(drop)
+}
+
+struct Keeper {
+    client: Client,
+    floor: Weak<Floor>,
+    open: HashMap<Scope, Watch>,
+}
+
+struct Watch {
+    _reflector: Reflector,
+    needed: Moment,
+}
+
+impl Keeper {
+    fn adjust(&mut self) {
+        let Some(floor) = self.floor.upgrade() else { return };
+        let now = clock::now();
+        let namespaces = floor.interest.lock().namespaces();
+        for scope in scopes(&namespaces) {
+            if let Some(watch) = self.open.get_mut(&scope) {
+                watch.needed = now;
+            } else if let Some(watch) = self.start(&scope) {
+                self.open.insert(scope, watch);
+            }
+        }
+        self.open.retain(|_, watch| now.since(watch.needed) < LINGER);
+        if !self.open.contains_key(&Scope::Cluster) {
+            let watched = self.open.keys().filter_map(|scope| match scope {
+                Scope::Namespace(name) => Some(name.clone()),
+                Scope::Cluster => None,
+            });
+            floor.pods.write().keep_only(&watched.collect());
+        }
+    }
+
+    fn start(&self, scope: &Scope) -> Option<Watch> {
+        let (floor, of) = (self.floor.clone(), scope.clone());
+        let sink = move |event| {
+            if let Some(floor) = floor.upgrade() {
+                take(&floor, &of, event);
+            }
+        };
+        match spawn_reflector::<Pod>(&self.client, scope.clone(), sink) {
+            Ok(reflector) => Some(Watch { _reflector: reflector, needed: clock::now() }),
+            Err(problem) => {
+                error!("cannot watch pods: {problem}; failures are told at the time limit only");
+                None
+            }
+        }
+    }
+}
+
+fn scopes(namespaces: &HashSet<Box<str>>) -> Vec<Scope> {
+    if namespaces.len() > MOST_NAMESPACES {
+        vec![Scope::Cluster]
+    } else {
+        namespaces.iter().cloned().map(Scope::Namespace).collect()
+    }
+}
+
+fn take(floor: &Floor, scope: &Scope, event: WatchEvent<Pod>) {
+    match event {
+        WatchEvent::Restarted { items, .. } => {
+            let namespace = match scope {
+                Scope::Cluster => None,
+                Scope::Namespace(name) => Some(&**name),
+            };
+            floor.pods.write().replace(namespace, items);
+            let concerned = floor.interest.lock().keys(namespace);
+            concerned.iter().for_each(|key| floor.queue.add(key));
+        }
+        WatchEvent::Applied(pod) => {
+            let mut concerned = floor.interest.lock().concerned(&pod);
+            let before = floor.pods.write().apply(pod);
+            // A pod that changed its labels concerns those that it left as well.
+            concerned.extend(before.iter().flat_map(|pod| floor.interest.lock().concerned(pod)));
+            concerned.iter().for_each(|key| floor.queue.add(key));
+        }
+        WatchEvent::Deleted(pod) => {
+            floor.pods.write().delete(&pod.namespace, &pod.name);
+            let concerned = floor.interest.lock().concerned(&pod);
+            concerned.iter().for_each(|key| floor.queue.add(key));
+        }
+        WatchEvent::Synced => {}
+        WatchEvent::Disconnected { why, retry_in } => {
+            warn!("{why}; again in {} ms", retry_in.as_millis());
+        }
+        WatchEvent::Forbidden { error, retry_in } => {
+            let seconds = retry_in.as_secs();
+            warn!("{error}; failures are told at the time limit only; again in {seconds} s");
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Bad files: a clear line each, the others go on, nothing in the cluster changes.
+
+use std::fs;
+
+use crate::cluster::Cluster;
+use crate::depd::Depd;
+
+#[test]
+fn bad_files_are_named_and_the_others_go_on() {
+    let cluster = Cluster::start();
+    let namespace = cluster.namespace();
+    for name in ["web", "broken", "good"] {
+        cluster.deployment(&namespace, name, "nginx:1.24", 1);
+    }
+    let depd = Depd::start(&cluster.kubeconfig, &[]);
+    fs::write(depd.file("no underscore.dep"), "nginx:1.25\n").expect("written");
+    fs::write(depd.file("Upper_case.dep"), "nginx:1.25\n").expect("written");
+    depd.save("broken", &namespace, "this is no image");
+    depd.save("web", &namespace, "");
+    depd.save("good", &namespace, "nginx:1.25");
+    depd.slack.wait_for("Deployed: good");
+    let message = depd.slack.wait_for("Bad dep file: broken");
+    assert_eq!(message.color, "danger");
+    depd.wait_for_log("no underscore.dep");
+    depd.wait_for_log("Upper_case.dep");
+    assert_eq!(cluster.requests_of_depd(&namespace), ["patch good"]);
+    assert_eq!(cluster.image(&namespace, "web"), "nginx:1.24");
+    depd.save("broken", &namespace, "nginx:1.26");
+    depd.slack.wait_for("Deployed: broken");
+}
+
+#[test]
+fn a_file_that_does_not_fit_the_workload_names_its_containers() {
+    let cluster = Cluster::start();
+    let namespace = cluster.namespace();
+    cluster.deployment(&namespace, "web", "nginx:1.24", 1);
+    let depd = Depd::start(&cluster.kubeconfig, &[]);
+    depd.save("web", &namespace, "sidecar=nginx:1.25");
+    let message = depd.slack.wait_for("Does not fit: web");
+    assert!(message.text.contains("no container sidecar; its containers: web"), "{message:?}");
+    assert!(cluster.requests_of_depd(&namespace).is_empty());
+}
+
+#[test]
+fn a_deleted_file_changes_nothing_in_the_cluster() {
+    let cluster = Cluster::start();
+    let namespace = cluster.namespace();
+    cluster.deployment(&namespace, "web", "nginx:1.24", 1);
+    let depd = Depd::start(&cluster.kubeconfig, &[]);
+    depd.save("web", &namespace, "nginx:1.25");
+    depd.slack.wait_for("Deployed: web");
+    fs::remove_file(depd.file(&format!("web_{namespace}.dep"))).expect("removed");
+    depd.wait_for_log("No longer managed");
+    assert_eq!(cluster.image(&namespace, "web"), "nginx:1.25");
+}
+
+#[test]
+fn the_webhooks_address_and_the_token_stay_out_of_the_log() {
+    let cluster = Cluster::start();
+    let namespace = cluster.namespace();
+    cluster.deployment(&namespace, "web", "nginx:1.24", 1);
+    let depd = Depd::start(&cluster.kubeconfig, &[]);
+    depd.save("web", &namespace, "nginx:1.25");
+    depd.slack.wait_for("Deployed: web");
+    let log = depd.log().join("\n");
+    assert!(!log.contains("test-webhook-secret"), "{log}");
+    let kubeconfig = fs::read_to_string(&cluster.kubeconfig).expect("readable");
+    for line in kubeconfig.lines().filter(|l| l.contains("token:") || l.contains("key-data:")) {
+        let secret = line.rsplit(' ').next().expect("a value");
+        assert!(secret.len() > 20 && !log.contains(secret), "{line}");
+    }
+}

@@ -1,0 +1,271 @@
+//! The cluster a test runs on: the embedded sandbox, or a real control plane.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use depd::cluster::kubeconfig::{self, Choice};
+use depd::cluster::{Authorization, ClientIdentity, Material, Trust};
+use depd::sandbox::{Sandbox, SandboxOptions};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use ureq::Agent;
+use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
+
+use crate::wait::wait_for;
+
+/// A cluster, and an administrator's access to it.
+pub struct Cluster {
+    kind: Kind,
+    /// What depd is given.
+    pub kubeconfig: PathBuf,
+    admin: Api,
+}
+
+enum Kind {
+    Sandbox { sandbox: Sandbox, _folder: TempDir },
+    Real { audit_log: PathBuf },
+}
+
+impl Cluster {
+    /// The real control plane where the environment names one, else a fresh sandbox.
+    pub fn start() -> Cluster {
+        match std::env::var_os("DEPD_TEST_KUBECONFIG") {
+            Some(kubeconfig) => Cluster::real(kubeconfig.into()),
+            None => Cluster::sandbox(),
+        }
+    }
+
+    /// Whether this is a real control plane.
+    pub fn is_real(&self) -> bool {
+        matches!(self.kind, Kind::Real { .. })
+    }
+
+    fn real(kubeconfig: PathBuf) -> Cluster {
+        let path = |name: &str| PathBuf::from(std::env::var_os(name).expect(name));
+        let admin = Api::from_kubeconfig(&path("DEPD_TEST_ADMIN_KUBECONFIG"));
+        let kind = Kind::Real { audit_log: path("DEPD_TEST_AUDIT_LOG") };
+        Cluster { kind, kubeconfig, admin }
+    }
+
+    fn sandbox() -> Cluster {
+        let sandbox = Sandbox::start(SandboxOptions::default()).expect("the sandbox starts");
+        let folder = tempfile::tempdir().expect("a folder");
+        let kubeconfig = folder.path().join("kubeconfig");
+        fs::write(&kubeconfig, sandbox.kubeconfig()).expect("written");
+        let mut admin = Api::from_kubeconfig(&kubeconfig);
+        // Another user than depd, so that requests can be told apart.
+        admin.become_bearer(sandbox.token(), sandbox.ca_pem());
+        Cluster { kind: Kind::Sandbox { sandbox, _folder: folder }, kubeconfig, admin }
+    }
+
+    /// A name that no other test uses.
+    pub fn unused_namespace(&self) -> String {
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        let n = NEXT.fetch_add(1, Ordering::Relaxed);
+        format!("t{n}-{}", std::process::id())
+    }
+
+    /// A fresh namespace.
+    pub fn namespace(&self) -> String {
+        let name = self.unused_namespace();
+        let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
+        self.admin.post("/api/v1/namespaces", &namespace);
+        // Pods need it, and the controller that makes it takes its time.
+        if self.is_real() {
+            let account = format!("/api/v1/namespaces/{name}/serviceaccounts/default");
+            wait_for("the default service account", || self.admin.get(&account));
+        }
+        name
+    }
+
+    /// Creates a Deployment whose container is named like it, and waits until its rollout is done.
+    pub fn deployment(&self, namespace: &str, name: &str, image: &str, replicas: u32) {
+        self.apply_deployment(namespace, name, image, replicas);
+        self.wait_until_available(namespace, name);
+    }
+
+    /// Creates a Deployment.
+    pub fn apply_deployment(&self, namespace: &str, name: &str, image: &str, replicas: u32) {
+        let deployment = json!({
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": { "name": name, "namespace": namespace },
+            "spec": {
+                "replicas": replicas,
+                "selector": { "matchLabels": { "app": name } },
+                "template": {
+                    "metadata": { "labels": { "app": name } },
+                    "spec": { "containers": [{ "name": name, "image": image }] }
+                }
+            }
+        });
+        self.admin.post(&format!("/apis/apps/v1/namespaces/{namespace}/deployments"), &deployment);
+    }
+
+    pub fn wait_until_available(&self, namespace: &str, name: &str) {
+        wait_for(&format!("{name} to be available"), || {
+            let deployment = self.get_deployment(namespace, name)?;
+            let done = deployment["status"]["availableReplicas"] == deployment["spec"]["replicas"]
+                && deployment["status"]["observedGeneration"] == deployment["metadata"]["generation"];
+            done.then_some(())
+        });
+    }
+
+    pub fn get_deployment(&self, namespace: &str, name: &str) -> Option<Value> {
+        self.admin.get(&format!("/apis/apps/v1/namespaces/{namespace}/deployments/{name}"))
+    }
+
+    pub fn image(&self, namespace: &str, name: &str) -> String {
+        let deployment = self.get_deployment(namespace, name).expect("it is there");
+        let image = &deployment["spec"]["template"]["spec"]["containers"][0]["image"];
+        image.as_str().expect("a text").to_owned()
+    }
+
+    pub fn pods(&self, namespace: &str) -> Vec<Value> {
+        let list = self.admin.get(&format!("/api/v1/namespaces/{namespace}/pods"));
+        list.and_then(|list| list["items"].as_array().cloned()).unwrap_or_default()
+    }
+
+    pub fn namespace_exists(&self, name: &str) -> bool {
+        self.admin.get(&format!("/api/v1/namespaces/{name}")).is_some()
+    }
+
+    pub fn merge_patch(&self, namespace: &str, name: &str, patch: &Value) {
+        let path = format!("/apis/apps/v1/namespaces/{namespace}/deployments/{name}");
+        self.admin.patch(&path, patch);
+    }
+
+    pub fn delete_deployment(&self, namespace: &str, name: &str) {
+        self.admin.delete(&format!("/apis/apps/v1/namespaces/{namespace}/deployments/{name}"));
+    }
+
+    /// The requests of depd that name a Deployment or namespace in `namespace`, as `VERB name`,
+    /// without reads of whole lists.
+    pub fn requests_of_depd(&self, namespace: &str) -> Vec<String> {
+        match &self.kind {
+            Kind::Sandbox { sandbox, .. } => {
+                let single = format!("/namespaces/{namespace}/deployments/");
+                let requests = sandbox.requests().into_iter();
+                requests
+                    .filter(|request| request.user == "depd")
+                    .filter_map(|request| {
+                        let (_, rest) = request.uri.split_once(&single)?;
+                        let name = rest.split(['?', '/']).next()?.to_owned();
+                        Some(format!("{} {name}", request.method.to_lowercase()))
+                    })
+                    .collect()
+            }
+            Kind::Real { audit_log } => audited(audit_log, namespace),
+        }
+    }
+}
+
+/// What the API server's own audit log says.
+fn audited(audit_log: &Path, namespace: &str) -> Vec<String> {
+    let log = fs::read_to_string(audit_log).expect("the audit log");
+    let events = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let of_depd = events.filter(|event| {
+        let object = &event["objectRef"];
+        event["user"]["username"] == "system:serviceaccount:depd-system:depd"
+            && object["resource"] == "deployments"
+            && object["namespace"] == namespace
+            && object["name"].is_string()
+    });
+    let line = |event: Value| {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        format!("{} {}", text(&event["verb"]), text(&event["objectRef"]["name"]))
+    };
+    of_depd.map(line).collect()
+}
+
+/// Plain requests, for what depd itself never does.
+struct Api {
+    agent: Agent,
+    server: String,
+    token: Option<String>,
+}
+
+impl Api {
+    fn from_kubeconfig(file: &Path) -> Api {
+        let choice = Choice { kubeconfig: Some(file.to_owned()), context: None };
+        let access = kubeconfig::load(&choice, |_| None).expect("a kubeconfig");
+        let Trust::Authority(ca) = &access.trust else { panic!("no authority") };
+        let token = match &access.authorization {
+            Authorization::Token(token) => Some(token.expose().clone()),
+            _ => None,
+        };
+        let identity = access.identity.as_ref().map(client_cert);
+        let agent = agent(&bytes(ca), identity);
+        Api { agent, server: access.server.as_str().to_owned(), token }
+    }
+
+    fn become_bearer(&mut self, token: &str, ca: &str) {
+        self.agent = agent(ca.as_bytes(), None);
+        self.token = Some(token.to_owned());
+    }
+
+    fn authorization(&self) -> String {
+        self.token.as_ref().map(|token| format!("Bearer {token}")).unwrap_or_default()
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.server)
+    }
+
+    fn get(&self, path: &str) -> Option<Value> {
+        let request = self.agent.get(self.url(path)).header("authorization", self.authorization());
+        let mut reply = request.call().expect("an answer");
+        let body: Value = reply.body_mut().read_json().expect("JSON");
+        match reply.status().as_u16() {
+            200 => Some(body),
+            404 => None,
+            status => panic!("GET {path}: {status} {body}"),
+        }
+    }
+
+    fn post(&self, path: &str, object: &Value) {
+        let request = self.agent.post(self.url(path)).header("authorization", self.authorization());
+        check("POST", path, request.send_json(object));
+    }
+
+    fn patch(&self, path: &str, patch: &Value) {
+        let request = self.agent.patch(self.url(path)).header("authorization", self.authorization());
+        let request = request.content_type("application/merge-patch+json");
+        check("PATCH", path, request.send(patch.to_string()));
+    }
+
+    fn delete(&self, path: &str) {
+        let request = self.agent.delete(self.url(path)).header("authorization", self.authorization());
+        check("DELETE", path, request.call());
+    }
+}
+
+#[track_caller]
+fn check(verb: &str, path: &str, reply: Result<ureq::http::Response<ureq::Body>, ureq::Error>) {
+    let mut reply = reply.expect("an answer");
+    let body = reply.body_mut().read_to_string().expect("a body");
+    assert!(reply.status().is_success(), "{verb} {path}: {} {body}", reply.status());
+}
+
+fn bytes(material: &Material) -> Vec<u8> {
+    match material {
+        Material::File(path) => fs::read(path).expect("a readable file"),
+        Material::Inline(content) => content.expose().clone(),
+    }
+}
+
+fn client_cert(identity: &ClientIdentity) -> ClientCert {
+    let certificate = Certificate::from_pem(&bytes(&identity.certificate)).expect("PEM");
+    let key = PrivateKey::from_pem(&bytes(&identity.key)).expect("PEM");
+    ClientCert::new_with_certs(&[certificate.to_owned()], key)
+}
+
+fn agent(ca: &[u8], identity: Option<ClientCert>) -> Agent {
+    let ca = Certificate::from_pem(ca).expect("PEM").to_owned();
+    let tls = TlsConfig::builder()
+        .root_certs(RootCerts::new_with_certs(&[ca]))
+        .client_cert(identity)
+        .build();
+    Agent::config_builder().tls_config(tls).http_status_as_error(false).build().into()
+}

@@ -1,0 +1,17 @@
+//! depd from end to end: the real binary, a folder of files, a Kubernetes API, a receiver.
+//!
+//! One body of tests for two clusters. Without further ado each test starts the embedded sandbox;
+//! with `DEPD_TEST_KUBECONFIG` and its companions set, as `scripts/test-cluster` does, the same tests
+//! run on a real control plane, where depd is a plain ServiceAccount.
+
+mod cluster;
+mod depd;
+mod receiver;
+mod wait;
+
+mod bad_input;
+mod credentials;
+mod deploying;
+mod failing;
+mod pending;
+mod stopping;

@@ -1,0 +1,50 @@
+//! Services whose namespace or workload is not there yet.
+
+use crate::cluster::Cluster;
+use crate::depd::Depd;
+
+#[test]
+fn a_new_namespace_is_created_told_and_its_workload_deployed_when_it_is_applied() {
+    let cluster = Cluster::start();
+    let namespace = cluster.unused_namespace();
+    let depd = Depd::start(&cluster.kubeconfig, &[]);
+    depd.save("web", &namespace, "nginx:1.25");
+    let message = depd.slack.wait_for("Namespace created: web");
+    assert_eq!(message.color, "warning");
+    assert!(message.text.contains(&format!("kubectl apply -n {namespace} -f web.yaml")), "{message:?}");
+    assert!(cluster.namespace_exists(&namespace));
+    cluster.apply_deployment(&namespace, "web", "nginx:1.24", 1);
+    depd.slack.wait_for("Deployed: web");
+    assert_eq!(cluster.image(&namespace, "web"), "nginx:1.25");
+    assert_eq!(depd.slack.titles().len(), 2);
+}
+
+#[test]
+fn a_missing_workload_is_said_once_and_deployed_when_it_appears() {
+    let cluster = Cluster::start();
+    let namespace = cluster.namespace();
+    let depd = Depd::start(&cluster.kubeconfig, &[]);
+    depd.save("web", &namespace, "nginx:1.25");
+    let message = depd.slack.wait_for("Workload missing: web");
+    assert!(message.text.contains(&format!("namespace {namespace} has no Deployment web")));
+    cluster.apply_deployment(&namespace, "web", "nginx:1.25", 1);
+    depd.slack.wait_for("Deployed: web");
+    assert!(cluster.requests_of_depd(&namespace).is_empty(), "the image was there already");
+}
+
+#[test]
+fn a_deleted_workload_is_said_and_deployed_again_when_it_returns() {
+    let cluster = Cluster::start();
+    let namespace = cluster.namespace();
+    cluster.deployment(&namespace, "web", "nginx:1.24", 1);
+    let depd = Depd::start(&cluster.kubeconfig, &[]);
+    depd.save("web", &namespace, "nginx:1.25");
+    depd.slack.wait_for("Deployed: web");
+    cluster.delete_deployment(&namespace, "web");
+    depd.slack.wait_for("Workload deleted: web");
+    cluster.apply_deployment(&namespace, "web", "nginx:1.20", 1);
+    crate::wait::wait_for("the second deployment", || {
+        (depd.slack.titles().iter().filter(|t| t.starts_with("Deployed")).count() == 2).then_some(())
+    });
+    assert_eq!(cluster.image(&namespace, "web"), "nginx:1.25");
+}

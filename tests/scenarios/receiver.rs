@@ -1,0 +1,101 @@
+//! A Slack of our own: takes webhook messages on loopback and keeps them.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::wait::wait_for;
+
+/// A message as it arrived.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// `good`, `warning` or `danger`.
+    pub color: String,
+    /// The attachment's title, for example `Deployed: web (shop)`.
+    pub title: String,
+    /// The attachment's text.
+    pub text: String,
+    /// When it arrived.
+    pub at: Instant,
+}
+
+/// Listens until the process ends.
+pub struct Receiver {
+    port: u16,
+    messages: Arc<Mutex<Vec<Message>>>,
+}
+
+impl Receiver {
+    pub fn start() -> Receiver {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("bound").port();
+        let messages: Arc<Mutex<Vec<Message>>> = Arc::default();
+        let taken = Arc::clone(&messages);
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let taken = Arc::clone(&taken);
+                thread::spawn(move || serve(stream, &taken));
+            }
+        });
+        Receiver { port, messages }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}/services/T/B/test-webhook-secret", self.port)
+    }
+
+    pub fn messages(&self) -> Vec<Message> {
+        self.messages.lock().expect("not poisoned").clone()
+    }
+
+    /// Waits for the first message whose title begins like this.
+    #[track_caller]
+    pub fn wait_for(&self, title: &str) -> Message {
+        wait_for(&format!("a message titled {title:?}; there are {:?}", self.titles()), || {
+            self.messages().into_iter().find(|message| message.title.starts_with(title))
+        })
+    }
+
+    pub fn titles(&self) -> Vec<String> {
+        self.messages().into_iter().map(|message| message.title).collect()
+    }
+}
+
+fn serve(stream: TcpStream, taken: &Mutex<Vec<Message>>) {
+    stream.set_read_timeout(Some(Duration::from_secs(120))).expect("a limit");
+    let mut reader = BufReader::new(stream);
+    while let Some(body) = read_request(&mut reader) {
+        let attachment = &body["attachments"][0];
+        let text = |name: &str| attachment[name].as_str().unwrap_or_default().to_owned();
+        let message =
+            Message { color: text("color"), title: text("title"), text: text("text"), at: Instant::now() };
+        taken.lock().expect("not poisoned").push(message);
+        if reader.get_mut().write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").is_err() {
+            return;
+        }
+    }
+}
+
+fn read_request(reader: &mut impl BufRead) -> Option<Value> {
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).ok()? == 0 {
+            return None;
+        }
+        let line = line.trim_end().to_ascii_lowercase();
+        if let Some(value) = line.strip_prefix("content-length:") {
+            length = value.trim().parse().expect("a number");
+        }
+        if line.is_empty() {
+            break;
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    Some(serde_json::from_slice(&body).expect("a message is JSON"))
+}
