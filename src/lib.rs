@@ -3,3 +3,4 @@
 //! A deployment daemon: a folder of dep files becomes running Kubernetes workloads.
 
 pub mod model;
+pub mod sandbox;
