@@ -32,8 +32,7 @@ pub struct DemoArguments {
 pub fn run(arguments: &DemoArguments) -> Result<ExitCode, Failure> {
     init_logging(LogStyle::Demo);
     let sandbox = sandbox::start(arguments.port, true)?;
-    let file =
-        std::env::temp_dir().join(format!("depd-demo-{}.kubeconfig", std::process::id()));
+    let file = std::env::temp_dir().join(format!("depd-demo-{}.kubeconfig", std::process::id()));
     sandbox::write_kubeconfig(&sandbox, &file)?;
     prepare_folder(arguments)?;
     let choice = Choice { kubeconfig: Some(file.clone()), context: None };
@@ -71,7 +70,9 @@ fn explain(arguments: &DemoArguments, kubeconfig: &std::path::Path) {
     println!("  echo nginx:1.25 > {deps}/web_default.dep        # a rollout");
     println!("  echo nginx:missing > {deps}/web_default.dep     # a failure: no such image");
     println!("  echo nginx:crash > {deps}/web_default.dep       # a failure: it crashes");
-    println!("  echo nginx:1.26 > {deps}/shop_staging.dep       # a namespace that is not there yet");
+    println!(
+        "  echo nginx:1.26 > {deps}/shop_staging.dep       # a namespace that is not there yet"
+    );
     println!("  kubectl --kubeconfig {} get pods\n", kubeconfig.display());
     println!("Ctrl-C ends it. This is what depd does:\n");
 }

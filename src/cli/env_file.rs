@@ -88,7 +88,8 @@ mod tests {
 
     #[test]
     fn a_bad_line_is_refused_without_repeating_it() {
-        let Err(Failure::Usage(text)) = load("WEBHOOK_FOR_SLACK=https://x/SECRET and more\n") else {
+        let Err(Failure::Usage(text)) = load("WEBHOOK_FOR_SLACK=https://x/SECRET and more\n")
+        else {
             panic!("it must be refused")
         };
         assert!(text.contains("NAME=value") && !text.contains("SECRET"), "{text}");

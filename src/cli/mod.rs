@@ -29,11 +29,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Watch the folder and deploy what its files ask for, until stopped.
     Run(run::RunArguments),
-    /// See it work: a pretend cluster in this process, and the folder ./deps.
     Demo(demo::DemoArguments),
-    /// A pretend Kubernetes API on this machine, for kubectl and for trying things out.
     Sandbox(sandbox::SandboxArguments),
 }
 

@@ -16,13 +16,12 @@ use crate::model::parse_duration;
 /// Watch the folder and deploy what its files ask for, until stopped.
 ///
 /// Settings come from flags, else from the environment, else from the file .env in the working
-/// directory. Names there: DEPS (the folder), ECR_REPO (completes short image names),
-/// WEBHOOK_FOR_SLACK (the address of a Slack incoming webhook; a secret, so never a flag),
-/// KUBECONFIG. RUST_LOG chooses what is logged, for example debug.
+/// directory. Names there: DEPS (the folder), ECR_REPO (completes short image names), KUBECONFIG,
+/// and WEBHOOK_FOR_SLACK (the address of a Slack incoming webhook; a secret, so never a flag).
+/// RUST_LOG, in the environment, chooses what is logged, for example debug.
 ///
 /// SIGTERM and SIGINT end it: what is in hand is finished first, within two seconds.
 #[derive(Debug, Default, Args)]
-#[command(verbatim_doc_comment)]
 pub struct RunArguments {
     /// The folder of dep files [env: DEPS] [default: deps]
     #[arg(long, value_name = "DIR")]

@@ -7,7 +7,7 @@
 //!
 //! Nothing here opens a file: [`load`] does.
 
-pub mod load;
+mod load;
 mod pick;
 
 use std::collections::BTreeMap;
@@ -18,6 +18,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::secret::Secret;
 
+pub use load::{Choice, load, load_from_environment};
 pub use pick::pick;
 
 /// One file, as written. Absent and `null` are the same, as they are for kubectl.

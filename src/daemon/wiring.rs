@@ -177,7 +177,10 @@ fn take_workload(floor: &Floor, event: WatchEvent<Workload>) {
             warn!("{why}; again in {} ms", retry_in.as_millis());
         }
         WatchEvent::Forbidden { error, retry_in } => {
-            error!("{error}; nothing can be deployed until then; again in {} s", retry_in.as_secs());
+            error!(
+                "{error}; nothing can be deployed until then; again in {} s",
+                retry_in.as_secs()
+            );
         }
     }
 }

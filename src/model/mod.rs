@@ -19,8 +19,8 @@ mod service_key;
 mod time;
 mod workload;
 
-pub(crate) use image::check_prefix;
 pub use duration::{DurationProblem, parse_duration};
+pub(crate) use image::check_prefix;
 pub use image::{Image, ImageProblem};
 pub use image_patch::{ImagePatch, Target};
 pub use image_set::ImageSet;

@@ -72,6 +72,8 @@ pub struct Failure {
     pub reason: Box<str>,
     /// The message in the kubelet's words, cut and cleaned; may be empty.
     pub message: Box<str>,
+    /// How the container's last run ended, where one did.
+    pub exit_code: Option<i32>,
     /// New pods that show this sign.
     pub bad_pods: usize,
     /// New pods in all.

@@ -100,6 +100,7 @@ pub fn diagnose(
         image: image_of(worst.container, workload),
         reason: worst.reason.into(),
         message: clean(worst.message).into(),
+        exit_code: exit_code(worst.container),
         bad_pods: bad.len(),
         new_pods: new.len(),
         old_serving: (workload.replicas.available - ready_count(&new)).max(0),
@@ -111,6 +112,14 @@ pub fn diagnose(
 fn crashed_for_good(bad: &[&Trouble], new_pods: usize, ever_ready: bool) -> bool {
     bad.len() == new_pods
         || !ever_ready && bad.iter().any(|t| t.container.restarts >= CRASHES_THAT_SETTLE_IT)
+}
+
+/// How the last run that ended did so.
+fn exit_code(container: &PodContainer) -> Option<i32> {
+    match &container.state {
+        ContainerState::Terminated(run) => Some(run.exit_code),
+        _ => container.last.as_ref().map(|run| run.exit_code),
+    }
 }
 
 fn ready_count(pods: &[&Pod]) -> i32 {
@@ -144,7 +153,7 @@ fn sign_of(container: &PodContainer) -> Option<(Sign, &str, &str)> {
                 }
                 "CrashLoopBackOff" => {
                     let last = container.last.as_ref();
-                    return Some((Sign::Crash, crash_reason(last, reason), message));
+                    return Some((Sign::Crash, crash_reason(last, reason), ""));
                 }
                 _ => return None,
             };

@@ -29,7 +29,7 @@ pub fn payload(notice: &Notice, words: &Words) -> Option<Value> {
     Some(json!({
         "attachments": [{
             "color": color,
-            "fallback": escape(&format!("{title}: {}", words.sentence)),
+            "fallback": escape(&cut(&format!("{title}: {}", words.sentence), TEXT_LIMIT / 2)),
             "title": escape(&title),
             "text": text(words),
             "mrkdwn_in": ["text"],
@@ -57,6 +57,7 @@ fn field(title: &str, value: &str, short: bool) -> Value {
 
 fn text(words: &Words) -> String {
     let mut text = escape(&cut(&words.sentence, TEXT_LIMIT / 2));
+    text.push('.');
     if let Some(advice) = &words.advice {
         text.push('\n');
         text.push_str(&escape(advice));

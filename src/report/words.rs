@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::model::{Change, Failure, Hold, Lateness, Notice, Replicas, Sign, What};
 
-/// What to say about a notice.
+/// What to say about a notice. No text ends with a full stop but the advice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Words {
     /// Two or three words: what happened. For example `Deployed`.
@@ -35,7 +35,7 @@ pub fn words(notice: &Notice) -> Words {
         What::Failed { failure, .. } => {
             return Words {
                 title: "Failed",
-                sentence: failed(service, failure),
+                sentence: failed(failure),
                 advice: Some(format!("{} {file}.", remedy(failure.sign))),
                 log_tail: Some(log_lines(&failure.log_tail)).filter(|text| !text.is_empty()),
             };
@@ -178,8 +178,9 @@ pub fn printable(text: &str) -> String {
     out
 }
 
-fn failed(service: &str, f: &Failure) -> String {
-    let pods = format!("{service}: {} of {} new pods", f.bad_pods, f.new_pods);
+/// How many of how many new pods are in which trouble, and whether the old ones still serve.
+fn failed(f: &Failure) -> String {
+    let pods = format!("{} of {} new pods", f.bad_pods, f.new_pods);
     let (image, container) = (printable(&f.image), &f.container);
     let reason = printable(&f.reason);
     let trouble = match f.sign {
@@ -187,18 +188,21 @@ fn failed(service: &str, f: &Failure) -> String {
         Sign::ImageNotFound => format!("{pods} cannot pull {image} (not found, {reason})"),
         Sign::ImagePull => format!("{pods} cannot pull {image} ({reason})"),
         Sign::ContainerCreate => format!("{pods} cannot create container {container} ({reason})"),
-        Sign::Crash => format!("{pods} crash in container {container} with {image} ({reason})"),
+        Sign::Crash => {
+            let code = f.exit_code.map(|code| format!(", exit code {code}")).unwrap_or_default();
+            format!("{pods} crash in container {container} with {image} ({reason}{code})")
+        }
     };
     let words = match printable(&f.message) {
         message if message.is_empty() => String::new(),
         message => format!(": {message}"),
     };
     let serve = match f.old_serving {
-        0 => " No old pod serves any more.".to_owned(),
-        1 => " The old pod still serves.".to_owned(),
-        n => format!(" The {n} old pods still serve."),
+        0 => "No old pod serves any more".to_owned(),
+        1 => "The old pod still serves".to_owned(),
+        n => format!("The {n} old pods still serve"),
     };
-    format!("{trouble}{words}.{serve}")
+    format!("{trouble}{words}. {serve}")
 }
 
 fn remedy(sign: Sign) -> &'static str {
@@ -213,12 +217,16 @@ fn remedy(sign: Sign) -> &'static str {
 fn late(lateness: &Lateness) -> String {
     match lateness {
         Lateness::NoProgress(limit) => format!("no progress for {}", duration(*limit)),
-        Lateness::ProgressDeadline(message) => printable(message),
+        Lateness::ProgressDeadline(message) => printable(message.trim_end_matches('.')),
     }
 }
 
 fn counts(r: Replicas) -> String {
-    format!("{} of {} pods updated, {} available", r.updated, r.wanted, r.available)
+    let old = match r.total - r.updated {
+        1.. => format!(", {} old left", r.total - r.updated),
+        _ => String::new(),
+    };
+    format!("{} of {} pods updated, {} available{old}", r.updated, r.wanted, r.available)
 }
 
 fn held(hold: Hold, service: &str, namespace: &str) -> (String, String) {
@@ -247,3 +255,6 @@ fn apply_yaml(service: &str, namespace: &str) -> String {
 fn log_lines(text: &str) -> String {
     text.lines().map(printable).collect::<Vec<_>>().join("\n").trim_end().to_owned()
 }
+
+#[cfg(test)]
+mod tests;

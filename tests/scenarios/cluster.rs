@@ -69,7 +69,8 @@ impl Cluster {
     /// A fresh namespace.
     pub fn namespace(&self) -> String {
         let name = self.unused_namespace();
-        let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
+        let namespace =
+            json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
         self.admin.post("/api/v1/namespaces", &namespace);
         // Pods need it, and the controller that makes it takes its time.
         if self.is_real() {
@@ -107,7 +108,8 @@ impl Cluster {
         wait_for(&format!("{name} to be available"), || {
             let deployment = self.get_deployment(namespace, name)?;
             let done = deployment["status"]["availableReplicas"] == deployment["spec"]["replicas"]
-                && deployment["status"]["observedGeneration"] == deployment["metadata"]["generation"];
+                && deployment["status"]["observedGeneration"]
+                    == deployment["metadata"]["generation"];
             done.then_some(())
         });
     }
@@ -192,7 +194,7 @@ impl Api {
         let access = kubeconfig::load(&choice, |_| None).expect("a kubeconfig");
         let Trust::Authority(ca) = &access.trust else { panic!("no authority") };
         let token = match &access.authorization {
-            Authorization::Token(token) => Some(token.expose().clone()),
+            Authorization::Token(token) => Some(token.expose().to_string()),
             _ => None,
         };
         let identity = access.identity.as_ref().map(client_cert);
@@ -216,7 +218,8 @@ impl Api {
     fn get(&self, path: &str) -> Option<Value> {
         let request = self.agent.get(self.url(path)).header("authorization", self.authorization());
         let mut reply = request.call().expect("an answer");
-        let body: Value = reply.body_mut().read_json().expect("JSON");
+        let text = reply.body_mut().with_config().limit(1 << 30).read_to_string().expect("a body");
+        let body: Value = serde_json::from_str(&text).expect("JSON");
         match reply.status().as_u16() {
             200 => Some(body),
             404 => None,
@@ -226,17 +229,20 @@ impl Api {
 
     fn post(&self, path: &str, object: &Value) {
         let request = self.agent.post(self.url(path)).header("authorization", self.authorization());
-        check("POST", path, request.send_json(object));
+        let request = request.content_type("application/json");
+        check("POST", path, request.send(object.to_string()));
     }
 
     fn patch(&self, path: &str, patch: &Value) {
-        let request = self.agent.patch(self.url(path)).header("authorization", self.authorization());
+        let request =
+            self.agent.patch(self.url(path)).header("authorization", self.authorization());
         let request = request.content_type("application/merge-patch+json");
         check("PATCH", path, request.send(patch.to_string()));
     }
 
     fn delete(&self, path: &str) {
-        let request = self.agent.delete(self.url(path)).header("authorization", self.authorization());
+        let request =
+            self.agent.delete(self.url(path)).header("authorization", self.authorization());
         check("DELETE", path, request.call());
     }
 }

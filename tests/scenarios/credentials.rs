@@ -9,7 +9,9 @@ use crate::depd::Depd;
 fn certificate_files_in_the_layout_of_minikube_do() {
     let cluster = Cluster::start();
     let Some(kubeconfig) = std::env::var_os("DEPD_TEST_CERT_KUBECONFIG").map(PathBuf::from) else {
-        println!("skipped: DEPD_TEST_CERT_KUBECONFIG is set by scripts/test-cluster only; the sandbox");
+        println!(
+            "skipped: DEPD_TEST_CERT_KUBECONFIG is set by scripts/test-cluster only; the sandbox"
+        );
         println!("has certificates inside its kubeconfig, which every other test here uses");
         return;
     };

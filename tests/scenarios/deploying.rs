@@ -76,7 +76,9 @@ fn a_newer_file_supersedes_the_rollout_in_flight() {
     cluster.deployment(&namespace, "web", "nginx:1.24", 2);
     let depd = Depd::start(&cluster.kubeconfig, &[]);
     depd.save("web", &namespace, "nginx:hang");
-    wait_for("the first rollout", || (cluster.image(&namespace, "web") == "nginx:hang").then_some(()));
+    wait_for("the first rollout", || {
+        (cluster.image(&namespace, "web") == "nginx:hang").then_some(())
+    });
     depd.save("web", &namespace, "nginx:1.26");
     let message = depd.slack.wait_for("Deployed: web");
     assert!(message.text.contains("nginx:hang → nginx:1.26"), "{message:?}");
@@ -93,7 +95,8 @@ fn a_change_by_somebody_else_is_said_and_not_undone() {
     depd.save("web", &namespace, "nginx:1.25");
     depd.slack.wait_for("Deployed: web");
     let containers = serde_json::json!([{ "name": "web", "image": "nginx:1.20" }]);
-    let patch = serde_json::json!({ "spec": { "template": { "spec": { "containers": containers } } } });
+    let patch =
+        serde_json::json!({ "spec": { "template": { "spec": { "containers": containers } } } });
     cluster.merge_patch(&namespace, "web", &patch);
     let message = depd.slack.wait_for("Changed in the cluster: web");
     assert_eq!(message.color, "warning");

@@ -16,7 +16,10 @@ fn fail(cluster: &Cluster, depd: &Depd, namespace: &str, tag: &str, title: &str)
 
 /// How long after a pod showed `reason` the message came; printed, not asserted.
 fn print_latency(shown: Instant, message: &Message) {
-    println!("message {} ms after the pod's status was seen", message.at.duration_since(shown).as_millis());
+    println!(
+        "message {} ms after the pod's status was seen",
+        message.at.duration_since(shown).as_millis()
+    );
 }
 
 fn wait_for_reason(cluster: &Cluster, namespace: &str, reason: &str) -> Instant {

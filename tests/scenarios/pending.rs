@@ -11,7 +11,10 @@ fn a_new_namespace_is_created_told_and_its_workload_deployed_when_it_is_applied(
     depd.save("web", &namespace, "nginx:1.25");
     let message = depd.slack.wait_for("Namespace created: web");
     assert_eq!(message.color, "warning");
-    assert!(message.text.contains(&format!("kubectl apply -n {namespace} -f web.yaml")), "{message:?}");
+    assert!(
+        message.text.contains(&format!("kubectl apply -n {namespace} -f web.yaml")),
+        "{message:?}"
+    );
     assert!(cluster.namespace_exists(&namespace));
     cluster.apply_deployment(&namespace, "web", "nginx:1.24", 1);
     depd.slack.wait_for("Deployed: web");
@@ -44,7 +47,8 @@ fn a_deleted_workload_is_said_and_deployed_again_when_it_returns() {
     depd.slack.wait_for("Workload deleted: web");
     cluster.apply_deployment(&namespace, "web", "nginx:1.20", 1);
     crate::wait::wait_for("the second deployment", || {
-        (depd.slack.titles().iter().filter(|t| t.starts_with("Deployed")).count() == 2).then_some(())
+        (depd.slack.titles().iter().filter(|t| t.starts_with("Deployed")).count() == 2)
+            .then_some(())
     });
     assert_eq!(cluster.image(&namespace, "web"), "nginx:1.25");
 }

@@ -1,6 +1,6 @@
 //! A Slack of our own: takes webhook messages on loopback and keeps them.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -71,8 +71,12 @@ fn serve(stream: TcpStream, taken: &Mutex<Vec<Message>>) {
     while let Some(body) = read_request(&mut reader) {
         let attachment = &body["attachments"][0];
         let text = |name: &str| attachment[name].as_str().unwrap_or_default().to_owned();
-        let message =
-            Message { color: text("color"), title: text("title"), text: text("text"), at: Instant::now() };
+        let message = Message {
+            color: text("color"),
+            title: text("title"),
+            text: text("text"),
+            at: Instant::now(),
+        };
         taken.lock().expect("not poisoned").push(message);
         if reader.get_mut().write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").is_err() {
             return;

@@ -1,0 +1,133 @@
+//! Every sentence that people read, as one text to be read by people.
+
+use super::*;
+use crate::model::{Problem, fixture};
+use crate::report::slack;
+
+fn change(from: &str, to: &str) -> Change {
+    Change { container: "app".into(), from: from.into(), to: to.into() }
+}
+
+fn failure(sign: Sign, reason: &str, message: &str) -> What {
+    let failure = Failure {
+        sign,
+        container: "app".into(),
+        image: "nginx:1.25".into(),
+        reason: reason.into(),
+        message: message.into(),
+        exit_code: (sign == Sign::Crash).then_some(137),
+        bad_pods: 1,
+        new_pods: 2,
+        old_serving: 3,
+        log_tail: if sign == Sign::Crash {
+            "starting\nfatal: \u{1b}[31mno config\n".into()
+        } else {
+            String::new()
+        },
+    };
+    let changes = vec![change("nginx:1.24", "nginx:1.25")];
+    What::Failed { changes, failure: Box::new(failure), took: Duration::from_millis(3210) }
+}
+
+fn everything() -> Vec<What> {
+    let changes = vec![change("nginx:1.24", "nginx:1.25")];
+    let several = vec![
+        change("nginx:1.24", "nginx:1.25"),
+        Change { container: "log".into(), ..change("a:1", "a:2") },
+    ];
+    let took = Duration::from_secs(65);
+    let problem = Problem { place: Some((2, 7)), text: "no tag: write nginx:latest".into() };
+    let replicas = Replicas { wanted: 3, total: 4, updated: 1, ready: 3, available: 3 };
+    let late = |lateness| What::TimedOut { changes: changes.clone(), lateness, replicas, took };
+    vec![
+        What::Started { changes: changes.clone() },
+        What::Progressed { replicas },
+        What::Succeeded { changes: several, took },
+        What::Succeeded { changes: vec![change("nginx:1.25", "nginx:1.25")], took },
+        failure(Sign::ImageUnusable, "InvalidImageName", "couldn't parse image name"),
+        failure(Sign::ImageNotFound, "ErrImagePull", "docker.io/library/nginx:1.25: not found"),
+        failure(Sign::ImagePull, "ImagePullBackOff", "authorization failed"),
+        failure(Sign::ContainerCreate, "CreateContainerConfigError", "secret \"x\" not found"),
+        failure(Sign::Crash, "OOMKilled", ""),
+        late(Lateness::NoProgress(Duration::from_secs(240))),
+        late(Lateness::ProgressDeadline("ReplicaSet \"web-5\" has timed out progressing.".into())),
+        What::Recovered { changes: changes.clone(), took },
+        What::Superseded { changes: changes.clone() },
+        What::Refused { changes: changes.clone(), message: "policy says no".into() },
+        What::NamespaceCreated,
+        What::WorkloadMissing,
+        What::NamespaceGone,
+        What::NamespaceTerminating,
+        What::WorkloadDeleted,
+        What::WorkloadReplaced,
+        What::Drift { changes: changes.clone() },
+        What::Held(Hold::Paused),
+        What::Held(Hold::Annotation),
+        What::Lifted,
+        What::Unfit(problem.clone()),
+        What::BadFile(problem),
+        What::NotPermitted("cannot patch deployments: the role lacks verb patch".into()),
+        What::Unreachable("cannot patch deployments: connection refused".into()),
+        What::ImageRewritten { changes },
+        What::AlreadyRuns,
+        What::Unmanaged,
+    ]
+}
+
+fn notice(what: What) -> Notice {
+    Notice { key: fixture::key("web"), what }
+}
+
+#[test]
+fn every_notice_says_what_happened_and_what_to_do() {
+    let mut text = String::new();
+    for what in everything() {
+        let notice = notice(what);
+        let words = words(&notice);
+        text += &format!("{:?}  {}: {}.\n", notice.what.level(), words.title, words.sentence);
+        words.advice.iter().for_each(|advice| text += &format!("    → {advice}\n"));
+        words
+            .log_tail
+            .iter()
+            .flat_map(|log| log.lines())
+            .for_each(|l| text += &format!("    | {l}\n"));
+    }
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn no_sentence_ends_with_a_full_stop_and_every_advice_does() {
+    for what in everything() {
+        let words = words(&notice(what));
+        assert!(!words.sentence.ends_with('.'), "{words:?}");
+        assert!(words.advice.is_none_or(|a| a.ends_with('.') || a.contains(": kubectl")), "advice");
+    }
+}
+
+#[test]
+fn slack_messages_are_coloured_escaped_and_bounded() {
+    let success = notice(everything().swap_remove(2));
+    insta::assert_json_snapshot!(slack::payload(&success, &words(&success)));
+    let crash = notice(failure(Sign::Crash, "Error", "<!channel> & ```"));
+    insta::assert_json_snapshot!(slack::payload(&crash, &words(&crash)));
+    assert_eq!(
+        slack::payload(&notice(What::AlreadyRuns), &words(&notice(What::AlreadyRuns))),
+        None
+    );
+    let long = notice(failure(Sign::ImagePull, "ErrImagePull", &"x".repeat(10_000)));
+    let payload = slack::payload(&long, &words(&long)).expect("a message").to_string();
+    assert!(payload.len() < 8000, "{}", payload.len());
+}
+
+#[test]
+fn text_that_steers_a_terminal_is_made_harmless() {
+    assert_eq!(printable("a\u{1b}[2Jb\u{202e}c\nd"), "a\\u{1b}[2Jb\\u{202e}c\\u{a}d");
+    assert_eq!(printable("größe → ok"), "größe → ok");
+}
+
+#[test]
+fn durations_are_short() {
+    for (ms, text) in [(7, "7 ms"), (7250, "7.2 s"), (59_999, "59.9 s"), (185_000, "3 min 05 s")] {
+        assert_eq!(duration(Duration::from_millis(ms)), text);
+    }
+}

@@ -1,0 +1,214 @@
+//! The invariants of the house, checked on its source text: what must be absent from where.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The pure core: these folders and files may not touch the world.
+const CORE: &[&str] = &[
+    "src/model",
+    "src/desired",
+    "src/observed",
+    "src/reconcile",
+    "src/queue/keyed.rs",
+    "src/queue/backoff.rs",
+    "src/source/settle.rs",
+    "src/source/settle",
+    "src/report/words.rs",
+    "src/report/slack.rs",
+    "src/report/webhook.rs",
+    "src/report/pace.rs",
+    "src/cluster/kubeconfig.rs",
+    "src/cluster/kubeconfig/pick.rs",
+    "src/cluster/reflector.rs",
+    "src/cluster/request.rs",
+    "src/cluster/response.rs",
+    "src/cluster/response",
+    "src/cluster/error.rs",
+];
+
+/// Clocks, files, sockets, threads, locks, processes, the environment, randomness and logs.
+const WORLD: &[&str] = &[
+    "Instant::now",
+    "SystemTime",
+    "Timestamp::now",
+    "clock::",
+    "std::fs",
+    "fs::read",
+    "File::",
+    "std::net::Tcp",
+    "std::net::Udp",
+    "TcpStream",
+    "std::thread",
+    "thread::",
+    "std::process",
+    "std::env",
+    "std::io",
+    "Mutex",
+    "RwLock",
+    "crossbeam",
+    "parking_lot",
+    "RandomState",
+    "ureq::Agent",
+    "log::",
+    "println!",
+];
+
+/// Which module may use which: dependencies point one way. A module may use itself and those named.
+const MAY_USE: &[(&str, &[&str])] = &[
+    ("model", &[]),
+    ("clock", &["model"]),
+    ("desired", &["model"]),
+    ("observed", &["model"]),
+    ("queue", &["model", "clock"]),
+    ("reconcile", &["model", "desired", "queue"]),
+    ("source", &["model", "desired", "clock"]),
+    ("cluster", &["model"]),
+    ("report", &["model", "queue", "clock"]),
+    ("worker", &["model", "desired", "observed", "queue", "reconcile", "cluster", "clock"]),
+    ("sandbox", &["model"]),
+];
+
+fn sources(root: &str) -> Vec<PathBuf> {
+    let path = Path::new(root);
+    if path.is_file() {
+        return vec![path.to_owned()];
+    }
+    let mut found = Vec::new();
+    for entry in fs::read_dir(path).unwrap_or_else(|error| panic!("{root}: {error}")) {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            found.extend(sources(path.to_str().expect("UTF-8")));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+fn is_test(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    name.ends_with("tests.rs") || path.components().any(|part| part.as_os_str() == "tests")
+}
+
+/// The lines of production code with their numbers: no comments, and nothing after `#[cfg(test)]`
+/// when a test module follows.
+fn code(path: &Path) -> Vec<(usize, String)> {
+    let text = fs::read_to_string(path).expect("readable");
+    let production = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
+    let lines = production.lines().enumerate();
+    lines
+        .filter(|(_, line)| !line.trim_start().starts_with("//"))
+        .map(|(at, line)| (at + 1, line.to_owned()))
+        .collect()
+}
+
+#[track_caller]
+fn none(findings: &[String], rule: &str) {
+    assert!(findings.is_empty(), "{rule}:\n{}", findings.join("\n"));
+}
+
+#[test]
+fn the_pure_core_touches_no_clock_file_socket_thread_lock_or_log() {
+    let mut found = Vec::new();
+    for path in CORE.iter().flat_map(|root| sources(root)).filter(|path| !is_test(path)) {
+        // The edge halves that live beside a core of the same name.
+        if path.ends_with("kubeconfig/load.rs") {
+            continue;
+        }
+        for (at, line) in code(&path) {
+            for word in WORLD.iter().filter(|word| line.contains(**word)) {
+                found.push(format!("{}:{at}: {word}: {}", path.display(), line.trim()));
+            }
+        }
+    }
+    none(&found, "the pure core must not touch the world");
+}
+
+#[test]
+fn dependencies_between_modules_point_one_way() {
+    let mut found = Vec::new();
+    for (module, allowed) in MAY_USE {
+        let root = if *module == "clock" { "src/clock.rs".into() } else { format!("src/{module}") };
+        for path in sources(&root).into_iter().filter(|path| !is_test(path)) {
+            for (at, line) in code(&path) {
+                for part in line.split("crate::").skip(1) {
+                    let used: String =
+                        part.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+                    if used != *module && !allowed.contains(&used.as_str()) {
+                        found.push(format!("{}:{at}: {module} uses {used}", path.display()));
+                    }
+                }
+            }
+        }
+    }
+    none(&found, "a module uses one that it must not know");
+}
+
+#[test]
+fn only_the_wiring_knows_every_edge() {
+    const EDGES: &[&str] = &["crate::source", "crate::cluster", "crate::report", "crate::worker"];
+    let knows_all = |path: &PathBuf| {
+        let text: String = code(path).into_iter().map(|(_, line)| line + "\n").collect();
+        EDGES.iter().all(|edge| text.contains(edge))
+    };
+    let knowing: Vec<PathBuf> = sources("src").into_iter().filter(knows_all).collect();
+    assert_eq!(knowing, [PathBuf::from("src/daemon/wiring.rs")]);
+}
+
+#[test]
+fn no_async_runtime_is_in_the_tree() {
+    let lock = fs::read_to_string("Cargo.lock").expect("readable");
+    let forbidden = ["tokio", "async-std", "smol", "async-executor", "futures-executor", "hyper"];
+    let found: Vec<String> = forbidden
+        .iter()
+        .filter(|name| lock.contains(&format!("name = \"{name}\"\n")))
+        .map(|name| (*name).to_owned())
+        .collect();
+    none(&found, "no async runtime");
+}
+
+#[test]
+fn the_top_level_is_as_announced() {
+    let allowed =
+        ["Cargo.lock", "Cargo.toml", "LICENSE", "README.md", "deps", "scripts", "src", "target", "tests"];
+    let names = fs::read_dir(".").expect("readable").map(|entry| {
+        entry.expect("an entry").file_name().into_string().expect("UTF-8")
+    });
+    let visible: BTreeSet<String> = names.filter(|name| !name.starts_with('.')).collect();
+    let extra: Vec<String> =
+        visible.into_iter().filter(|name| !allowed.contains(&name.as_str())).collect();
+    none(&extra, "nothing else belongs at the top level");
+}
+
+#[test]
+fn every_module_says_what_it_is_for_and_no_file_is_two_concepts() {
+    let mut found = Vec::new();
+    for path in sources("src") {
+        let text = fs::read_to_string(&path).expect("readable");
+        if !text.starts_with("//!") && !is_test(&path) {
+            found.push(format!("{}: does not open with its purpose", path.display()));
+        }
+        let lines = code(&path).len();
+        if lines > 420 && !is_test(&path) {
+            found.push(format!("{}: {lines} lines of code", path.display()));
+        }
+    }
+    none(&found, "files");
+}
+
+#[test]
+fn nothing_is_left_for_later_and_no_lint_is_silenced() {
+    let words = ["todo!", "unimplemented!", "TODO", "FIXME", "#[ignore", "#[allow(", "#![allow("];
+    let mut found = Vec::new();
+    let own = |path: &PathBuf| path.ends_with("tests/tidy.rs");
+    for path in sources("src").into_iter().chain(sources("tests")).filter(|path| !own(path)) {
+        let text = fs::read_to_string(&path).expect("readable");
+        for (at, line) in text.lines().enumerate() {
+            for word in words.iter().filter(|word| line.contains(**word)) {
+                found.push(format!("{}:{}: {word}", path.display(), at + 1));
+            }
+        }
+    }
+    none(&found, "no loose ends");
+}
