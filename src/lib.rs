@@ -10,4 +10,5 @@ pub mod observed;
 pub mod queue;
 pub mod reconcile;
 pub mod report;
+pub mod source;
 pub mod worker;
