@@ -1,0 +1,349 @@
+//! Being attached to the folder: is it there, is it still the same, what does a scan find. `[E]`
+//!
+//! The order is always: watch first, then scan. A folder that was replaced, mounted over or comes
+//! back gets a new watch and a full scan. A folder that cannot be read, or that is suddenly empty
+//! and on another device (as an unmounted one is), changes nothing but the state.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::io::Errno;
+
+use super::read::parse_path;
+use super::run::{Runner, show};
+use super::scan::{Entry, Folder, Identity, Kind, identity};
+use super::settle::Name;
+use super::watch::Watch;
+use super::{FolderEvent, FolderState};
+use crate::clock;
+use crate::desired::FileName;
+use crate::model::{Moment, Problem};
+
+/// How often it is asked whether the folder is still the same.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
+/// The same, while it cannot be read.
+const CHECK_AGAIN: Duration = Duration::from_millis(100);
+/// How long a folder may be away, as it is while it is replaced, before that is told.
+const AWAY: Duration = Duration::from_millis(500);
+/// How often a watch that the kernel refused is tried again.
+const RETRY_EVERY: Duration = Duration::from_secs(60);
+/// Least time between two scans that hints ask for.
+const SCAN_GAP: Duration = Duration::from_millis(50);
+/// A scan takes at most one part in so many of the time.
+const SCAN_SHARE: u32 = 10;
+/// Files that are written to during the start do not hold up its end for longer than this.
+const START_WITHIN: Duration = Duration::from_secs(3);
+
+/// The state of the attachment.
+#[derive(Default)]
+pub(super) struct Attachment {
+    pub(super) watch: Option<Watch>,
+    /// Which folder it is; `None` while there is none.
+    identity: Option<Identity>,
+    /// The device on which files were last seen.
+    device: Option<u64>,
+    /// How the folder would be observed, were it readable.
+    way: Option<FolderState>,
+    told: Option<FolderState>,
+    /// Since when it cannot be read, and why.
+    away: Option<(Moment, String)>,
+    pub(super) sub_folders: HashSet<Name>,
+    /// There are links among the dep files.
+    pub(super) links: bool,
+    /// A link `..data` was swapped: the links that changed by that are complete.
+    pub(super) swapped: bool,
+    too_many: bool,
+    pub(super) scan_at: Moment,
+    pub(super) check_at: Moment,
+    retry_at: Option<Moment>,
+    /// End of the last scan, and how long it took.
+    scanned: (Moment, Duration),
+    start: Start,
+}
+
+/// How far the start has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Start {
+    #[default]
+    NotScanned,
+    /// Scanned; some files may need a second look, but not beyond this moment.
+    Settling(Moment),
+    Over,
+}
+
+impl Attachment {
+    /// Whether files may be judged by what is found.
+    pub(super) fn is_readable(&self) -> bool {
+        self.identity.is_some() && self.away.is_none()
+    }
+
+    /// When to check or scan next.
+    pub(super) fn next_at(&self) -> Moment {
+        let scan = self.identity.map(|_| self.scan_at);
+        let start = match self.start {
+            Start::Settling(until) => Some(until),
+            _ => None,
+        };
+        [scan, start, self.retry_at].into_iter().flatten().fold(self.check_at, Moment::min)
+    }
+
+    /// Opens the folder, if it is still the one that is attached; else has it checked at once.
+    pub(super) fn open(&mut self, path: &Path) -> Option<Folder> {
+        let folder =
+            Folder::open(path).ok().filter(|folder| Some(folder.identity) == self.identity);
+        if folder.is_none() {
+            self.check_at = Moment(0);
+        }
+        folder
+    }
+
+    /// A scan soon, but not all the time.
+    pub(super) fn ask_for_scan(&mut self, now: Moment) {
+        let (at, took) = self.scanned;
+        let soonest = now.max(at + SCAN_GAP.max(took * SCAN_SHARE));
+        self.scan_at = self.scan_at.min(soonest);
+    }
+
+    /// The watch has failed: a new one is needed.
+    pub(super) fn break_off(&mut self, now: Moment) {
+        self.identity = None;
+        self.check_at = now;
+    }
+}
+
+impl Runner {
+    /// Asks now and then whether the folder is still the same, and attaches to it if not.
+    pub(super) fn check_folder(&mut self, now: Moment) {
+        let attachment = &mut self.attachment;
+        let lost = attachment.watch.as_ref().is_some_and(Watch::has_lost);
+        let retry = attachment.retry_at.is_some_and(|at| at <= now);
+        if attachment.check_at > now && !lost && !retry {
+            return;
+        }
+        attachment.check_at = now + CHECK_EVERY;
+        match identity(&self.options.folder) {
+            Ok(found) if attachment.identity == Some(found) && !lost && !retry => {}
+            Ok(_) => self.attach(now),
+            Err(error) => self.unreadable(explain(error), now),
+        }
+    }
+
+    fn attach(&mut self, now: Moment) {
+        self.detach(now);
+        let folder = match Folder::open(&self.options.folder) {
+            Ok(folder) => folder,
+            Err(error) => return self.unreadable(explain(error), now),
+        };
+        let polling = |why: String| Some(FolderState::Polling { why });
+        self.attachment.retry_at = None;
+        self.attachment.way = if self.options.poll {
+            polling("as asked for".into())
+        } else if let Some(name) = folder.network_file_system() {
+            polling(format!("{name} does not tell of changes that are made elsewhere"))
+        } else {
+            match Watch::start(&self.options.folder) {
+                Ok(watch) => {
+                    self.attachment.watch = Some(watch);
+                    Some(FolderState::Watching)
+                }
+                Err(why) => {
+                    self.attachment.retry_at = Some(now + RETRY_EVERY);
+                    polling(why)
+                }
+            }
+        };
+        self.attachment.identity = Some(folder.identity);
+        self.attachment.scan_at = now;
+    }
+
+    fn detach(&mut self, now: Moment) {
+        self.attachment.watch = None;
+        self.attachment.identity = None;
+        self.attachment.sub_folders.clear();
+        self.forget_looks(now);
+    }
+
+    /// Nothing that files said is changed by this.
+    fn unreadable(&mut self, error: String, now: Moment) {
+        self.detach(now);
+        let (since, _) = *self.attachment.away.get_or_insert((now, error.clone()));
+        self.attachment.away = Some((since, error.clone()));
+        self.attachment.check_at = now + CHECK_AGAIN;
+        let first = self.attachment.start == Start::NotScanned;
+        if first || since + AWAY <= now {
+            self.attachment.check_at = now + CHECK_EVERY;
+            self.tell_state(FolderState::Unreadable { error });
+        }
+    }
+
+    fn tell_state(&mut self, state: FolderState) {
+        if self.attachment.told.as_ref() != Some(&state) {
+            self.attachment.told = Some(state.clone());
+            self.emit(FolderEvent::State(state));
+        }
+    }
+
+    /// Scans, if it is time to.
+    pub(super) fn scan_if_due(&mut self, now: Moment) {
+        if self.attachment.identity.is_none() || self.attachment.scan_at > now {
+            return;
+        }
+        let Some(folder) = self.attachment.open(&self.options.folder) else { return };
+        let polled = self.attachment.watch.is_none();
+        let every = if polled { self.options.poll_every } else { self.options.rescan_every };
+        let scan = self.scan(&folder, now);
+        let took = clock::now().since(now);
+        self.attachment.scanned = (now + took, took);
+        self.attachment.scan_at = now + every.max(took * SCAN_SHARE);
+        match scan {
+            Err(error) => self.unreadable(explain(error), now),
+            Ok(seen) if seen == 0 && self.looks_unmounted(folder.identity) => {
+                self.unreadable(
+                    "it is empty and on another device than before: is it not mounted?".into(),
+                    now,
+                );
+            }
+            Ok(_) => self.scanned(folder.identity, now),
+        }
+    }
+
+    fn looks_unmounted(&self, identity: Identity) -> bool {
+        let other = self.attachment.device.is_some_and(|device| device != identity.device);
+        other && !self.settle.is_empty()
+    }
+
+    /// A scan that counts has ended.
+    fn scanned(&mut self, identity: Identity, now: Moment) {
+        self.settle.scan_ends(now);
+        self.attachment.swapped = false;
+        self.attachment.away = None;
+        self.attachment.device = Some(identity.device);
+        if let Some(way) = self.attachment.way.clone() {
+            self.tell_state(way);
+        }
+        match self.attachment.start {
+            Start::NotScanned => self.attachment.start = Start::Settling(now + START_WITHIN),
+            Start::Settling(_) => {}
+            Start::Over => self.tell_scanned(),
+        }
+    }
+
+    /// Ends the start once every file has been judged.
+    pub(super) fn end_start(&mut self, now: Moment) {
+        if let Start::Settling(until) = self.attachment.start
+            && (self.settle.unsettled() == 0 || until <= now)
+        {
+            self.attachment.start = Start::Over;
+            self.tell_scanned();
+        }
+    }
+
+    fn tell_scanned(&mut self) {
+        let files = self.settle.dep_files();
+        self.emit(FolderEvent::Scanned { files });
+    }
+
+    /// Visits every entry; returns how many there were.
+    fn scan(&mut self, folder: &Folder, now: Moment) -> Result<usize, Errno> {
+        loop {
+            let mut visit = Visit {
+                runner: self,
+                now,
+                seen: 0,
+                full: false,
+                links: false,
+                folders: Vec::new(),
+            };
+            visit.runner.settle.scan_begins();
+            let recursive = visit.runner.options.recursive;
+            folder.list(recursive, &mut |entry| visit.entry(&entry))?;
+            let Visit { seen, full, links, folders, .. } = visit;
+            self.attachment.links = links;
+            self.tell_too_many(full);
+            if !self.watch_sub_folders(folders) {
+                return Ok(seen);
+            }
+        }
+    }
+
+    /// Watches sub-folders that are new; returns whether to scan again because of them.
+    fn watch_sub_folders(&mut self, folders: Vec<Name>) -> bool {
+        let Some(watch) = &mut self.attachment.watch else { return false };
+        let mut added = false;
+        for name in folders {
+            match watch.add(&name) {
+                Ok(()) => added |= self.attachment.sub_folders.insert(name),
+                // It may be gone again; if not, only scanning is left.
+                Err(_) if !self.options.folder.join(&*name).is_dir() => {}
+                Err(why) => {
+                    self.attachment.watch = None;
+                    self.attachment.way = Some(FolderState::Polling { why });
+                    return false;
+                }
+            }
+        }
+        added
+    }
+
+    fn tell_too_many(&mut self, full: bool) {
+        if full && !self.attachment.too_many {
+            let most = self.options.max_files;
+            let text = format!("it holds more than {most} files: the others are ignored");
+            let name = show(self.options.folder.as_os_str());
+            self.emit(FolderEvent::Refused { name, problem: Problem { place: None, text } });
+        }
+        self.attachment.too_many = full;
+    }
+}
+
+/// One pass over the entries of the folder.
+struct Visit<'a> {
+    runner: &'a mut Runner,
+    now: Moment,
+    seen: usize,
+    full: bool,
+    links: bool,
+    folders: Vec<Name>,
+}
+
+impl Visit<'_> {
+    fn entry(&mut self, entry: &Entry<'_>) -> bool {
+        let Runner { settle, options, attachment, .. } = &mut *self.runner;
+        self.seen += 1;
+        if entry.kind == Kind::Folder
+            && options.recursive
+            && !attachment.sub_folders.contains(entry.name)
+        {
+            self.folders.push(entry.name.into());
+        }
+        let link = entry.kind == Kind::Link;
+        self.links |= link;
+        let complete = entry.old || (link && attachment.swapped);
+        if settle.sighted(entry.name, entry.stamp, complete, self.now) {
+            return true;
+        }
+        let wanted = match parse_path(entry.name) {
+            FileName::Dep(_) => true,
+            FileName::Refused(_) => entry.kind != Kind::Folder,
+            FileName::Leftover => false,
+        };
+        if wanted && settle.len() >= options.max_files {
+            self.full = true;
+        } else if wanted {
+            settle.appeared(&entry.name.into(), complete, self.now);
+        }
+        true
+    }
+}
+
+fn explain(error: Errno) -> String {
+    match error {
+        Errno::NOENT => "it does not exist any more: create it again".into(),
+        Errno::ACCESS | Errno::PERM => {
+            "permission denied: depd needs to read and to enter it (chmod a+rx)".into()
+        }
+        Errno::NOTDIR => "it is not a folder any more".into(),
+        error => std::io::Error::from(error).to_string(),
+    }
+}

@@ -1,0 +1,225 @@
+//! The dep folder, watched: who saved what, and when it is complete. `[E]`, but for [`settle`] `[C]`.
+//!
+//! One thread, named `source`, owns everything here. Events of the kernel are only hints to look at
+//! a file ([`watch`]); [`settle`] decides when a look is due and when it counts; [`read`] looks,
+//! safely; [`scan`] finds what no event told of. It watches first and scans then, so that nothing
+//! falls between the two, and every doubt (events lost, folder replaced, unmounted, recreated) ends
+//! in a new watch and a full scan. Where the kernel does not tell (network file systems, limits of
+//! inotify reached) it scans every second instead.
+//!
+//! It never deletes on a doubt: a folder that cannot be read is [`FolderState::Unreadable`], and
+//! everything that its files said stays in force. It never writes to the folder, and never reads
+//! outside of it.
+
+mod attach;
+mod read;
+mod run;
+mod scan;
+pub mod settle;
+mod speakers;
+mod watch;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam_channel::{Sender, bounded};
+
+use crate::desired::ImageRules;
+use crate::model::{ImageSet, Problem, ServiceKey};
+
+pub use settle::Pace;
+
+/// What happened in the dep folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FolderEvent {
+    /// What a dep file says has changed, by meaning: the same images in other words are no event.
+    File {
+        /// The service it speaks for.
+        key: ServiceKey,
+        /// What it says now.
+        report: FileReport,
+    },
+    /// An entry is ignored. Told once, until it changes; what its key asked for stays in force.
+    Refused {
+        /// Its name, relative to the folder, with unprintable characters escaped.
+        name: String,
+        /// Why, and what to do.
+        problem: Problem,
+    },
+    /// How the folder is observed has changed.
+    State(FolderState),
+    /// A full scan ended. The first one says that everything that lay in the folder at the start
+    /// has been told.
+    Scanned {
+        /// How many dep files there are.
+        files: usize,
+    },
+}
+
+/// What a dep file says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FileReport {
+    /// It asks for these images.
+    Images(ImageSet),
+    /// Its content has been invalid for a second. What it said before stays in force.
+    Problem(Problem),
+    /// It vanished or is empty: the service is not managed any more, the cluster stays as it is.
+    Gone,
+}
+
+/// How the folder is observed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FolderState {
+    /// The kernel tells of changes.
+    Watching,
+    /// It is scanned every second.
+    Polling {
+        /// Why the kernel does not tell.
+        why: String,
+    },
+    /// It cannot be read. Everything that its files said stays in force until it can.
+    Unreadable {
+        /// What is wrong and what to do.
+        error: String,
+    },
+}
+
+/// What to observe, and how.
+#[derive(Clone, Debug)]
+pub struct SourceOptions {
+    /// The folder.
+    pub folder: PathBuf,
+    /// How images are completed.
+    pub rules: ImageRules,
+    /// Scan every second even where the kernel would tell of changes.
+    pub poll: bool,
+    /// Sub-folders too.
+    pub recursive: bool,
+    /// The most files that are looked at; the others are ignored, which is said.
+    pub max_files: usize,
+    /// Time between two scans while the kernel tells of changes.
+    pub rescan_every: Duration,
+    /// Time between two scans while it does not.
+    pub poll_every: Duration,
+    /// The times that settling works with.
+    pub pace: Pace,
+}
+
+impl SourceOptions {
+    /// The defaults, for this folder.
+    #[must_use]
+    pub fn new(folder: PathBuf) -> SourceOptions {
+        SourceOptions {
+            folder,
+            rules: ImageRules::default(),
+            poll: false,
+            recursive: false,
+            max_files: 100_000,
+            rescan_every: Duration::from_secs(20),
+            poll_every: Duration::from_secs(1),
+            pace: Pace::default(),
+        }
+    }
+}
+
+/// Why the folder cannot be observed at all.
+#[derive(Debug)]
+pub enum SourceError {
+    /// There is nothing at its path.
+    Missing(PathBuf),
+    /// What lies at its path is not a folder.
+    NotAFolder(PathBuf),
+    /// The thread did not start.
+    Thread(std::io::Error),
+}
+
+impl fmt::Display for SourceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SourceError::Missing(path) => {
+                let path = path.display();
+                write!(
+                    f,
+                    "the dep folder {path} does not exist: create it (mkdir -p {path}), or set DEPS to the right one"
+                )
+            }
+            SourceError::NotAFolder(path) => {
+                write!(f, "the dep folder {} is not a folder: set DEPS to one", path.display())
+            }
+            SourceError::Thread(error) => {
+                write!(f, "the thread that watches the dep folder does not start: {error}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for SourceError {}
+
+/// A running observation of the dep folder.
+#[derive(Debug)]
+pub struct Source {
+    orders: Sender<Order>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What the thread is told to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    Rescan,
+    Stop,
+}
+
+impl Source {
+    /// Starts to observe. `sink` is called on the thread `source`, one event at a time.
+    ///
+    /// # Errors
+    /// When there is no such folder. One that cannot be read yet is no error but a state.
+    pub fn start(
+        options: SourceOptions,
+        sink: impl FnMut(FolderEvent) + Send + 'static,
+    ) -> Result<Source, SourceError> {
+        match std::fs::metadata(&options.folder) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(SourceError::Missing(options.folder));
+            }
+            Ok(found) if !found.is_dir() => return Err(SourceError::NotAFolder(options.folder)),
+            _ => {}
+        }
+        let (orders, inbox) = bounded(8);
+        let run = move || run::Runner::new(options, Box::new(sink), inbox).run();
+        let thread = std::thread::Builder::new()
+            .name("source".into())
+            .spawn(run)
+            .map_err(SourceError::Thread)?;
+        Ok(Source { orders, thread: Some(thread) })
+    }
+
+    /// Looks at the whole folder again, soon.
+    pub fn rescan(&self) {
+        // A full inbox means that the thread has as much to do already.
+        let _ = self.orders.try_send(Order::Rescan);
+    }
+
+    /// Ends the observation; returns when the thread has ended, within milliseconds.
+    pub fn stop(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        // The thread empties its inbox all the time, unless it has ended already.
+        let _ = self.orders.send(Order::Stop);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        if self.thread.is_some() {
+            self.end();
+        }
+    }
+}
