@@ -200,7 +200,8 @@ fn add_all(floor: &Floor) {
 fn watch_folder(settings: &Settings, floor: &Arc<Floor>) -> Result<Source, SourceError> {
     let options = SourceOptions {
         poll: settings.poll,
-        ..SourceOptions::new(settings.deps.clone(), settings.image_rules.clone())
+        rules: settings.image_rules.clone(),
+        ..SourceOptions::new(settings.deps.clone())
     };
     let floor = Arc::downgrade(floor);
     Source::start(options, move |event| {

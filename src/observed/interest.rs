@@ -57,9 +57,11 @@ impl Interest {
     /// Every service of `namespace`, or of all, that has a rollout in flight.
     #[must_use]
     pub fn keys(&self, namespace: Option<&str>) -> Vec<ServiceKey> {
-        let wanted = |(name, _): &(&Box<str>, _)| namespace.is_none_or(|only| only == &***name);
-        let namespaces = self.namespaces.iter().filter(wanted);
-        namespaces.flat_map(|(_, namespace)| namespace.selectors.keys()).cloned().collect()
+        let of = |namespace: &Namespace| namespace.selectors.keys().cloned().collect::<Vec<_>>();
+        match namespace {
+            Some(name) => self.namespaces.get(name).map(of).unwrap_or_default(),
+            None => self.namespaces.values().flat_map(of).collect(),
+        }
     }
 
     /// The namespaces whose pods are of interest.

@@ -1,5 +1,7 @@
 //! The command line as a person meets it: help, and a clear line for everything that is wrong.
 
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
@@ -50,12 +52,20 @@ fn help_reads_well() {
 #[test]
 fn a_near_miss_is_suggested() {
     refuses(depd(folder().path(), &["rum"]), 2, "  tip: a similar subcommand exists: 'run'");
-    refuses(depd(folder().path(), &["run", "--dep", "x"]), 2, "  tip: a similar argument exists: '--deps'");
+    refuses(
+        depd(folder().path(), &["run", "--dep", "x"]),
+        2,
+        "  tip: a similar argument exists: '--deps'",
+    );
 }
 
 #[test]
 fn without_a_kubeconfig_it_says_what_to_set() {
-    refuses(depd(folder().path(), &["run"]), 1, "depd: no kubeconfig: set KUBECONFIG or --kubeconfig");
+    refuses(
+        depd(folder().path(), &["run"]),
+        1,
+        "depd: no kubeconfig: set KUBECONFIG or --kubeconfig",
+    );
 }
 
 #[test]

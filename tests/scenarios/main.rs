@@ -4,6 +4,8 @@
 //! with `DEPD_TEST_KUBECONFIG` and its companions set, as `scripts/test-cluster` does, the same tests
 //! run on a real control plane, where depd is a plain ServiceAccount.
 
+#![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod cluster;
 mod depd;
 mod receiver;
