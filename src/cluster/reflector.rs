@@ -57,8 +57,6 @@ pub(super) enum Outcome<'a> {
     Opened,
     /// The stream was refused.
     OpenFailed(&'a ApiError),
-    /// An event or a bookmark with this resource version.
-    Seen(&'a str),
     /// The stream is over after this long.
     Ended(&'a End, Duration),
 }
@@ -76,6 +74,8 @@ pub(super) enum End {
     Unreadable(String),
     /// The server ended it with an error event.
     Refused(ApiError),
+    /// The server is further back than we are.
+    Rewound,
 }
 
 /// The state with its memory of failures.
@@ -111,11 +111,6 @@ impl ListWatch {
                 self.state = State::Watching(self.version());
                 Duration::ZERO
             }
-            Outcome::Seen(version) => {
-                self.progress();
-                self.state = State::Watching(version.into());
-                Duration::ZERO
-            }
             Outcome::ListFailed(e) => {
                 self.state = State::Unlisted;
                 self.wait_for(e, dice)
@@ -123,6 +118,25 @@ impl ListWatch {
             Outcome::OpenFailed(e) => self.refused(e, dice),
             Outcome::Ended(end, lived) => self.ended(end, lived, dice),
         }
+    }
+
+    /// Takes in an event or a bookmark with this resource version.
+    ///
+    /// Versions only rise along a stream. A lower one means that the server's data is older than
+    /// what we know, as after a restore of etcd: such a server opens the stream all the same, and
+    /// would keep silent until it has caught up with our version.
+    ///
+    /// # Errors
+    /// [`End::Rewound`]: the stream is of no use.
+    pub(super) fn seen(&mut self, version: &str) -> Result<(), End> {
+        if let (Ok(known), Ok(new)) = (self.version().parse::<u64>(), version.parse::<u64>())
+            && new < known
+        {
+            return Err(End::Rewound);
+        }
+        self.progress();
+        self.state = State::Watching(version.into());
+        Ok(())
     }
 
     fn ended(&mut self, end: &End, lived: Duration, dice: u32) -> Duration {
@@ -140,6 +154,10 @@ impl ListWatch {
             End::Idle => {
                 self.state = State::Unlisted;
                 Duration::ZERO
+            }
+            End::Rewound => {
+                self.state = State::Unlisted;
+                self.back_off(dice)
             }
             End::Unreadable(_) => {
                 self.doubt();

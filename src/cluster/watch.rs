@@ -250,14 +250,15 @@ impl<F> Loop<F> {
             Event::Added(object) | Event::Modified(object) => (object, WatchEvent::Applied),
             Event::Deleted(object) => (object, WatchEvent::Deleted),
             Event::Bookmark(marker) => {
-                self.state.on(Outcome::Seen(&marker.metadata.resource_version), 0);
-                return None;
+                return self.state.seen(&marker.metadata.resource_version).err();
             }
             Event::Error(status) => {
                 return Some(End::Refused(ApiError::from_status(call, &status)));
             }
         };
-        self.state.on(Outcome::Seen(object.resource_version()), 0);
+        if let Err(end) = self.state.seen(object.resource_version()) {
+            return Some(end);
+        }
         if let Some(item) = object.into_item() {
             self.tell(tell(item));
         }
@@ -282,6 +283,7 @@ fn ending<T>(call: &Call, end: End, retry_in: Duration) -> Option<WatchEvent<T>>
     let why = match end {
         End::Closed => return None,
         End::Refused(e) => return trouble(e, retry_in),
+        End::Rewound => "the API server went back to an older state".to_owned(),
         End::Idle => "nothing came for too long, not even a bookmark".to_owned(),
         End::Broken(text) | End::Unreadable(text) => text,
     };
