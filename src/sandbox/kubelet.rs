@@ -109,11 +109,12 @@ pub(super) fn step(pod: &Value, now: Wall) -> Step {
         if init && !is_past(spec, &status) {
             incomplete.push(text(spec, "/name").to_owned());
         }
-        pending |= init && !is_past(spec, &status)
-            || !init
-                && status["state"].get("waiting").is_some()
-                && status["lastState"] == json!({});
-        if status["ready"] != true && !(init && !is_sidecar(spec)) {
+        let never_ran = status["lastState"] == json!({});
+        pending |= match init {
+            true => !is_past(spec, &status),
+            false => never_ran && status["state"].get("waiting").is_some(),
+        };
+        if status["ready"] != true && (!init || is_sidecar(spec)) {
             unready.push(text(spec, "/name").to_owned());
         }
         statuses[usize::from(init)].push(status);

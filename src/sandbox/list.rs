@@ -37,7 +37,13 @@ pub(super) fn list(store: &Store, target: &Target, query: &Query) -> Result<Page
     let fits =
         |object: &Object| labels.matches(&object["metadata"]["labels"]) && fields.matches(object);
     let mut objects: Vec<Object> = all.into_iter().filter(fits).collect();
-    let limit = query.number("limit").and_then(|limit| usize::try_from(limit).ok()).unwrap_or(0);
+    // Revision 0 is answered from the watch cache, which knows no pages.
+    let cached = query.get("resourceVersion") == "0" && query.get("continue").is_empty();
+    let limit = query
+        .number("limit")
+        .filter(|_| !cached)
+        .and_then(|limit| usize::try_from(limit).ok())
+        .unwrap_or(0);
     let mut meta = ListMeta { revision, next: None, remaining: None };
     if limit > 0 && objects.len() > limit {
         meta.remaining = unfiltered.then_some(objects.len() - limit);

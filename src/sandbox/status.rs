@@ -4,6 +4,8 @@
 //! clients (and depd's own error classes) read code, reason and details. Facts: apimachinery's
 //! `api/errors` package, and answers of kube-apiserver 1.37.
 
+use std::fmt;
+
 use serde_json::{Map, Value, json};
 
 /// A refusal, or the answer to a DELETE that leaves nothing to show.
@@ -281,7 +283,11 @@ impl Cause {
     }
 
     /// The value is not one of a closed set.
-    pub(super) fn unsupported(field: impl Into<String>, value: &Value, known: &[&str]) -> Cause {
+    pub(super) fn unsupported(
+        field: impl Into<String>,
+        value: &impl fmt::Display,
+        known: &[&str],
+    ) -> Cause {
         let known: Vec<String> = known.iter().map(|k| format!("\"{k}\"")).collect();
         let message = format!("Unsupported value: {value}: supported values: {}", known.join(", "));
         Cause { reason: "FieldValueNotSupported", message, field: field.into() }

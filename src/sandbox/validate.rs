@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::json::{int, list, text};
 use super::resources::{DEPLOYMENTS, Id, NAMESPACES, PODS, REPLICA_SETS, SERVICES};
@@ -65,6 +65,11 @@ fn name(resource: Id, object: &Value, causes: &mut Vec<Cause>) {
         let unit = if label { "characters" } else { "bytes" };
         let why = format!("must be no more than {limit} {unit}");
         causes.push(Cause::invalid("metadata.name", &value, &why));
+        if resource == NAMESPACES {
+            // It is also the value of the label that every namespace gets.
+            let why = "must be no more than 63 bytes";
+            causes.push(Cause::invalid("metadata.labels", &value, why));
+        }
     }
     let fits = if label { is_label(name) } else { name.split('.').all(is_label) };
     if !fits {
@@ -129,8 +134,9 @@ fn deployment(object: &Value, causes: &mut Vec<Cause>) {
         "RollingUpdate" => rolling_update(rolling, causes),
         _ => {
             let known = ["Recreate", "RollingUpdate"];
-            // The server shows its internal form, in which the names are Go's.
-            let shown = json!({"Type": strategy["type"], "RollingUpdate": rolling});
+            // The server shows its internal form, in which names and order are Go's.
+            let kind = &strategy["type"];
+            let shown = format!("{{\"Type\":{kind},\"RollingUpdate\":{rolling}}}");
             causes.push(Cause::unsupported("spec.strategy", &shown, &known));
         }
     }

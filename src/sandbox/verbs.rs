@@ -7,6 +7,7 @@ use super::http::{Request, Response};
 use super::list;
 use super::object::{self, DeleteOptions, Deleted, Part, Propagation, Write};
 use super::patch::{JsonPatch, merge, strategic};
+use super::protobuf;
 use super::status::{About, Cause, Status};
 use super::store::{Key, Object, Store};
 use super::validate::decodes;
@@ -120,7 +121,10 @@ impl Patch {
             if value.is_object() {
                 return Ok(value);
             }
-            Err(Status::bad_request("error decoding patch: it is not a JSON object"))
+            Err(Status::bad_request(
+                "error decoding patch: json: cannot unmarshal array into Go value of type \
+                 map[string]interface {}",
+            ))
         };
         match call.request.content_type() {
             "application/json-patch+json" => JsonPatch::decode(body).map(Patch::Json),
@@ -157,8 +161,8 @@ impl Patch {
 }
 
 pub(super) fn delete(call: &Call<'_>, name: &str) -> Result<Response, Status> {
-    let options = delete_options(call)?;
-    let (key, write) = (call.key(name), call.write());
+    let (options, write) = delete_options(call)?;
+    let key = call.key(name);
     let deleted = call.shared.write(|store| object::delete(store, &key, &options, write))?;
     Ok(match deleted {
         Deleted::Gone(status) => Response::status(&status),
@@ -168,11 +172,10 @@ pub(super) fn delete(call: &Call<'_>, name: &str) -> Result<Response, Status> {
 
 pub(super) fn delete_all(call: &Call<'_>) -> Result<Response, Status> {
     let row = call.target.resource.row();
-    if row.namespaced && call.target.namespace.is_none() || !row.namespaced {
+    if !row.namespaced || call.target.namespace.is_none() {
         return Err(Status::method_not_allowed());
     }
-    let options = delete_options(call)?;
-    let write = call.write();
+    let (options, write) = delete_options(call)?;
     let page = call.shared.write(|store| {
         let page = list::list(store, &call.target, &call.query)?;
         for object in &page.objects {
@@ -186,7 +189,7 @@ pub(super) fn delete_all(call: &Call<'_>) -> Result<Response, Status> {
 }
 
 /// From the body, else from the query.
-fn delete_options(call: &Call<'_>) -> Result<DeleteOptions, Status> {
+fn delete_options(call: &Call<'_>) -> Result<(DeleteOptions, Write), Status> {
     let body = match call.request.body.is_empty() {
         true => json!({}),
         false => body(call.request, "DeleteOptions")?,
@@ -201,19 +204,22 @@ fn delete_options(call: &Call<'_>) -> Result<DeleteOptions, Status> {
         "Orphan" => Propagation::Orphan,
         other => {
             let known = ["Foreground", "Background", "Orphan", "nil"];
-            let cause = Cause::unsupported("propagationPolicy", &other.into(), &known);
+            let cause = Cause::unsupported("propagationPolicy", &Value::from(other), &known);
             let about = About { group: "meta.k8s.io", resource: "DeleteOptions", name: "" };
             return Err(Status::invalid(about, &[cause]));
         }
     };
     let grace = body["gracePeriodSeconds"].as_i64();
     let condition = |name: &str| body["preconditions"][name].as_str().map(str::to_owned);
-    Ok(DeleteOptions {
+    let mut write = call.write();
+    write.dry_run |= body["dryRun"].as_array().is_some_and(|all| all.contains(&"All".into()));
+    let options = DeleteOptions {
         grace_seconds: grace.or_else(|| call.query.get("gracePeriodSeconds").parse().ok()),
         propagation,
         uid: condition("uid"),
         resource_version: condition("resourceVersion"),
-    })
+    };
+    Ok((options, write))
 }
 
 /// A body that holds one object of a kind.
@@ -226,6 +232,7 @@ pub(super) fn body(request: &Request, kind: &str) -> Result<Value, Status> {
             ))
         }),
         "application/yaml" => yaml(&request.body),
+        "application/vnd.kubernetes.protobuf" => protobuf::decode(&request.body),
         _ => Err(Status::unsupported_media_type(BODIES)),
     }
 }
