@@ -145,14 +145,9 @@ pub(super) fn step(pod: &Value, now: Wall) -> Step {
 /// What the container wrote before it ended, or since it started: plausible, and always the same.
 pub(super) fn log_lines(container: &Value) -> &'static [&'static str] {
     match Fate::of(container) {
-        Fate::Crash => &[
-            "starting up",
-            "reading configuration from /etc/app/config.yaml",
-            "connecting to database at db:5432",
-            "fatal: cannot connect to database: connection refused",
-        ],
-        Fate::Oom => &["starting up", "loading index into memory", "index: 40% loaded"],
-        _ => &["starting up", "listening on :8080"],
+        Fate::Crash => &["starting", "fatal: cannot open database: connection refused"],
+        Fate::Oom => &["starting", "loading index into memory"],
+        _ => &["starting", "listening on :8080"],
     }
 }
 

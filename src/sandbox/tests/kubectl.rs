@@ -100,7 +100,7 @@ fn kubectl_shows_a_failing_rollout() {
     let pods: Vec<&str> = names.lines().collect();
     let crashed = |pod: &&&str| kubectl.run(&format!("logs --previous {pod}")).0;
     let pod = pods.iter().find(crashed).unwrap();
-    kubectl.ok(&format!("logs --previous --tail=1 {pod}"), "fatal: cannot connect to database");
+    kubectl.ok(&format!("logs --previous --tail=1 {pod}"), "fatal: cannot open database");
     let (success, text) = kubectl.run("rollout status deployment/web --timeout=100ms");
     assert!(!success && text.contains("timed out"), "{text}");
 }
