@@ -5,9 +5,10 @@
 //! one thread per connection and one for all controllers. What it answers, kube-apiserver 1.37
 //! answers too; tests that pass here must pass on the real control plane. What it does not do: no
 //! authorization (whoever is known may do everything), no admission plugins beyond namespaces and
-//! service accounts (pods get no token volume and no tolerations), no `managedFields` (server-side apply merges and never conflicts), no pruning of
-//! unknown fields, no Events from its controllers, no quota, no schemas for `kubectl explain`, no
-//! `follow` of logs, protobuf only where kubectl sends it. Nothing is kept on disk.
+//! the default service account (pods get no token volume and no tolerations), no `managedFields`
+//! (server-side apply merges and never conflicts), no pruning of unknown fields, no Events from its
+//! controllers, no quota, no schemas for `kubectl explain`, no `follow` of logs, protobuf only where
+//! kubectl sends it. Nothing is kept on disk.
 //!
 //! What becomes of a pod is written in its image tag: `:missing`, `:crash`, `:hang` and so on, the
 //! same convention as the fake kubelet of the real control plane in `tests/cluster`.
