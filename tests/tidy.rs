@@ -67,7 +67,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("reconcile", &["model", "desired", "queue"]),
     ("source", &["model", "desired", "clock"]),
     ("cluster", &["model"]),
-    ("report", &["model", "queue", "clock"]),
+    ("store", &["model", "clock"]),
+    ("report", &["model", "queue", "clock", "store"]),
     ("worker", &["model", "desired", "observed", "queue", "reconcile", "cluster", "clock"]),
     ("sandbox", &["model"]),
 ];
