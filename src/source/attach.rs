@@ -121,6 +121,9 @@ impl Runner {
         if attachment.check_at > now && !lost && !retry {
             return;
         }
+        if lost {
+            log::warn!("events of the dep folder were lost, it is scanned as a whole");
+        }
         attachment.check_at = now + CHECK_EVERY;
         match identity(&self.options.folder) {
             Ok(found) if attachment.identity == Some(found) && !lost && !retry => {}

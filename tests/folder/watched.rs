@@ -1,10 +1,11 @@
 //! A folder with a source on it, and ways to wait for what the source tells.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, unbounded};
-use depd::model::{Problem, ServiceKey};
+use depd::model::Problem;
 use depd::source::{FileReport, FolderEvent, FolderState, Source, SourceOptions};
 use tempfile::TempDir;
 
@@ -15,6 +16,7 @@ pub struct Watched {
     /// Holds the folder and whatever a test puts beside it.
     pub base: TempDir,
     events: Receiver<FolderEvent>,
+    log: Arc<Mutex<Vec<String>>>,
     source: Option<Source>,
 }
 
@@ -43,11 +45,15 @@ impl Watched {
         let mut options = SourceOptions::new(base.path().join("deps"));
         change(&mut options);
         let (sender, events) = unbounded();
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let (began, lines) = (Instant::now(), Arc::clone(&log));
         let sink = move |event| {
+            let line = format!("{:6} ms {event:?}", began.elapsed().as_millis());
+            lines.lock().expect("not poisoned").push(line);
             let _ = sender.send(event);
         };
         let source = Source::start(options, sink).expect("a source");
-        Watched { base, events, source: Some(source) }
+        Watched { base, events, log, source: Some(source) }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -56,6 +62,11 @@ impl Watched {
 
     pub fn write(&self, name: &str, content: &str) {
         std::fs::write(self.path(name), content).expect("written");
+    }
+
+    /// Everything that was told, for the message of a failed assertion.
+    pub fn log(&self) -> String {
+        self.log.lock().expect("not poisoned").join("\n")
     }
 
     pub fn source(&self) -> &Source {
@@ -137,15 +148,4 @@ pub fn report(event: &FolderEvent) -> Option<String> {
         }
         _ => return None,
     })
-}
-
-#[allow(dead_code)]
-pub fn key(text: &str) -> ServiceKey {
-    let (service, namespace) = text.split_once('_').expect("a key");
-    ServiceKey::new(service, namespace).expect("a key")
-}
-
-#[allow(dead_code)]
-pub fn exists(path: &Path) -> bool {
-    path.symlink_metadata().is_ok()
 }
