@@ -1,7 +1,7 @@
 //! What lies in the folder and is no plain file, or too large, or too many. FAULTS rows 4 and 12,
 //! security rows 9 to 11.
 
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
@@ -102,9 +102,9 @@ fn security_9_a_folder_that_everybody_may_write_to_is_warned_of_or_refused() {
     let base = tempfile::tempdir().unwrap();
     let folder = base.path().join("deps");
     std::fs::create_dir(&folder).unwrap();
-    std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o755)).unwrap();
+    std::fs::set_permissions(&folder, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     assert_eq!(depd::source::exposure(&folder), None);
-    std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o777)).unwrap();
+    std::fs::set_permissions(&folder, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
     let warning = depd::source::exposure(&folder).unwrap();
     assert!(
         warning.contains("everybody on this machine may write") && warning.contains("chmod o-w")

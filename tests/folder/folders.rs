@@ -1,6 +1,5 @@
 //! The folder itself: replaced, moved, mounted over, unreadable, unwatchable. FAULTS rows 9 to 11.
 
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -165,7 +164,7 @@ fn unreadable() {
     let allow = |name: &str, mode: u32| {
         std::fs::set_permissions(
             deps.base.path().join("deps").join(name),
-            PermissionsExt::from_mode(mode),
+            std::os::unix::fs::PermissionsExt::from_mode(mode),
         )
         .unwrap();
     };

@@ -57,8 +57,9 @@ fn fault_8_what_is_written_while_the_process_is_stopped_is_all_seen_after_an_ove
     let deps = base.path().join("deps");
     std::fs::create_dir(&deps).unwrap();
     let mut process = child::start("storms::observe", "exec \"$@\"", base.path());
+    let pid = process.id().to_string();
     let signal = |name: &str| {
-        let status = Command::new("kill").args([name, &process.id().to_string()]).status().unwrap();
+        let status = Command::new("kill").args([name, &pid]).status().unwrap();
         assert!(status.success());
     };
     let mut lines = BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
