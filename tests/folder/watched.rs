@@ -1,5 +1,6 @@
 //! A folder with a source on it, and ways to wait for what the source tells.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -73,11 +74,6 @@ impl Watched {
         self.source.as_ref().expect("running")
     }
 
-    /// The next event.
-    pub fn next(&self) -> FolderEvent {
-        self.events.recv_timeout(LIMIT).expect("an event in time")
-    }
-
     /// The first event that `pick` wants.
     pub fn wait<T>(&self, mut pick: impl FnMut(FolderEvent) -> Option<T>) -> T {
         let until = Instant::now() + LIMIT;
@@ -116,21 +112,33 @@ impl Watched {
     }
 
     /// Everything told about files until it is proven that no more will come of what was done
-    /// before: an invalid file is written, and its problem is told only after the time that any
-    /// other problem or loss needs, too.
+    /// before: an invalid file is written and not closed, and its problem is told only after the
+    /// longest time that any other problem or loss needs, too. Twice, because files that a scan
+    /// finds together are told of in any order.
     pub fn reports_until_calm(&self) -> Vec<String> {
-        self.write("calm_calm.dep", "no image\n");
         let mut reports = Vec::new();
-        self.wait(|event| {
-            let told = report(&event)?;
-            if told.starts_with("calm_calm: problem") {
-                return Some(());
-            }
-            reports.push(told);
-            None
-        });
-        std::fs::remove_file(self.path("calm_calm.dep")).expect("removed");
-        self.wait(|event| (report(&event)? == "calm_calm: gone").then_some(()));
+        for _ in 0..2 {
+            let mut file = std::fs::File::create(self.path("calm_calm.dep")).expect("created");
+            file.write_all(b"no image\n").expect("written");
+            self.wait(|event| {
+                let told = report(&event)?;
+                if told.starts_with("calm_calm: problem") {
+                    return Some(());
+                }
+                reports.push(told);
+                None
+            });
+            drop(file);
+            std::fs::remove_file(self.path("calm_calm.dep")).expect("removed");
+            self.wait(|event| {
+                let told = report(&event)?;
+                if told == "calm_calm: gone" {
+                    return Some(());
+                }
+                reports.push(told);
+                None
+            });
+        }
         reports
     }
 }
