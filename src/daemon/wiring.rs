@@ -118,9 +118,11 @@ impl Daemon {
     /// is finished, what waits is sent and kept. True when all of it was done in time.
     #[must_use]
     pub fn stop(self) -> bool {
-        self.source.stop();
         self.floor.queue.close();
         self.workloads.stop();
+        // A dead network mount can hold the source up for ever; the end does not wait for it.
+        let source = self.source;
+        let _ = thread::Builder::new().name("source-end".into()).spawn(move || source.stop());
         let drained = self.pool.finish(DRAIN_LIMIT);
         if !drained {
             warn!("requests were still in flight after {} ms", DRAIN_LIMIT.as_millis());

@@ -48,8 +48,8 @@ impl Delivery {
         let (messages, waiting) = bounded(CAPACITY);
         let (stopping, stop) = bounded(1);
         let mut postman = Postman {
+            agent: agent(&url),
             url,
-            agent: agent(),
             pace: Pace::new(per_second),
             waiting,
             stop,
@@ -188,8 +188,11 @@ fn network_text(error: &ureq::Error) -> String {
     }
 }
 
-fn agent() -> ureq::Agent {
+fn agent(url: &WebhookUrl) -> ureq::Agent {
+    // No proxy can reach our own loopback interface for us.
+    let proxy = if url.is_loopback() { None } else { ureq::Proxy::try_from_env() };
     ureq::Agent::config_builder()
+        .proxy(proxy)
         .http_status_as_error(false)
         .max_redirects(0)
         .timeout_global(Some(REQUEST_LIMIT))
