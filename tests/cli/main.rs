@@ -68,7 +68,7 @@ fn a_near_miss_is_suggested() {
 fn without_a_kubeconfig_it_says_what_to_set() {
     refuses(
         depd(folder().path(), &["run"]),
-        1,
+        2,
         "depd: no kubeconfig: set KUBECONFIG or --kubeconfig",
     );
 }
