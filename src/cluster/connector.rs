@@ -55,7 +55,7 @@ fn open(details: &ConnectionDetails) -> Result<Option<Box<dyn Transport>>, ureq:
     Ok(stream.map(|s| Box::new(s) as Box<dyn Transport>))
 }
 
-/// A time limit keeps its own kind; everything else becomes a [`NotSent`] with the server's name.
+/// Whatever it was becomes a [`NotSent`] with the server's name, unless it is one already.
 fn mark(details: &ConnectionDetails, error: ureq::Error) -> ureq::Error {
     let authority = details.uri.authority().map(ToString::to_string).unwrap_or_default();
     match error {
