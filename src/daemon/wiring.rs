@@ -204,8 +204,13 @@ fn watch_folder(settings: &Settings, floor: &Arc<Floor>) -> Result<Source, Sourc
         ..SourceOptions::new(settings.deps.clone())
     };
     let floor = Arc::downgrade(floor);
+    let mut first_scan = true;
     Source::start(options, move |event| {
-        if let Some(floor) = floor.upgrade() {
+        if let FolderEvent::Scanned { files } = event {
+            if std::mem::take(&mut first_scan) {
+                info!("the folder has {files} dep files");
+            }
+        } else if let Some(floor) = floor.upgrade() {
             take_folder_event(&floor, event);
         }
     })
@@ -233,7 +238,7 @@ fn take_folder_event(floor: &Floor, event: FolderEvent) {
         FolderEvent::State(FolderState::Unreadable { error }) => {
             error!("the folder cannot be read: {error}; what it said before stays in force");
         }
-        FolderEvent::Scanned { files } => log::debug!("{files} files in the folder"),
+        FolderEvent::Scanned { .. } => {}
     }
 }
 

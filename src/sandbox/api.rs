@@ -70,7 +70,7 @@ fn answer(shared: &Shared, request: &Request) -> Result<Reply, Status> {
         return Ok(Reply::Whole(response));
     }
     let Some(target) = Target::of(&segments) else {
-        return Err(Status::unknown_resource());
+        return not_found(&names);
     };
     let format = Format::of(request.header("accept"), query.get("includeObject"))?;
     let call = Call { shared, request, target, query, format };
@@ -92,6 +92,15 @@ fn answer(shared: &Shared, request: &Request) -> Result<Reply, Status> {
         _ => return Err(Status::method_not_allowed()),
     };
     Ok(Reply::Whole(response))
+}
+
+/// Below the groups that are served a Status, elsewhere the words of Go's router.
+fn not_found(names: &[&str]) -> Result<Reply, Status> {
+    match *names {
+        ["api", _, ..] => Err(Status::unknown_resource()),
+        ["apis", group, _, ..] if discovery::has(group) => Err(Status::unknown_resource()),
+        _ => Ok(Reply::Whole(Response::text(404, "404 page not found\n"))),
+    }
 }
 
 /// Paths that are not about stored objects.

@@ -149,7 +149,9 @@ fn container(container: &mut Map<String, Value>) {
 
 /// An image with the tag `latest`, or with neither tag nor digest.
 fn is_latest(image: &str) -> bool {
-    if image.contains('@') {
+    // What does not parse has no tag at all for the server.
+    let parses = !image.is_empty() && image.bytes().all(|byte| byte.is_ascii_graphic());
+    if image.contains('@') || !parses {
         return false;
     }
     let name = image.rsplit('/').next().unwrap_or_default();

@@ -43,6 +43,11 @@ pub(super) fn answer(names: &[&str], accept: &str) -> Option<Response> {
     Some(Response::json(200, &body))
 }
 
+/// Whether a group is served.
+pub(super) fn has(group: &str) -> bool {
+    GROUPS.contains(&group)
+}
+
 fn version_of(group: &str) -> String {
     if group.is_empty() { "v1".into() } else { format!("{group}/v1") }
 }

@@ -109,11 +109,12 @@ pub(super) fn step(pod: &Value, now: Wall) -> Step {
         if init && !is_past(spec, &status) {
             incomplete.push(text(spec, "/name").to_owned());
         }
-        pending |= init && !is_past(spec, &status)
-            || !init
-                && status["state"].get("waiting").is_some()
-                && status["lastState"] == json!({});
-        if status["ready"] != true && !(init && !is_sidecar(spec)) {
+        let never_ran = status["lastState"] == json!({});
+        pending |= match init {
+            true => !is_past(spec, &status),
+            false => never_ran && status["state"].get("waiting").is_some(),
+        };
+        if status["ready"] != true && (!init || is_sidecar(spec)) {
             unready.push(text(spec, "/name").to_owned());
         }
         statuses[usize::from(init)].push(status);
@@ -144,14 +145,9 @@ pub(super) fn step(pod: &Value, now: Wall) -> Step {
 /// What the container wrote before it ended, or since it started: plausible, and always the same.
 pub(super) fn log_lines(container: &Value) -> &'static [&'static str] {
     match Fate::of(container) {
-        Fate::Crash => &[
-            "starting up",
-            "reading configuration from /etc/app/config.yaml",
-            "connecting to database at db:5432",
-            "fatal: cannot connect to database: connection refused",
-        ],
-        Fate::Oom => &["starting up", "loading index into memory", "index: 40% loaded"],
-        _ => &["starting up", "listening on :8080"],
+        Fate::Crash => &["starting", "fatal: cannot open database: connection refused"],
+        Fate::Oom => &["starting", "loading index into memory"],
+        _ => &["starting", "listening on :8080"],
     }
 }
 

@@ -11,7 +11,7 @@ use super::format::ListMeta;
 use super::json::text;
 use super::path::{Query, Target};
 use super::selector::{Fields, Labels};
-use super::status::Status;
+use super::status::{About, Cause, Status};
 use super::store::{Expired, Key, Object, Store};
 
 /// One page of a list.
@@ -37,7 +37,13 @@ pub(super) fn list(store: &Store, target: &Target, query: &Query) -> Result<Page
     let fits =
         |object: &Object| labels.matches(&object["metadata"]["labels"]) && fields.matches(object);
     let mut objects: Vec<Object> = all.into_iter().filter(fits).collect();
-    let limit = query.number("limit").and_then(|limit| usize::try_from(limit).ok()).unwrap_or(0);
+    // Revision 0 is answered from the watch cache, which knows no pages.
+    let cached = query.get("resourceVersion") == "0" && query.get("continue").is_empty();
+    let limit = query
+        .number("limit")
+        .filter(|_| !cached)
+        .and_then(|limit| usize::try_from(limit).ok())
+        .unwrap_or(0);
     let mut meta = ListMeta { revision, next: None, remaining: None };
     if limit > 0 && objects.len() > limit {
         meta.remaining = unfiltered.then_some(objects.len() - limit);
@@ -68,16 +74,21 @@ fn candidates(store: &Store, target: &Target, query: &Query) -> Result<(Vec<Obje
         })?;
         return Ok((objects, revision));
     }
-    let asked: u64 = match asked {
+    let exact = query.get("resourceVersionMatch");
+    if !exact.is_empty() && asked.is_empty() {
+        let why = "resourceVersionMatch is forbidden unless resourceVersion is provided";
+        let about = About { group: "meta.k8s.io", resource: "ListOptions", name: "" };
+        return Err(Status::invalid(about, &[Cause::forbidden("resourceVersionMatch", why)]));
+    }
+    let asked = match asked {
         "" => 0,
-        text => text.parse().map_err(|_| {
-            Status::bad_request(format!("invalid resource version {text:?}: not a number"))
-        })?,
+        text => revision(text)
+            .map_err(|error| Status::bad_request(format!("invalid resource version: {error}")))?,
     };
     if asked > current {
         return Err(Status::resource_version_too_large(asked, current));
     }
-    if query.get("resourceVersionMatch") == "Exact" {
+    if exact == "Exact" {
         let snapshot = store.snapshot(target.resource, namespace, None, asked);
         let objects = snapshot.map_err(|Expired { .. }| {
             Status::expired("The resourceVersion for the provided list is too old.")
@@ -88,6 +99,16 @@ fn candidates(store: &Store, target: &Target, query: &Query) -> Result<(Vec<Obje
     Ok((all.map(|(_, object)| object.clone()).collect(), current))
 }
 
+/// Reads a resourceVersion; the error is Go's.
+pub(super) fn revision(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| {
+        format!(
+            "resourceVersion: Invalid value: \"{text}\": strconv.ParseUint: parsing \"{text}\": \
+             invalid syntax"
+        )
+    })
+}
+
 fn encode(revision: u64, last: &Value) -> String {
     let start = format!("{}/{}", text(last, "/metadata/namespace"), text(last, "/metadata/name"));
     let token = json!({"v": "meta.k8s.io/v1", "rv": revision, "start": start});
@@ -95,7 +116,7 @@ fn encode(revision: u64, last: &Value) -> String {
 }
 
 fn decode(token: &str, target: &Target) -> Result<Continue, Status> {
-    let wrong = || Status::bad_request("continue key is not valid");
+    let wrong = || Status::bad_request("invalid continue token: continue key is not valid");
     let bytes = BASE64.decode(token).map_err(|_| wrong())?;
     let token: Value = serde_json::from_slice(&bytes).map_err(|_| wrong())?;
     let revision = token["rv"].as_u64().ok_or_else(wrong)?;
@@ -165,6 +186,8 @@ mod tests {
         check(&store, "resourceVersion=2&resourceVersionMatch=Exact", 410, "Expired");
         check(&store, "resourceVersion=99999", 504, "Timeout");
         check(&store, "continue=%21", 400, "BadRequest");
+        check(&store, "resourceVersion=x", 400, "BadRequest");
+        check(&store, "resourceVersionMatch=Exact", 422, "Invalid");
         check(&store, "fieldSelector=spec.x%3Dy", 400, "BadRequest");
         check(&store, "labelSelector=%3D", 400, "BadRequest");
     }

@@ -5,8 +5,10 @@
 //! one thread per connection and one for all controllers. What it answers, kube-apiserver 1.37
 //! answers too; tests that pass here must pass on the real control plane. What it does not do: no
 //! authorization (whoever is known may do everything), no admission plugins beyond namespaces and
-//! service accounts, no `managedFields` (server-side apply merges and never conflicts), no pruning of
-//! unknown fields, no Events from its controllers, no quota, no protobuf. Nothing is kept on disk.
+//! the default service account (pods get no token volume and no tolerations), no `managedFields`
+//! (server-side apply merges and never conflicts), no pruning of unknown fields, no Events from its
+//! controllers, no quota, no schemas for `kubectl explain`, no `follow` of logs, protobuf only where
+//! kubectl sends it. Nothing is kept on disk.
 //!
 //! What becomes of a pod is written in its image tag: `:missing`, `:crash`, `:hang` and so on, the
 //! same convention as the fake kubelet of the real control plane in `tests/cluster`.
@@ -28,6 +30,7 @@ mod object;
 mod openapi;
 mod patch;
 mod path;
+mod protobuf;
 mod resources;
 mod samples;
 mod selector;
@@ -104,7 +107,7 @@ impl Default for SandboxOptions {
             pod_stop: Duration::from_millis(100),
             controller_lag: Duration::from_millis(2),
             bookmark_interval: Duration::from_secs(60),
-            history: 20_000,
+            history: 4_000,
             controllers: true,
         }
     }

@@ -88,7 +88,7 @@ pub(super) fn create(
     let metadata = fields(&mut object["metadata"]);
     if metadata.get("resourceVersion").and_then(Value::as_str).is_some_and(|rv| !rv.is_empty()) {
         let why = "resourceVersion should not be set on objects to be created";
-        return Err(Status::bad_request(why));
+        return Err(Status::internal(why));
     }
     for owned in ["managedFields", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] {
         metadata.remove(owned);
@@ -281,25 +281,22 @@ fn orphan(store: &mut Store, uid: &str) {
 fn check_kind(resource: Id, object: &Value) -> Result<(), Status> {
     let row = resource.row();
     if !object.is_object() {
-        return Err(Status::bad_request(
-            "the object provided is unrecognized (must be of type \
-            JSON object)",
-        ));
+        let why = format!("the object provided is unrecognized (must be of type {})", row.kind);
+        return Err(Status::bad_request(why));
     }
     let (version, kind) = (text(object, "/apiVersion"), text(object, "/kind"));
-    if !version.is_empty() && version != row.api_version() {
-        return Err(Status::bad_request(format!(
-            "the API version in the data ({version}) does not match the expected API version ({})",
-            row.api_version()
-        )));
+    let foreign_version = !version.is_empty() && version != row.api_version();
+    let foreign_kind = !kind.is_empty() && kind != row.kind;
+    if !foreign_version && !foreign_kind {
+        return Ok(());
     }
-    if !kind.is_empty() && kind != row.kind {
-        return Err(Status::bad_request(format!(
-            "{kind} in version \"{}\" cannot be handled as a {}",
-            row.version, row.kind
-        )));
-    }
-    Ok(())
+    let short = version.rsplit('/').next().filter(|v| !v.is_empty()).unwrap_or(row.version);
+    let group = if row.group.is_empty() { "core" } else { row.group };
+    Err(Status::bad_request(format!(
+        "{kind} in version \"{short}\" cannot be handled as a {own}: converting ({short}.{kind}) \
+         to ({group}.{own}): unknown conversion",
+        own = row.kind
+    )))
 }
 
 fn not_decoded(resource: Id, error: &str) -> Status {
@@ -343,7 +340,25 @@ fn check_namespace(store: &Store, resource: Id, namespace: &str, name: &str) -> 
     Err(Status::terminating(about(resource, name), namespace))
 }
 
-/// Who may be replaced by this object: the name of the path, the uid and the version that it says.
+/// The uid that the body of a PUT names is a precondition; a PATCH of it is a change of what cannot
+/// change.
+pub(super) fn check_uid(store: &Store, key: &Key, object: &Value) -> Result<(), Status> {
+    let Some(old) = store.get(key) else { return Ok(()) };
+    let (uid, own) = (text(object, "/metadata/uid"), text(old, "/metadata/uid"));
+    if uid.is_empty() || uid == own {
+        return Ok(());
+    }
+    let Key { resource, namespace, name } = key;
+    let why = format!(
+        "StorageError: invalid object, Code: 4, Key: /registry/{}/{namespace}/{name}, \
+         ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, \
+         UID in object meta: {own}",
+        resource.row().plural
+    );
+    Err(Status::conflict(about(*resource, name), &why))
+}
+
+/// What may be replaced by this object: the name of the path, and the version that it says.
 fn check_identity(object: &Value, old: &Value, key: &Key) -> Result<(), Status> {
     let name = text(object, "/metadata/name");
     if !name.is_empty() && name != key.name {
@@ -353,12 +368,6 @@ fn check_identity(object: &Value, old: &Value, key: &Key) -> Result<(), Status> 
         )));
     }
     let about = about(key.resource, &key.name);
-    let (uid, own) = (text(object, "/metadata/uid"), text(old, "/metadata/uid"));
-    if !uid.is_empty() && uid != own {
-        let why =
-            format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {own}");
-        return Err(Status::conflict(about, &why));
-    }
     let version = text(object, "/metadata/resourceVersion");
     if !version.is_empty() && version != "0" && version != text(old, "/metadata/resourceVersion") {
         return Err(Status::stale(about));
@@ -369,10 +378,10 @@ fn check_identity(object: &Value, old: &Value, key: &Key) -> Result<(), Status> 
 fn keep_server_fields(object: &mut Value, old: &Value) {
     let metadata = fields(&mut object["metadata"]);
     metadata.remove("managedFields");
+    default(metadata, "uid", old["metadata"]["uid"].clone());
     let owned = [
         "name",
         "namespace",
-        "uid",
         "resourceVersion",
         "generation",
         "creationTimestamp",

@@ -97,7 +97,10 @@ fn a_stale_version_and_a_foreign_uid_are_conflicts() {
     assert_eq!((refused.code, refused.reason), (409, "Conflict"));
     let mut foreign = object;
     foreign["metadata"]["uid"] = "other".into();
-    assert_eq!(update(&mut store, &key, foreign, Part::Main, WRITE).unwrap_err().code, 409);
+    assert_eq!(check_uid(&store, &key, &foreign).unwrap_err().code, 409);
+    foreign["metadata"]["resourceVersion"] = "".into();
+    let refused = update(&mut store, &key, foreign, Part::Main, WRITE).unwrap_err();
+    assert_eq!((refused.code, refused.reason), (422, "Invalid"));
 }
 
 #[test]

@@ -165,7 +165,13 @@ impl Fields {
                 return Err(format!("invalid selector: '{query}'; can't understand '{part}'"));
             };
             if !known_field(resource, field) {
-                return Err(format!("field label not supported: {field}"));
+                return Err(match own_fields(resource) {
+                    [] => format!(
+                        "\"{field}\" is not a known field selector: only \"metadata.name\", \
+                         \"metadata.namespace\""
+                    ),
+                    _ => format!("field label not supported: {field}"),
+                });
             }
             all.push((format!("/{}", field.replace('.', "/")), equal, value.to_owned()));
         }
@@ -190,7 +196,14 @@ impl Fields {
 }
 
 fn known_field(resource: Id, field: &str) -> bool {
-    let own: &[&str] = match resource {
+    own_fields(resource).contains(&field)
+        || field == "metadata.name"
+        || field == "metadata.namespace" && (resource.row().namespaced || resource == NAMESPACES)
+}
+
+/// Fields that a resource can be selected by, besides its name and namespace.
+fn own_fields(resource: Id) -> &'static [&'static str] {
+    match resource {
         PODS => &[
             "spec.nodeName",
             "spec.restartPolicy",
@@ -217,11 +230,7 @@ fn known_field(resource: Id, field: &str) -> bool {
             "type",
         ],
         _ => &[],
-    };
-    own.contains(&field)
-        || field == "metadata.name"
-        || field == "metadata.namespace" && resource.row().namespaced
-        || field == "metadata.namespace" && resource == NAMESPACES
+    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@
 //! clients (and depd's own error classes) read code, reason and details. Facts: apimachinery's
 //! `api/errors` package, and answers of kube-apiserver 1.37.
 
+use std::fmt;
+
 use serde_json::{Map, Value, json};
 
 /// A refusal, or the answer to a DELETE that leaves nothing to show.
@@ -110,9 +112,9 @@ impl Status {
     /// 406: no format that both sides know.
     #[must_use]
     pub fn not_acceptable() -> Status {
-        let message = "only the following media types are accepted: application/json, \
-                       application/yaml, application/vnd.kubernetes.protobuf, application/cbor";
-        Status::new(406, "NotAcceptable", message)
+        let message = "406: Not Acceptable\n\nAvailable representations: application/json, \
+                       application/yaml, application/vnd.kubernetes.protobuf";
+        Status { details: json!({}), ..Status::new(406, "NotAcceptable", message) }
     }
 
     /// 409: the name is taken.
@@ -150,6 +152,13 @@ impl Status {
         Status::new(413, "RequestEntityTooLarge", message)
     }
 
+    /// 415: a PATCH of an unknown kind, refused before the resource is asked.
+    #[must_use]
+    pub fn unknown_patch() -> Status {
+        let message = "415: Unsupported Media Type";
+        Status { details: json!({}), ..Status::new(415, "UnsupportedMediaType", message) }
+    }
+
     /// 415: a body in a format that the verb does not take.
     #[must_use]
     pub fn unsupported_media_type(accepted: &[&str]) -> Status {
@@ -183,6 +192,19 @@ impl Status {
             .map(|c| json!({"reason": c.reason, "message": c.message, "field": c.field}))
             .collect();
         Status { details, ..Status::new(422, "Invalid", message) }
+    }
+
+    /// 422: an object that cannot be decoded after a patch was applied to it.
+    #[must_use]
+    pub fn patch_not_decoded(patched: &Value, error: &str) -> Status {
+        let nothing = About { group: "", resource: "", name: "" };
+        Status::invalid(nothing, &[Cause::invalid("patch", &patched.to_string().into(), error)])
+    }
+
+    /// 500 with the words of an error that the server did not foresee.
+    #[must_use]
+    pub fn internal(message: impl Into<String>) -> Status {
+        Status::new(500, "", message)
     }
 
     /// 504: the client asks for a future that has not happened here (a restored etcd, for one).
@@ -261,7 +283,11 @@ impl Cause {
     }
 
     /// The value is not one of a closed set.
-    pub(super) fn unsupported(field: impl Into<String>, value: &Value, known: &[&str]) -> Cause {
+    pub(super) fn unsupported(
+        field: impl Into<String>,
+        value: &impl fmt::Display,
+        known: &[&str],
+    ) -> Cause {
         let known: Vec<String> = known.iter().map(|k| format!("\"{k}\"")).collect();
         let message = format!("Unsupported value: {value}: supported values: {}", known.join(", "));
         Cause { reason: "FieldValueNotSupported", message, field: field.into() }

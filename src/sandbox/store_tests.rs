@@ -47,7 +47,7 @@ fn an_owner_is_followed_through_rewrites_and_removal() {
     let key = Key::new(PODS, "default", "p");
     let owned = json!({"metadata": {"ownerReferences": [{"uid": "u1"}]}});
     store.put(key.clone(), owned.clone());
-    assert_eq!(store.owned_by("u1"), [key.clone()]);
+    assert_eq!(store.owned_by("u1"), std::slice::from_ref(&key));
     store.put(key.clone(), json!({"metadata": {}}));
     assert!(store.owned_by("u1").is_empty());
     store.put(key.clone(), owned);

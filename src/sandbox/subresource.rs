@@ -4,12 +4,12 @@ use serde_json::{Value, json};
 
 use super::api::Call;
 use super::http::{Request, Response};
-use super::json::{int, list, text};
+use super::json::{default, fields, int, list, text};
 use super::kubelet;
 use super::object::{self, Part};
 use super::resources::PODS;
 use super::selector::Labels;
-use super::status::Status;
+use super::status::{About, Cause, Status};
 use super::store::Object;
 use super::verbs::{self, Patch};
 use super::wall::Wall;
@@ -36,7 +36,8 @@ pub(super) fn answer(
 
 /// SelfSubjectAccessReview: the sandbox allows everything to everybody it knows.
 pub(super) fn review(request: &Request) -> Result<Response, Status> {
-    let mut review = verbs::body(request)?;
+    let mut review = verbs::body(request, "SelfSubjectAccessReview")?;
+    default(fields(&mut review), "metadata", json!({}));
     review["kind"] = "SelfSubjectAccessReview".into();
     review["apiVersion"] = "authorization.k8s.io/v1".into();
     review["status"] = json!({"allowed": true});
@@ -46,7 +47,7 @@ pub(super) fn review(request: &Request) -> Result<Response, Status> {
 fn status(call: &Call<'_>, method: &str, name: &str) -> Result<Response, Status> {
     let (key, write) = (call.key(name), call.write());
     let made = if method == "PUT" {
-        let body = verbs::body(call.request)?;
+        let body = verbs::body(call.request, call.target.resource.row().kind)?;
         call.shared.write(|store| object::update(store, &key, body, Part::Status, write))?
     } else {
         let patch = Patch::of(call)?;
@@ -64,7 +65,7 @@ fn scale(call: &Call<'_>, method: &str, name: &str) -> Result<Response, Status> 
         return Ok(Response::json(200, &scale_of(&found)));
     }
     let (put, patch) = match method {
-        "PUT" => (Some(verbs::body(call.request)?), None),
+        "PUT" => (Some(verbs::body(call.request, "Scale")?), None),
         _ => (None, Some(Patch::of(call)?)),
     };
     let write = call.write();
@@ -75,8 +76,15 @@ fn scale(call: &Call<'_>, method: &str, name: &str) -> Result<Response, Status> 
             (None, Some(patch)) => patch.apply(&scale_of(&old))?,
             (None, None) => scale_of(&old),
         };
+        let replicas = int(&wanted, "/spec/replicas");
+        if replicas < 0 {
+            let why = "must be greater than or equal to 0";
+            let about = About { group: "autoscaling", resource: "Scale", name };
+            let cause = Cause::invalid("spec.replicas", &replicas.into(), why);
+            return Err(Status::invalid(about, &[cause]));
+        }
         let mut new = Value::clone(&old);
-        new["spec"]["replicas"] = int(&wanted, "/spec/replicas").into();
+        new["spec"]["replicas"] = replicas.into();
         if let Some(version) = wanted.pointer("/metadata/resourceVersion") {
             new["metadata"]["resourceVersion"] = version.clone();
         }

@@ -109,10 +109,6 @@ impl Client {
         self.send("POST", path, &[("content-type", "application/json")], &body.to_string())
     }
 
-    fn put(&self, path: &str, body: &Value) -> Answer {
-        self.send("PUT", path, &[("content-type", "application/json")], &body.to_string())
-    }
-
     fn patch(&self, path: &str, kind: &str, body: &Value) -> Answer {
         let kind = format!("application/{kind}");
         self.send("PATCH", path, &[("content-type", &kind)], &body.to_string())

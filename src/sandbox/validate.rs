@@ -62,8 +62,14 @@ fn name(resource: Id, object: &Value, causes: &mut Vec<Cause>) {
     let (limit, rule) = if label { (63, LABEL_RULE) } else { (253, SUBDOMAIN_RULE) };
     let value = Value::from(name);
     if name.len() > limit {
-        let why = format!("must be no more than {limit} bytes");
+        let unit = if label { "characters" } else { "bytes" };
+        let why = format!("must be no more than {limit} {unit}");
         causes.push(Cause::invalid("metadata.name", &value, &why));
+        if resource == NAMESPACES {
+            // It is also the value of the label that every namespace gets.
+            let why = "must be no more than 63 bytes";
+            causes.push(Cause::invalid("metadata.labels", &value, why));
+        }
     }
     let fits = if label { is_label(name) } else { name.split('.').all(is_label) };
     if !fits {
@@ -86,20 +92,16 @@ fn workload(object: &Value, strict: bool, causes: &mut Vec<Cause>) {
         causes.push(Cause::required("spec.selector", ""));
     }
     match Labels::of(selector) {
+        // No selector selects nothing; an empty one everything.
+        Some(_) if selector.is_null() => mismatched(template, causes),
         None => causes.push(Cause::invalid("spec.selector", selector, "invalid label selector")),
         Some(labels) if labels.is_empty() => {
-            if !selector.is_null() {
-                let kind = if strict { "deployment" } else { "replicaset" };
-                let why = format!("empty selector is invalid for {kind}");
-                causes.push(Cause::invalid("spec.selector", selector, &why));
-            }
+            let kind = if strict { "deployment" } else { "replicaset" };
+            let why = format!("empty selector is invalid for {kind}");
+            causes.push(Cause::invalid("spec.selector", selector, &why));
         }
         Some(labels) if !labels.matches(&template["metadata"]["labels"]) => {
-            causes.push(Cause::invalid(
-                "spec.template.metadata.labels",
-                &template["metadata"]["labels"],
-                "`selector` does not match template `labels`",
-            ));
+            mismatched(template, causes);
         }
         Some(_) => {}
     }
@@ -109,6 +111,14 @@ fn workload(object: &Value, strict: bool, causes: &mut Vec<Cause>) {
         let field = "spec.template.spec.restartPolicy";
         causes.push(Cause::unsupported(field, policy, &["Always"]));
     }
+}
+
+fn mismatched(template: &Value, causes: &mut Vec<Cause>) {
+    causes.push(Cause::invalid(
+        "spec.template.metadata.labels",
+        &template["metadata"]["labels"],
+        "`selector` does not match template `labels`",
+    ));
 }
 
 fn deployment(object: &Value, causes: &mut Vec<Cause>) {
@@ -124,7 +134,10 @@ fn deployment(object: &Value, causes: &mut Vec<Cause>) {
         "RollingUpdate" => rolling_update(rolling, causes),
         _ => {
             let known = ["Recreate", "RollingUpdate"];
-            causes.push(Cause::unsupported("spec.strategy", strategy, &known));
+            // The server shows its internal form, in which names and order are Go's.
+            let kind = &strategy["type"];
+            let shown = format!("{{\"Type\":{kind},\"RollingUpdate\":{rolling}}}");
+            causes.push(Cause::unsupported("spec.strategy", &shown, &known));
         }
     }
     not_negative(spec, "minReadySeconds", "spec", causes);
@@ -212,7 +225,7 @@ fn images_of_pod(spec: &Value, causes: &mut Vec<Cause>) {
 }
 
 fn immutable(resource: Id, object: &Value, old: &Value, causes: &mut Vec<Cause>) {
-    let mut fixed = vec![("/metadata/name", "metadata.name")];
+    let mut fixed = vec![("/metadata/name", "metadata.name"), ("/metadata/uid", "metadata.uid")];
     if matches!(resource, DEPLOYMENTS | REPLICA_SETS) {
         fixed.push(("/spec/selector", "spec.selector"));
     }

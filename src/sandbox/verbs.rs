@@ -7,24 +7,15 @@ use super::http::{Request, Response};
 use super::list;
 use super::object::{self, DeleteOptions, Deleted, Part, Propagation, Write};
 use super::patch::{JsonPatch, merge, strategic};
+use super::protobuf;
 use super::status::{About, Cause, Status};
 use super::store::{Key, Object, Store};
+use super::validate::decodes;
 use super::wall::Wall;
 use super::watch::Watch;
 
-const BODIES: &[&str] = &[
-    "application/json",
-    "application/yaml",
-    "application/vnd.kubernetes.protobuf",
-    "application/cbor",
-];
-const PATCHES: &[&str] = &[
-    "application/json-patch+json",
-    "application/merge-patch+json",
-    "application/strategic-merge-patch+json",
-    "application/apply-patch+yaml",
-    "application/apply-patch+cbor",
-];
+const BODIES: &[&str] =
+    &["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
 
 /// A decoded PATCH body.
 pub(super) enum Patch {
@@ -70,7 +61,7 @@ pub(super) fn watch(call: &Call<'_>) -> Result<Watch, Status> {
 }
 
 pub(super) fn create(call: &Call<'_>) -> Result<Response, Status> {
-    let body = body(call.request)?;
+    let body = body(call.request, call.target.resource.row().kind)?;
     let (resource, write) = (call.target.resource, call.write());
     if resource.row().namespaced && call.target.namespace.is_none() {
         return Err(Status::method_not_allowed());
@@ -82,9 +73,12 @@ pub(super) fn create(call: &Call<'_>) -> Result<Response, Status> {
 }
 
 pub(super) fn replace(call: &Call<'_>, name: &str) -> Result<Response, Status> {
-    let body = body(call.request)?;
+    let body = body(call.request, call.target.resource.row().kind)?;
     let (key, write) = (call.key(name), call.write());
-    let made = call.shared.write(|store| object::update(store, &key, body, Part::Main, write))?;
+    let made = call.shared.write(|store| {
+        object::check_uid(store, &key, &body)?;
+        object::update(store, &key, body, Part::Main, write)
+    })?;
     Ok(call.show(200, &made))
 }
 
@@ -113,6 +107,7 @@ pub(super) fn patched(
         return Ok((201, made));
     };
     let new = patch.apply(&old)?;
+    decodes(key.resource, &new).map_err(|error| Status::patch_not_decoded(&new, &error))?;
     Ok((200, object::update(store, key, new, part, write)?))
 }
 
@@ -122,11 +117,14 @@ impl Patch {
         let body = &call.request.body;
         let json = || -> Result<Value, Status> {
             let value: Value = serde_json::from_slice(body)
-                .map_err(|e| Status::bad_request(format!("error decoding patch: {e}")))?;
+                .map_err(|_| Status::bad_request("invalid JSON patch"))?;
             if value.is_object() {
                 return Ok(value);
             }
-            Err(Status::bad_request("error decoding patch: it is not a JSON object"))
+            Err(Status::bad_request(
+                "error decoding patch: json: cannot unmarshal array into Go value of type \
+                 map[string]interface {}",
+            ))
         };
         match call.request.content_type() {
             "application/json-patch+json" => JsonPatch::decode(body).map(Patch::Json),
@@ -144,7 +142,7 @@ impl Patch {
                 }
                 Ok(Patch::Apply(value))
             }
-            _ => Err(Status::unsupported_media_type(PATCHES)),
+            _ => Err(Status::unknown_patch()),
         }
     }
 
@@ -163,8 +161,8 @@ impl Patch {
 }
 
 pub(super) fn delete(call: &Call<'_>, name: &str) -> Result<Response, Status> {
-    let options = delete_options(call)?;
-    let (key, write) = (call.key(name), call.write());
+    let (options, write) = delete_options(call)?;
+    let key = call.key(name);
     let deleted = call.shared.write(|store| object::delete(store, &key, &options, write))?;
     Ok(match deleted {
         Deleted::Gone(status) => Response::status(&status),
@@ -174,11 +172,10 @@ pub(super) fn delete(call: &Call<'_>, name: &str) -> Result<Response, Status> {
 
 pub(super) fn delete_all(call: &Call<'_>) -> Result<Response, Status> {
     let row = call.target.resource.row();
-    if row.namespaced && call.target.namespace.is_none() || !row.namespaced {
+    if !row.namespaced || call.target.namespace.is_none() {
         return Err(Status::method_not_allowed());
     }
-    let options = delete_options(call)?;
-    let write = call.write();
+    let (options, write) = delete_options(call)?;
     let page = call.shared.write(|store| {
         let page = list::list(store, &call.target, &call.query)?;
         for object in &page.objects {
@@ -192,10 +189,10 @@ pub(super) fn delete_all(call: &Call<'_>) -> Result<Response, Status> {
 }
 
 /// From the body, else from the query.
-fn delete_options(call: &Call<'_>) -> Result<DeleteOptions, Status> {
+fn delete_options(call: &Call<'_>) -> Result<(DeleteOptions, Write), Status> {
     let body = match call.request.body.is_empty() {
         true => json!({}),
-        false => body(call.request)?,
+        false => body(call.request, "DeleteOptions")?,
     };
     let word = |name: &str| match body[name].as_str() {
         Some(text) => text.to_owned(),
@@ -206,29 +203,36 @@ fn delete_options(call: &Call<'_>) -> Result<DeleteOptions, Status> {
         "Foreground" => Propagation::Foreground,
         "Orphan" => Propagation::Orphan,
         other => {
-            let known = ["Foreground", "Background", "Orphan"];
-            let cause = Cause::unsupported("propagationPolicy", &other.into(), &known);
+            let known = ["Foreground", "Background", "Orphan", "nil"];
+            let cause = Cause::unsupported("propagationPolicy", &Value::from(other), &known);
             let about = About { group: "meta.k8s.io", resource: "DeleteOptions", name: "" };
             return Err(Status::invalid(about, &[cause]));
         }
     };
     let grace = body["gracePeriodSeconds"].as_i64();
     let condition = |name: &str| body["preconditions"][name].as_str().map(str::to_owned);
-    Ok(DeleteOptions {
+    let mut write = call.write();
+    write.dry_run |= body["dryRun"].as_array().is_some_and(|all| all.contains(&"All".into()));
+    let options = DeleteOptions {
         grace_seconds: grace.or_else(|| call.query.get("gracePeriodSeconds").parse().ok()),
         propagation,
         uid: condition("uid"),
         resource_version: condition("resourceVersion"),
-    })
+    };
+    Ok((options, write))
 }
 
-/// A body that holds one object.
-pub(super) fn body(request: &Request) -> Result<Value, Status> {
+/// A body that holds one object of a kind.
+pub(super) fn body(request: &Request, kind: &str) -> Result<Value, Status> {
     match request.content_type() {
         "" | "application/json" => serde_json::from_slice(&request.body).map_err(|error| {
-            Status::bad_request(format!("couldn't get version/kind; json parse error: {error}"))
+            Status::bad_request(format!(
+                "the object provided is unrecognized (must be of type {kind}): couldn't get \
+                 version/kind; json parse error: {error}"
+            ))
         }),
         "application/yaml" => yaml(&request.body),
+        "application/vnd.kubernetes.protobuf" => protobuf::decode(&request.body),
         _ => Err(Status::unsupported_media_type(BODIES)),
     }
 }

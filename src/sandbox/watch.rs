@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::format::Format;
 use super::http::Response;
+use super::list::revision;
 use super::path::{Query, Target};
 use super::resources::Id;
 use super::selector::{Fields, Labels};
@@ -71,23 +72,10 @@ impl Watch {
         let fields = Fields::parse(query.get("fieldSelector"), target.resource)
             .map_err(Status::bad_request)?;
         let initial_events = query.is_true("sendInitialEvents");
-        check_initial(initial_events, query)?;
+        check_initial(query)?;
         let from = match query.get("resourceVersion") {
             "" | "0" => None,
-            text => Some(text.parse::<u64>().map_err(|_| {
-                let why = format!(
-                    "Invalid value: {text:?}: strconv.ParseUint: parsing {text:?}: \
-                                   invalid syntax"
-                );
-                Status::invalid(
-                    About { group: "", resource: "ListOptions", name: "" },
-                    &[Cause {
-                        reason: "FieldValueInvalid",
-                        message: why,
-                        field: "resourceVersion".into(),
-                    }],
-                )
-            })?),
+            text => Some(revision(text).map_err(Status::internal)?),
         };
         let asked = query.get("sendInitialEvents").is_empty();
         let show_all = initial_events || from.is_none() && asked;
@@ -100,7 +88,7 @@ impl Watch {
             fields,
             format,
             initial: Vec::new(),
-            mark_initial: initial_events,
+            mark_initial: initial_events && query.is_true("allowWatchBookmarks"),
             seen: if show_all { store.revision() } else { from.unwrap_or(store.revision()) },
             bookmarks: query.is_true("allowWatchBookmarks").then_some(bookmark_interval),
             next_bookmark: now + bookmark_interval,
@@ -247,7 +235,7 @@ fn push_line(bytes: &mut Vec<u8>, kind: &str, object: &Value) {
 }
 
 /// `sendInitialEvents` and `resourceVersionMatch` come together, or not at all.
-fn check_initial(initial_events: bool, query: &Query) -> Result<(), Status> {
+fn check_initial(query: &Query) -> Result<(), Status> {
     let present = !query.get("sendInitialEvents").is_empty();
     let matching = query.get("resourceVersionMatch");
     let field = "resourceVersionMatch";
@@ -258,9 +246,6 @@ fn check_initial(initial_events: bool, query: &Query) -> Result<(), Status> {
         let why =
             "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
         Cause::forbidden(field, why)
-    } else if initial_events && !query.is_true("allowWatchBookmarks") {
-        let why = "sendInitialEvents requires setting allowWatchBookmarks to true";
-        Cause::forbidden("allowWatchBookmarks", why)
     } else {
         return Ok(());
     };

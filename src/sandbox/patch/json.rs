@@ -40,11 +40,15 @@ struct DoesNotApply;
 impl JsonPatch {
     /// Decodes the body of a PATCH.
     pub(in super::super) fn decode(body: &[u8]) -> Result<JsonPatch, Status> {
-        let wrong = |error: serde_json::Error| {
-            Status::bad_request(format!("error decoding patch: {error}"))
-        };
-        let operations: Vec<serde_json::Map<String, Value>> =
-            serde_json::from_slice(body).map_err(wrong)?;
+        let body: Value =
+            serde_json::from_slice(body).map_err(|_| Status::bad_request("invalid JSON patch"))?;
+        let operations: Vec<serde_json::Map<String, Value>> = serde_json::from_value(body)
+            .map_err(|_| {
+                Status::bad_request(
+                    "error decoding patch: json: cannot unmarshal object into Go value of type \
+                     []handlers.jsonPatchOp",
+                )
+            })?;
         if operations.len() > MAX_OPERATIONS {
             return Err(Status::too_large(format!(
                 "The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {}",

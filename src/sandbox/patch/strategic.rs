@@ -57,15 +57,19 @@ fn merge_object(target: &mut Value, changes: &Map<String, Value>) -> Result<(), 
                 items.retain(|item| !gone.contains(item));
             }
         } else if !name.starts_with('$') {
-            merge_member(members, name, change)?;
+            let order = changes.get(&format!("$setElementOrder/{name}")).and_then(Value::as_array);
+            merge_member(members, name, change, order)?;
         }
     }
     for (name, order) in changes {
+        // An order for a list that the patch does not change otherwise.
         if let Some(list) = name.strip_prefix("$setElementOrder/")
+            && !changes.contains_key(list)
             && let (Some(Value::Array(items)), Some(order)) =
                 (members.get_mut(list), order.as_array())
         {
-            set_order(items, order, list_kind(list, items));
+            let before = items.clone();
+            arrange(items, order, &before, list_kind(list, order));
         }
     }
     Ok(())
@@ -75,6 +79,7 @@ fn merge_member(
     members: &mut Map<String, Value>,
     name: &str,
     change: &Value,
+    order: Option<&Vec<Value>>,
 ) -> Result<(), Status> {
     match change {
         Value::Null => drop(members.remove(name)),
@@ -90,7 +95,9 @@ fn merge_member(
                 *own = Value::Array(Vec::new());
             }
             let Value::Array(items) = own else { return Ok(()) };
-            merge_list(items, changes, list_kind(name, changes))?;
+            let (before, kind) = (items.clone(), list_kind(name, changes));
+            merge_list(items, changes, kind)?;
+            arrange(items, order.unwrap_or(changes), &before, kind);
         }
         plain => drop(members.insert(name.into(), plain.clone())),
     }
@@ -124,8 +131,9 @@ fn merge_list(items: &mut Vec<Value>, changes: &[Value], kind: ListKind) -> Resu
 fn merge_element(items: &mut Vec<Value>, change: &Value, key: &str) -> Result<(), Status> {
     let Value::Object(changes) = change else { return Ok(()) };
     let Some(own) = changes.get(key) else {
-        return Err(Status::bad_request(format!(
-            "map: {change} does not contain declared merge key: {key}"
+        return Err(Status::internal(format!(
+            "map: {} does not contain declared merge key: {key}",
+            in_go(change)
         )));
     };
     let place = items.iter().position(|item| &item[key] == own);
@@ -138,23 +146,32 @@ fn merge_element(items: &mut Vec<Value>, change: &Value, key: &str) -> Result<()
     Ok(())
 }
 
-/// Puts the named elements in the given order; the others keep their place behind the element that
-/// they followed.
-fn set_order(items: &mut Vec<Value>, order: &[Value], kind: ListKind) {
+/// Puts the elements that `order` names in that order, and weaves the others in: each comes before the
+/// first named one that it preceded in the list as it was.
+fn arrange(items: &mut Vec<Value>, order: &[Value], before: &[Value], kind: ListKind) {
+    if kind == ListKind::Atomic {
+        return;
+    }
     let same = |item: &Value, wanted: &Value| match kind {
         ListKind::ByKey(key) => item[key] == wanted[key],
         _ => item == wanted,
     };
-    let rank = |item: &Value| order.iter().position(|wanted| same(item, wanted));
-    let mut last = 0;
-    let mut ranked: Vec<(usize, Value)> = Vec::with_capacity(items.len());
-    for item in items.drain(..) {
-        last = rank(&item).map_or(last, |at| at + 1);
-        ranked.push((last, item));
+    let place = |list: &[Value], item: &Value| list.iter().position(|other| same(item, other));
+    let all = std::mem::take(items);
+    let (mut named, others): (Vec<Value>, Vec<Value>) =
+        all.into_iter().partition(|item| place(order, item).is_some());
+    named.sort_by_key(|item| place(order, item));
+    let mut named = named.into_iter().peekable();
+    let mut others = others.into_iter().peekable();
+    while let (Some(other), Some(next)) = (others.peek(), named.peek()) {
+        let precedes = match (place(before, other), place(before, next)) {
+            (Some(own), Some(of_next)) => own < of_next,
+            _ => false,
+        };
+        items.extend(if precedes { others.next() } else { named.next() });
     }
-    // A stable sort: what has no place of its own stays behind what it followed.
-    ranked.sort_by_key(|(at, _)| *at);
-    items.extend(ranked.into_iter().map(|(_, item)| item));
+    items.extend(named);
+    items.extend(others);
 }
 
 /// A new element without the directives in it.
@@ -163,6 +180,22 @@ fn clean(value: &Value) -> Value {
         Value::Object(members) => without_directives(members),
         Value::Array(items) => items.iter().map(clean).collect(),
         plain => plain.clone(),
+    }
+}
+
+/// A value as Go prints it.
+fn in_go(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => "<nil>".into(),
+        Value::Array(items) => {
+            format!("[{}]", items.iter().map(in_go).collect::<Vec<_>>().join(" "))
+        }
+        Value::Object(members) => {
+            let pairs = members.iter().map(|(name, value)| format!("{name}:{}", in_go(value)));
+            format!("map[{}]", pairs.collect::<Vec<_>>().join(" "))
+        }
+        plain => plain.to_string(),
     }
 }
 
@@ -212,7 +245,7 @@ mod tests {
         check(
             json!({"containers": [{"name": "a", "image": "x:1", "env": [{"name": "K", "value": "1"}]}, {"name": "b", "image": "y:1"}]}),
             json!({"containers": [{"name": "a", "image": "x:2", "env": [{"name": "L", "value": "2"}]}]}),
-            json!({"containers": [{"name": "a", "image": "x:2", "env": [{"name": "K", "value": "1"}, {"name": "L", "value": "2"}]}, {"name": "b", "image": "y:1"}]}),
+            json!({"containers": [{"name": "a", "image": "x:2", "env": [{"name": "L", "value": "2"}, {"name": "K", "value": "1"}]}, {"name": "b", "image": "y:1"}]}),
         );
     }
 
@@ -267,13 +300,14 @@ mod tests {
         check(
             json!({"ports": [{"port": 80}]}),
             json!({"ports": [{"port": 443}]}),
-            json!({"ports": [{"port": 80}, {"port": 443}]}),
+            json!({"ports": [{"port": 443}, {"port": 80}]}),
         );
     }
 
     #[test]
-    fn an_element_without_its_key_is_a_400() {
-        let refused = strategic(&json!({}), &json!({"containers": [{"image": "x"}]}));
-        assert_eq!(refused.unwrap_err().code, 400);
+    fn an_element_without_its_key_is_refused_in_the_words_of_go() {
+        let refused = strategic(&json!({}), &json!({"containers": [{"image": "x"}]})).unwrap_err();
+        let words = "map: map[image:x] does not contain declared merge key: name";
+        assert_eq!((refused.code, refused.message.as_str()), (500, words));
     }
 }

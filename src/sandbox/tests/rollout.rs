@@ -193,7 +193,7 @@ fn a_crash_loop_can_be_read_in_the_log_of_the_previous_run() {
     let log = fixture.client.get(&format!("{path}?previous=true&tailLines=1"));
     assert_eq!(
         (log.code, log.text.as_str()),
-        (200, "fatal: cannot connect to database: connection refused\n")
+        (200, "fatal: cannot open database: connection refused\n")
     );
     let wrong = fixture.client.get(&format!("{path}?container=other"));
     assert_eq!(wrong.code, 400);
