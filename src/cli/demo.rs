@@ -12,6 +12,7 @@ use super::{Failure, sandbox};
 use crate::cluster::kubeconfig::{self, Choice};
 use crate::daemon::{Daemon, LogStyle, Settings, init_logging};
 use crate::desired::ImageRules;
+use crate::reconcile::{Drift, Policy};
 
 /// See it work: a pretend cluster in this process, and the folder ./deps.
 ///
@@ -43,7 +44,17 @@ pub fn run(arguments: &DemoArguments) -> Result<ExitCode, Failure> {
         access: kubeconfig::load(&choice, |_| None).map_err(Failure::work)?,
         slack: None,
         workers: 100,
-        timeout: Duration::from_secs(30),
+        policy: Policy {
+            timeout: Duration::from_secs(30),
+            drift: Drift::Report,
+            create_namespaces: true,
+        },
+        state: None,
+        max_rollouts: None,
+        halt_after: None,
+        accept_change: false,
+        apply_all: true,
+        dry_run: false,
     };
     explain(arguments, &file);
     let outcome = Daemon::start(&settings).map_err(Failure::work).and_then(until_stopped);

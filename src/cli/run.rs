@@ -4,14 +4,15 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, value_parser};
+use clap::{Args, ValueEnum, value_parser};
 use log::info;
 
 use super::Failure;
 use super::env_file::Environment;
 use super::settings;
-use crate::daemon::{Daemon, LogStyle, init_logging, wait_for_stop};
+use crate::daemon::{Daemon, LogStyle, StartError, init_logging, wait_for_stop};
 use crate::model::parse_duration;
+use crate::store::StoreError;
 
 /// Watch the folder and deploy what its files ask for, until stopped.
 ///
@@ -56,6 +57,43 @@ pub struct RunArguments {
     #[arg(long, value_name = "TIME", default_value = "4m", value_parser = parse_duration)]
     pub timeout: Duration,
 
+    /// What to do when somebody changes an image in the cluster
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t = DriftChoice::Report)]
+    pub drift: DriftChoice,
+
+    /// Do not create a namespace that is missing
+    #[arg(long)]
+    pub no_create_namespaces: bool,
+
+    /// The folder of what must survive a restart [env: STATE_DIRECTORY] [default: /var/lib/depd for
+    /// root, else ~/.local/state/depd]
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+
+    /// Rollouts that may be in flight at once [default: no bound]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..))]
+    pub max_rollouts: Option<u32>,
+
+    /// Start nothing more after this many failures in a row [default: never]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..))]
+    pub halt_after: Option<u32>,
+
+    /// Go on although cluster, folder or ECR_REPO are not those of the last run
+    #[arg(long)]
+    pub accept_change: bool,
+
+    /// Roll out everything that differs on a first start, even if that is more than 20 services
+    #[arg(long)]
+    pub apply_all: bool,
+
+    /// Say what would be rolled out now, change nothing, and end
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// Say nothing when another depd is running already
+    #[arg(long)]
+    pub quiet: bool,
+
     /// Threads that speak to the cluster
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = value_parser!(u16).range(1..=1000))]
     pub workers: u16,
@@ -63,6 +101,18 @@ pub struct RunArguments {
     /// Look at the folder every second instead of being told of changes
     #[arg(long)]
     pub poll: bool,
+}
+
+/// What to do about drift.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum DriftChoice {
+    /// Say so, and leave it
+    #[default]
+    Report,
+    /// Put the file's image back
+    Correct,
+    /// Leave it, and do not say so
+    Ignore,
 }
 
 /// Runs until stopped.
@@ -73,8 +123,22 @@ pub fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
         info!("settings from {}", file.display());
     }
     let settings = settings::validate(arguments, &environment)?;
-    let daemon = Daemon::start(&settings).map_err(Failure::work)?;
-    until_stopped(daemon)
+    match Daemon::start(&settings) {
+        Ok(daemon) if settings.dry_run => {
+            daemon.wait_for_start_up();
+            let _ = daemon.stop();
+            Ok(ExitCode::SUCCESS)
+        }
+        Ok(daemon) => until_stopped(daemon),
+        // For cron: the daemon is there, and that is what was asked for.
+        Err(StartError::Store(error @ StoreError::Locked { .. })) => {
+            if !arguments.quiet {
+                eprintln!("depd: {error}");
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(error) => Err(Failure::work(error)),
+    }
 }
 
 /// Waits for a signal, then ends the daemon in order.

@@ -5,11 +5,13 @@ use std::path::PathBuf;
 
 use super::Failure;
 use super::env_file::Environment;
-use super::run::RunArguments;
+use super::run::{DriftChoice, RunArguments};
 use crate::cluster::kubeconfig::{self, Choice};
 use crate::daemon::{Settings, SlackSettings};
 use crate::desired::{EcrRepo, ImageRules};
+use crate::reconcile::{Drift, Policy};
 use crate::report::webhook::WebhookUrl;
+use crate::store;
 
 /// Flags win over the environment, which wins over `.env`.
 ///
@@ -27,9 +29,15 @@ pub fn validate(arguments: &RunArguments, env: &Environment) -> Result<Settings,
             };
             kubeconfig::load(&choice, |name| env.get(name)).map_err(Failure::work)?
         },
-        slack: slack(arguments, env)?,
+        slack: slack(arguments, env)?.filter(|_| !arguments.dry_run),
         workers: usize::from(arguments.workers),
-        timeout: arguments.timeout,
+        policy: policy(arguments),
+        state: (!arguments.dry_run).then(|| state(arguments, env)),
+        max_rollouts: arguments.max_rollouts.and_then(|most| usize::try_from(most).ok()),
+        halt_after: arguments.halt_after,
+        accept_change: arguments.accept_change,
+        apply_all: arguments.apply_all,
+        dry_run: arguments.dry_run,
     })
 }
 
@@ -44,6 +52,23 @@ fn deps(arguments: &RunArguments, env: &Environment) -> Result<PathBuf, Failure>
         "the folder {} {what}: create it, or set DEPS (or --deps) to the folder of your dep files",
         deps.display()
     )))
+}
+
+fn policy(arguments: &RunArguments) -> Policy {
+    Policy {
+        timeout: arguments.timeout,
+        drift: match arguments.drift {
+            DriftChoice::Report => Drift::Report,
+            DriftChoice::Correct => Drift::Correct,
+            DriftChoice::Ignore => Drift::Ignore,
+        },
+        create_namespaces: !arguments.no_create_namespaces && !arguments.dry_run,
+    }
+}
+
+fn state(arguments: &RunArguments, env: &Environment) -> PathBuf {
+    let is_root = rustix::process::geteuid().is_root();
+    store::folder(arguments.state.clone(), |name| env.get(name), is_root)
 }
 
 fn image_rules(arguments: &RunArguments, env: &Environment) -> Result<ImageRules, Failure> {

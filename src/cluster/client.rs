@@ -115,6 +115,23 @@ impl Client {
         })
     }
 
+    /// What tells this cluster from every other: the uid of its namespace `kube-system`, which lives
+    /// as long as the cluster does. `None` when it has none: one GET.
+    ///
+    /// # Errors
+    /// Any class but [`Class::NotFound`].
+    pub fn cluster_uid(&self) -> Result<Option<String>, ApiError> {
+        let request = Request::get_namespace("kube-system");
+        let found = self.requests.send(&request).and_then(|a| a.json::<Namespace>(OBJECT_BYTES));
+        Ok(none_if_missing(found)?.map(|namespace| namespace.metadata.uid))
+    }
+
+    /// [`Client::shutdown`] was called.
+    #[must_use]
+    pub fn is_shut_down(&self) -> bool {
+        self.requests.is_ended()
+    }
+
     /// Creates a namespace, and is content when it exists already: one POST.
     ///
     /// # Errors

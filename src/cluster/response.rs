@@ -175,7 +175,15 @@ impl Status {
 #[derive(Debug, Deserialize)]
 pub(super) struct Namespace {
     #[serde(default)]
+    pub metadata: NamespaceMeta,
+    #[serde(default)]
     pub status: NamespaceStatus,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct NamespaceMeta {
+    pub uid: String,
 }
 
 #[derive(Debug, Default, Deserialize)]

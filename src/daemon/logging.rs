@@ -46,6 +46,12 @@ pub fn init_logging(style: LogStyle) {
     let _ = builder.try_init();
 }
 
+/// Writes an alert into the log.
+pub fn log_alert(words: &Words) {
+    let advice = words.advice.as_deref().unwrap_or_default();
+    error!("{}: {}. {advice}", words.title, words.sentence);
+}
+
 /// Writes a notice into the log, as loud as it is.
 pub fn log_notice(notice: &Notice, words: &Words) {
     let mut line = format!("{}: {}: {}", notice.key, words.title, words.sentence);
@@ -60,7 +66,7 @@ pub fn log_notice(notice: &Notice, words: &Words) {
     match (notice.what.level(), &notice.what) {
         (model::Level::Danger, _) => error!("{line}"),
         (model::Level::Warning, _) | (_, What::Unreachable(_)) => warn!("{line}"),
-        (_, What::Progressed { .. }) => debug!("{line}"),
+        (_, What::Progressed { .. } | What::AlreadyRuns) => debug!("{line}"),
         (model::Level::Good | model::Level::Quiet, _) => info!("{line}"),
     }
 }

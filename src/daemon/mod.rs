@@ -3,10 +3,12 @@
 //! `wiring.rs` is the only file that knows every edge; the others here are the small edges that
 //! belong to the process itself.
 
+mod journal;
 mod logging;
 mod pod_watches;
 mod settings;
 mod signals;
+mod start_up;
 mod wiring;
 
 pub use logging::{LogStyle, init_logging};

@@ -1,10 +1,10 @@
 //! What the daemon needs to know, validated and immutable.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use crate::cluster::Access;
 use crate::desired::ImageRules;
+use crate::reconcile::Policy;
 use crate::report::webhook::WebhookUrl;
 
 /// Everything that flags, environment and `.env` decide.
@@ -22,8 +22,20 @@ pub struct Settings {
     pub slack: Option<SlackSettings>,
     /// Threads that speak to the cluster.
     pub workers: usize,
-    /// The time limit without progress, for workloads that bring none of their own.
-    pub timeout: Duration,
+    /// Time limit, drift, namespaces.
+    pub policy: Policy,
+    /// Where the state is kept; `None` keeps none.
+    pub state: Option<PathBuf>,
+    /// Rollouts that may be in flight at once.
+    pub max_rollouts: Option<usize>,
+    /// Failures in a row after which nothing more is started.
+    pub halt_after: Option<u32>,
+    /// Another cluster, folder or setting than last time is meant to be.
+    pub accept_change: bool,
+    /// Many changes on a first start are meant to be.
+    pub apply_all: bool,
+    /// Say what would be rolled out, and change nothing.
+    pub dry_run: bool,
 }
 
 /// A Slack incoming webhook, or something that understands its messages.

@@ -6,31 +6,34 @@
 
 use std::fmt;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
+use crossbeam_channel::{Receiver, Sender, bounded};
 use log::{error, info, warn};
 use parking_lot::{Mutex, RwLock};
 
-use super::logging::log_notice;
+use super::journal::Ledger;
 use super::pod_watches::{self, PodWatches};
 use super::settings::{Settings, SlackSettings};
+use super::start_up::{self, Seen, StartUp};
+use crate::clock;
 use crate::cluster::{
     Access, Client, ClientOptions, ConnectError, Reflector, Scope, Trust, WatchEvent,
     spawn_reflector,
 };
-use crate::model::{Notice, ServiceKey, Workload};
-use crate::report::delivery::Delivery;
-use crate::report::slack;
-use crate::report::words::words;
+use crate::model::{ServiceKey, Workload};
+use crate::reconcile::{Gate, Service};
+use crate::report::delivery::{Delivery, Fate};
 use crate::source::{FileReport, FolderEvent, FolderState, Source, SourceError, SourceOptions};
+use crate::store::{Remembered, Store, StoreError};
 use crate::worker::{Floor, Pool};
 
 /// What is in hand may take this long to finish at the end.
 const DRAIN_LIMIT: Duration = Duration::from_millis(1000);
-/// What waits for its receiver may take this long at the end.
-const REPORT_LIMIT: Duration = Duration::from_millis(500);
+/// What waits for its receiver, or to be kept, may take this long at the end.
+const REPORT_LIMIT: Duration = Duration::from_millis(400);
 
 /// A running daemon.
 pub struct Daemon {
@@ -40,6 +43,8 @@ pub struct Daemon {
     client: Client,
     workloads: Reflector,
     delivery: Option<Arc<Delivery>>,
+    store: Option<Arc<Store>>,
+    started_up: Receiver<()>,
 }
 
 /// Why the daemon cannot start; displays as what, where, and what to do.
@@ -49,6 +54,8 @@ pub enum StartError {
     Connect(ConnectError),
     /// The folder cannot be watched.
     Source(SourceError),
+    /// Another depd runs, or a newer one wrote the state.
+    Store(StoreError),
     /// The operating system gives no thread.
     Threads(io::Error),
 }
@@ -57,13 +64,15 @@ impl Daemon {
     /// Starts everything and returns at once; the cluster need not be reachable yet.
     ///
     /// # Errors
-    /// Bad certificates, a folder that cannot be watched, or no threads.
+    /// Another depd runs on the same state, bad certificates, a folder that cannot be watched, or no
+    /// threads.
     pub fn start(settings: &Settings) -> Result<Daemon, StartError> {
         introduce(settings);
+        let (ledger, remembered) = open_ledger(settings)?;
+        let (store, delivery) = (ledger.store.clone(), ledger.delivery.clone());
         let options =
             ClientOptions { idle_connections: settings.workers + 8, ..ClientOptions::default() };
         let client = Client::new(&settings.access, options).map_err(StartError::Connect)?;
-        let delivery = settings.slack.as_ref().map(deliver).transpose()?.map(Arc::new);
         let (bell, wanted) = PodWatches::new();
         let floor = Arc::new(Floor {
             queue: Default::default(),
@@ -71,22 +80,42 @@ impl Daemon {
             workloads: RwLock::default(),
             pods: RwLock::default(),
             interest: Mutex::default(),
+            gate: Mutex::new(Gate::new(settings.max_rollouts, settings.halt_after)),
             services: Default::default(),
             cluster: Box::new(client.clone()),
-            tell: Box::new(teller(delivery.clone())),
+            journal: Box::new(ledger),
             interest_changed: Box::new(move || bell.ring()),
-            timeout: settings.timeout,
+            policy: settings.policy.clone(),
         });
+        let remembered_keys = restore(&floor, &remembered.services);
+        let (seen, waits) = start_up::bell();
+        let (over, started_up) = bounded(1);
+        let start_up = StartUp {
+            floor: Arc::clone(&floor),
+            client: client.clone(),
+            store: store.clone(),
+            meta: remembered.meta,
+            remembered: remembered_keys,
+            settings: settings.clone(),
+            over,
+        };
+        start_up.begin(waits).map_err(StartError::Threads)?;
         let pool = Pool::start(settings.workers, &floor).map_err(StartError::Threads)?;
         start_timer(&floor).map_err(StartError::Threads)?;
         pod_watches::keep(client.clone(), &floor, wanted).map_err(StartError::Threads)?;
-        let workloads = watch_workloads(&client, &floor).map_err(StartError::Threads)?;
-        let source = watch_folder(settings, &floor).map_err(StartError::Source)?;
-        Ok(Daemon { source, floor, pool, client, workloads, delivery })
+        let workloads =
+            watch_workloads(&client, &floor, seen.clone()).map_err(StartError::Threads)?;
+        let source = watch_folder(settings, &floor, seen).map_err(StartError::Source)?;
+        Ok(Daemon { source, floor, pool, client, workloads, delivery, store, started_up })
+    }
+
+    /// Waits until folder and cluster were seen completely and judged.
+    pub fn wait_for_start_up(&self) {
+        let _ = self.started_up.recv();
     }
 
     /// Ends everything in order, within a bound of about two seconds: no new work, what is in hand
-    /// is finished, messages that wait are sent. True when all of it was done in time.
+    /// is finished, what waits is sent and kept. True when all of it was done in time.
     #[must_use]
     pub fn stop(self) -> bool {
         self.source.stop();
@@ -97,12 +126,55 @@ impl Daemon {
             warn!("requests were still in flight after {} ms", DRAIN_LIMIT.as_millis());
         }
         self.client.shutdown();
+        let kept = self.store.as_deref().is_none_or(|store| store.flush(REPORT_LIMIT));
         let reported = self.delivery.as_deref().is_none_or(|d| d.finish(REPORT_LIMIT));
         if !reported {
-            warn!("messages to Slack were still waiting; the log has them all");
+            info!("messages still wait; they are sent at the next start");
         }
-        drained && reported
+        let closed = self.store.as_deref().is_none_or(|store| store.close(REPORT_LIMIT));
+        drained && kept && closed
     }
+}
+
+/// The store and the delivery, each telling the other what became of messages.
+fn open_ledger(settings: &Settings) -> Result<(Ledger, Remembered), StartError> {
+    let acknowledge: Arc<OnceLock<Arc<Store>>> = Arc::default();
+    let delivery = settings.slack.as_ref().map(|slack| deliver(slack, Arc::clone(&acknowledge)));
+    let delivery = delivery.transpose()?.map(Arc::new);
+    let Some(folder) = &settings.state else {
+        return Ok((Ledger { store: None, delivery }, Remembered::default()));
+    };
+    let hand_over = delivery.clone();
+    let committed = move |message| {
+        if let Some(delivery) = &hand_over {
+            delivery.send(message);
+        }
+    };
+    let (store, mut remembered) = match Store::open(folder, committed) {
+        Ok((store, remembered)) => (Arc::new(store), remembered),
+        Err(error @ StoreError::Unusable { .. }) => {
+            error!("{error}; until then nothing survives a restart");
+            return Ok((Ledger { store: None, delivery }, Remembered::default()));
+        }
+        Err(error) => return Err(StartError::Store(error)),
+    };
+    remembered.notes.iter().for_each(|note| warn!("{note}"));
+    let _ = acknowledge.set(Arc::clone(&store));
+    if let Some(delivery) = &delivery {
+        remembered.messages.drain(..).for_each(|message| delivery.send(message));
+    }
+    Ok((Ledger { store: Some(store), delivery }, remembered))
+}
+
+/// Puts back what the store remembers; a state that cannot be read is found out again.
+fn restore(floor: &Floor, services: &[(ServiceKey, String)]) -> Vec<ServiceKey> {
+    for (key, state) in services {
+        match serde_json::from_str::<Service>(state) {
+            Ok(service) => floor.services.restore(key.clone(), service.resumed(clock::now())),
+            Err(problem) => warn!("{key}: its state cannot be read ({problem}); it begins anew"),
+        }
+    }
+    services.iter().map(|(key, _)| key.clone()).collect()
 }
 
 fn introduce(settings: &Settings) {
@@ -119,19 +191,16 @@ fn introduce(settings: &Settings) {
     }
 }
 
-fn deliver(slack: &SlackSettings) -> Result<Delivery, StartError> {
-    Delivery::start(slack.webhook.clone(), slack.per_second).map_err(StartError::Threads)
-}
-
-/// What workers tell goes to the log, and to Slack where it is loud enough.
-fn teller(delivery: Option<Arc<Delivery>>) -> impl Fn(Notice) + Send + Sync {
-    move |notice| {
-        let words = words(&notice);
-        log_notice(&notice, &words);
-        if let (Some(delivery), Some(message)) = (&delivery, slack::payload(&notice, &words)) {
-            delivery.send(message);
-        }
-    }
+fn deliver(
+    slack: &SlackSettings,
+    acknowledge: Arc<OnceLock<Arc<Store>>>,
+) -> Result<Delivery, StartError> {
+    let settled = move |message, fate| match (acknowledge.get(), fate) {
+        (Some(store), Fate::Delivered) => store.delivered(message),
+        (Some(store), Fate::SetAside(why)) => store.set_aside(message, &why),
+        (None, _) => {}
+    };
+    Delivery::start(slack.webhook.clone(), slack.per_second, settled).map_err(StartError::Threads)
 }
 
 fn start_timer(floor: &Arc<Floor>) -> io::Result<()> {
@@ -139,11 +208,19 @@ fn start_timer(floor: &Arc<Floor>) -> io::Result<()> {
     thread::Builder::new().name("timer".into()).spawn(move || floor.queue.run_timer()).map(drop)
 }
 
-fn watch_workloads(client: &Client, floor: &Arc<Floor>) -> io::Result<Reflector> {
+fn watch_workloads(
+    client: &Client,
+    floor: &Arc<Floor>,
+    seen: Sender<Seen>,
+) -> io::Result<Reflector> {
     let floor = Arc::downgrade(floor);
     spawn_reflector::<Workload>(client, Scope::Cluster, move |event| {
+        let is_list = matches!(event, WatchEvent::Restarted { .. });
         if let Some(floor) = floor.upgrade() {
             take_workload(&floor, event);
+        }
+        if is_list {
+            let _ = seen.send(Seen::Cluster);
         }
     })
 }
@@ -197,19 +274,20 @@ fn add_all(floor: &Floor) {
     keys.iter().for_each(|key| floor.queue.add(key));
 }
 
-fn watch_folder(settings: &Settings, floor: &Arc<Floor>) -> Result<Source, SourceError> {
+fn watch_folder(
+    settings: &Settings,
+    floor: &Arc<Floor>,
+    seen: Sender<Seen>,
+) -> Result<Source, SourceError> {
     let options = SourceOptions {
         poll: settings.poll,
         rules: settings.image_rules.clone(),
         ..SourceOptions::new(settings.deps.clone())
     };
     let floor = Arc::downgrade(floor);
-    let mut first_scan = true;
     Source::start(options, move |event| {
-        if let FolderEvent::Scanned { files } = event {
-            if std::mem::take(&mut first_scan) {
-                info!("the folder has {files} dep files");
-            }
+        if let FolderEvent::Scanned { .. } = event {
+            let _ = seen.send(Seen::Folder);
         } else if let Some(floor) = floor.upgrade() {
             take_folder_event(&floor, event);
         }
@@ -253,6 +331,7 @@ impl fmt::Display for StartError {
         match self {
             StartError::Connect(error) => error.fmt(f),
             StartError::Source(error) => error.fmt(f),
+            StartError::Store(error) => error.fmt(f),
             StartError::Threads(error) => write!(
                 f,
                 "cannot start a thread ({error}): raise the limit on processes (ulimit -u) or \

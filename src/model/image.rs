@@ -10,6 +10,8 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::service_key::describe;
 
 /// Longest name (registry and repository) that registries and runtimes accept.
@@ -23,7 +25,8 @@ const DEFAULT_REGISTRY: &str = "docker.io";
 ///
 /// Two images are equal when they name the same thing: `nginx:1.25` equals
 /// `docker.io/library/nginx:1.25`. Cheap to clone: the text is shared.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Image {
     text: Arc<str>,
 }
@@ -313,6 +316,20 @@ impl PartialEq for Image {
 }
 
 impl Eq for Image {}
+
+impl TryFrom<String> for Image {
+    type Error = ImageProblem;
+
+    fn try_from(text: String) -> Result<Image, ImageProblem> {
+        Image::parse(&text)
+    }
+}
+
+impl From<Image> for String {
+    fn from(image: Image) -> String {
+        image.text.as_ref().to_owned()
+    }
+}
 
 impl Hash for Image {
     fn hash<H: Hasher>(&self, state: &mut H) {

@@ -2,12 +2,14 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::Image;
 
 /// The images of a complete, valid dep file.
 ///
 /// Equal by meaning: the order of the lines and the spelling of the images do not count.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum ImageSet {
     /// One image without a container name: for the only container of the workload, or for the one
     /// named like the service.

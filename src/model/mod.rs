@@ -4,6 +4,7 @@
 //! hand is a valid one, an [`Image`] parses. The rest of the program passes these types around and
 //! never the strings they came from.
 
+mod alert;
 mod duration;
 #[cfg(test)]
 pub mod fixture;
@@ -19,6 +20,7 @@ mod service_key;
 mod time;
 mod workload;
 
+pub use alert::Alert;
 pub use duration::{DurationProblem, parse_duration};
 pub(crate) use image::check_prefix;
 pub use image::{Image, ImageProblem};

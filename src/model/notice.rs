@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Change, Failure, Lateness, Problem, Replicas, ServiceKey};
 
 /// Something to say about one service.
@@ -16,7 +18,7 @@ pub struct Notice {
 }
 
 /// What happened. Each variant is said once for the thing it tells.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum What {
     /// A dep file asks for images, and the PATCH went through.
     Started {
@@ -90,6 +92,8 @@ pub enum What {
     Drift {
         /// From what the file asks to what the cluster runs.
         changes: Vec<Change>,
+        /// depd puts the file's images back.
+        corrected: bool,
     },
     /// The workload is paused; depd waits.
     Held(Hold),
@@ -115,7 +119,7 @@ pub enum What {
 }
 
 /// Why depd waits instead of acting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Hold {
     /// `spec.paused` is true.
     Paused,

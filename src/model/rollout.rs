@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Condition, ImageSet, Moment, Replicas};
 
 /// What changes in one container.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     /// The container's name.
     pub container: Box<str>,
@@ -16,8 +18,10 @@ pub struct Change {
 }
 
 /// A rollout in flight, or one that failed and may still recover.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rollout {
+    /// Which rollout of this service it is, counted from 1.
+    pub attempt: u32,
     /// The workload it belongs to; another uid ends it.
     pub uid: Box<str>,
     /// What the dep file asked for.
@@ -45,7 +49,7 @@ pub struct Rollout {
 }
 
 /// A kind of trouble that pods show; each has a grace of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Sign {
     /// `InvalidImageName`, `ErrImageNeverPull`: no retry can help.
     ImageUnusable,
@@ -60,7 +64,7 @@ pub enum Sign {
 }
 
 /// Why a rollout failed, with what is needed to say so.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// What kind of trouble.
     pub sign: Sign,
@@ -85,7 +89,7 @@ pub struct Failure {
 }
 
 /// Why a rollout ran out of time.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Lateness {
     /// depd's own limit: no progress for this long.
     NoProgress(Duration),

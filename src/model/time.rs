@@ -3,10 +3,14 @@
 use std::ops::Add;
 use std::time::Duration;
 
-/// A point on the daemon's monotonic clock, in milliseconds since the process started.
+use serde::{Deserialize, Serialize};
+
+/// A point on the daemon's monotonic clock, in milliseconds since the Unix epoch.
 ///
 /// The core never asks for the time; whoever calls it says what `now` is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct Moment(pub u64);
 
 impl Moment {

@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Image, ServiceKey};
 
 /// A Deployment, reduced.
@@ -63,7 +65,7 @@ impl Container {
 }
 
 /// `spec.replicas` and the counts of `status`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Replicas {
     /// `spec.replicas`.
     pub wanted: i32,
@@ -78,7 +80,7 @@ pub struct Replicas {
 }
 
 /// One entry of `status.conditions`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Condition {
     /// `status` is `"True"`.
     pub holds: bool,

@@ -126,7 +126,8 @@ impl Draft<'_> {
     fn patched(&mut self, workload: &Workload) {
         let Phase::Patching(intent) = &self.plan.service.phase else { return };
         let asked = intent.changes.clone();
-        let rollout = rollout::begin(intent, workload, self.now);
+        let attempt = self.plan.service.attempts.saturating_add(1);
+        let rollout = rollout::begin(attempt, intent, workload, self.now);
         let rewritten: Vec<Change> = asked
             .iter()
             .zip(&rollout.changes)
@@ -137,6 +138,7 @@ impl Draft<'_> {
         if !rewritten.is_empty() {
             self.say(What::ImageRewritten { changes: rewritten });
         }
+        self.plan.service.attempts = attempt;
         self.plan.service.phase = Phase::Rolling(rollout);
     }
 

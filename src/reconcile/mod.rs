@@ -9,6 +9,7 @@
 //! | file | concept |
 //! |---|---|
 //! | `service.rs` | the state of one service: a closed set of phases |
+//! | `gate.rs` | whether a rollout may start now |
 //! | `resolve.rs` | which containers a dep file means |
 //! | `plan.rs` | the decision |
 //! | `after.rs` | the reply to a step |
@@ -17,6 +18,8 @@
 
 mod after;
 mod diagnose;
+mod gate;
+mod identity;
 mod plan;
 mod resolve;
 mod rollout;
@@ -27,6 +30,9 @@ mod step;
 mod tests;
 
 pub use after::after;
-pub use plan::{Plan, View, plan};
+pub use gate::{FIRST_START_LIMIT, Gate};
+pub use identity::Identity;
+pub use plan::{Drift, Plan, Policy, View, plan};
+pub use resolve::differs;
 pub use service::{Intent, Phase, Refusal, Service, Settled, Waiting};
 pub use step::{Reply, Setback, Step};

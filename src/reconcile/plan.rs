@@ -12,6 +12,9 @@ use crate::model::{
     What, Workload,
 };
 
+/// The longest wait between two corrections of drift.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1800);
+
 /// All that a decision depends on, besides the service's own state.
 #[derive(Clone, Debug)]
 pub struct View<'a> {
@@ -25,10 +28,35 @@ pub struct View<'a> {
     pub workload: Option<&'a Workload>,
     /// The pods that the workload's selector finds; only needed while a rollout is in flight.
     pub pods: &'a [Arc<Pod>],
-    /// The time limit for workloads that bring none of their own.
-    pub timeout: Duration,
+    /// A rollout may start now; see [`super::Gate`].
+    pub admitted: bool,
+    /// What the settings say.
+    pub policy: &'a Policy,
     /// The time.
     pub now: Moment,
+}
+
+/// What the settings say about decisions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// The time limit for workloads that bring none of their own.
+    pub timeout: Duration,
+    /// What to do when somebody changed the images in the cluster.
+    pub drift: Drift,
+    /// A missing namespace is created.
+    pub create_namespaces: bool,
+}
+
+/// What to do when the cluster changed while the file did not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Drift {
+    /// Say so and leave it.
+    #[default]
+    Report,
+    /// Put the file's images back, ever more slowly against somebody who undoes it.
+    Correct,
+    /// Leave it, and do not even say so.
+    Ignore,
 }
 
 /// What follows from a look.
@@ -137,7 +165,7 @@ impl Draft<'_> {
             self.say(What::WorkloadDeleted);
         }
         if deleted || new_wish {
-            let may_create = new_wish;
+            let may_create = new_wish && self.view.policy.create_namespaces;
             self.enter(Phase::Waiting(Waiting {
                 desired: images.clone(),
                 looked: false,
@@ -216,7 +244,9 @@ impl Draft<'_> {
     /// The images are there, but whether by our PATCH (its reply was lost) or in the YAML that
     /// somebody applied, people wait for a verdict: follow what is under way.
     fn adopt(&mut self, intent: &Intent, workload: &Workload) {
-        let rollout = rollout::begin(intent, workload, self.view.now);
+        let attempt = self.plan.service.attempts.saturating_add(1);
+        self.plan.service.attempts = attempt;
+        let rollout = rollout::begin(attempt, intent, workload, self.view.now);
         self.say(What::Started { changes: rollout.changes.clone() });
         self.enter(Phase::Rolling(rollout.clone()));
         self.follow(rollout, workload);
@@ -225,8 +255,11 @@ impl Draft<'_> {
     /// The file asks for something else than the cluster runs: one PATCH.
     fn change(&mut self, images: &ImageSet, workload: &Workload, targets: &[Target]) {
         if let Some(hold) = hold(workload) {
-            self.enter_hold(hold);
-            return;
+            self.leave_rollout();
+            return self.complain(What::Held(hold));
+        }
+        if !self.view.admitted {
+            return self.leave_rollout();
         }
         self.content();
         let before = match &self.plan.service.phase {
@@ -253,15 +286,15 @@ impl Draft<'_> {
         self.request(step);
     }
 
-    fn enter_hold(&mut self, hold: Hold) {
+    /// A rollout that was superseded is over, even if the newer wish has to wait.
+    fn leave_rollout(&mut self) {
         if self.plan.service.in_flight() {
-            // Its rollout was superseded; what is held now is the newer wish.
             self.plan.service.phase = Phase::New;
         }
-        self.complain(What::Held(hold));
     }
 
-    /// Somebody else changed the images. Nobody's work at night is undone: it is said, once.
+    /// Somebody else changed the images. Unless the settings say otherwise nobody's work at night is
+    /// undone: it is said, once.
     fn drifted(
         &mut self,
         images: &ImageSet,
@@ -274,7 +307,37 @@ impl Draft<'_> {
             std::mem::swap(&mut change.from, &mut change.to);
         }
         self.settle(images, workload, accepted.to_vec());
-        self.complain(What::Drift { changes });
+        match self.view.policy.drift {
+            Drift::Ignore => {}
+            Drift::Report => self.complain(What::Drift { changes, corrected: false }),
+            Drift::Correct => self.correct(images, workload, differing, changes),
+        }
+    }
+
+    /// Puts the file's images back; each time that did not last, the wait before the next doubles.
+    /// A fight is said once.
+    fn correct(
+        &mut self,
+        images: &ImageSet,
+        workload: &Workload,
+        differing: &[Target],
+        changes: Vec<Change>,
+    ) {
+        let now = self.view.now;
+        let service = &mut self.plan.service;
+        let wait = correction_pause(service.corrections);
+        let due = service.corrected_at.map_or(now, |last| last + wait);
+        if now < due {
+            return self.wake_at(due);
+        }
+        // What lasted for longer than the longest wait was no fight.
+        let lasted = service.corrected_at.is_some_and(|last| now.since(last) > LONGEST_PAUSE);
+        service.corrections = if lasted { 1 } else { service.corrections.saturating_add(1) };
+        service.corrected_at = Some(now);
+        if service.corrections == 1 {
+            self.say(What::Drift { changes, corrected: true });
+        }
+        self.change(images, workload, differing);
     }
 
     fn follow(&mut self, mut rollout: Rollout, workload: &Workload) {
@@ -316,7 +379,7 @@ impl Draft<'_> {
             return self.complain(What::Held(hold));
         }
         self.content();
-        let limit = rollout::time_limit(workload, self.view.timeout);
+        let limit = rollout::time_limit(workload, self.view.policy.timeout);
         let late = rollout::progress_deadline_exceeded(&rollout, workload)
             .or_else(|| (now >= rollout.progressed + limit).then_some(Lateness::NoProgress(limit)));
         match late {
@@ -340,6 +403,14 @@ impl Draft<'_> {
             self.say(What::Recovered { changes: rollout.changes.clone(), took });
             self.settle(&rollout.desired, workload, rollout.changes.clone());
         }
+    }
+}
+
+/// The wait before the next correction of drift: none, then 30 s, doubling up to half an hour.
+fn correction_pause(corrections: u32) -> Duration {
+    match corrections {
+        0 => Duration::ZERO,
+        n => Duration::from_secs(30 << (n - 1).min(10)).min(LONGEST_PAUSE),
     }
 }
 

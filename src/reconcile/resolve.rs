@@ -75,6 +75,13 @@ pub fn differing(targets: &[Target], workload: &Workload, accepted: &[Change]) -
     targets.iter().filter(|target| !agrees(target)).cloned().collect()
 }
 
+/// Whether the workload runs something else than the file asks for. A file that does not fit the
+/// workload differs in nothing: it cannot change anything.
+#[must_use]
+pub fn differs(images: &ImageSet, workload: &Workload, accepted: &[Change]) -> bool {
+    targets(images, workload).is_ok_and(|all| !differing(&all, workload, accepted).is_empty())
+}
+
 /// What a PATCH with these targets changes.
 pub fn changes(targets: &[Target], workload: &Workload) -> Vec<Change> {
     let change = |target: &Target| Change {

@@ -14,8 +14,9 @@ const DEFAULT_PROGRESS_DEADLINE: Duration = Duration::from_secs(600);
 /// The rollout that begins with the PATCH that `workload` is the reply to.
 ///
 /// It starts without `progressed` replicas of its own: the counts are still those of the old pods.
-pub fn begin(intent: &Intent, workload: &Workload, now: Moment) -> Rollout {
+pub fn begin(attempt: u32, intent: &Intent, workload: &Workload, now: Moment) -> Rollout {
     Rollout {
+        attempt,
         uid: workload.uid.clone(),
         desired: intent.desired.clone(),
         changes: accepted(&intent.changes, workload),

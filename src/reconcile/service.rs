@@ -1,9 +1,11 @@
 //! The state of one service: which phase it is in, and what was said about it already.
 
-use crate::model::{Change, ImageSet, Moment, Problem, Rollout, What};
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Change, ImageSet, Moment, Problem, Replicas, Rollout, What};
 
 /// All that depd remembers about one service between two looks at it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Service {
     /// Where it stands.
     pub phase: Phase,
@@ -11,6 +13,12 @@ pub struct Service {
     pub complaint: Option<What>,
     /// The problem of the dep file that was last told.
     pub told_problem: Option<Problem>,
+    /// Rollouts so far; numbers the messages and the history.
+    pub attempts: u32,
+    /// Corrections of drift in a row that did not last.
+    pub corrections: u32,
+    /// When the last of them was made.
+    pub corrected_at: Option<Moment>,
     /// Failed requests in a row.
     pub failures: u32,
     /// No request before this.
@@ -18,7 +26,7 @@ pub struct Service {
 }
 
 /// Where a service stands.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Phase {
     /// Nothing was done yet for what the file asks.
     #[default]
@@ -38,7 +46,7 @@ pub enum Phase {
 }
 
 /// A service whose workload is not there.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Waiting {
     /// What the file asked for when this was found.
     pub desired: ImageSet,
@@ -51,7 +59,7 @@ pub struct Waiting {
 }
 
 /// A PATCH that is on its way.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Intent {
     /// What the file asks for.
     pub desired: ImageSet,
@@ -68,7 +76,7 @@ pub struct Intent {
 }
 
 /// A service that needs nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settled {
     /// What the file asked for.
     pub desired: ImageSet,
@@ -79,7 +87,7 @@ pub struct Settled {
 }
 
 /// A change that was refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
     /// What the file asked for.
     pub desired: ImageSet,
@@ -128,6 +136,31 @@ impl Phase {
 }
 
 impl Service {
+    /// What must survive a restart: everything but counts, suspicions and pauses, which the next
+    /// look finds out again.
+    #[must_use]
+    pub fn durable(&self) -> Service {
+        let mut kept = Service { failures: 0, retry_at: None, ..self.clone() };
+        if let Phase::Rolling(rollout) | Phase::Broken(rollout) = &mut kept.phase {
+            rollout.replicas = Replicas::default();
+            rollout.progressed = rollout.started;
+            rollout.template_hash = None;
+            rollout.suspicion = None;
+            rollout.ever_ready = false;
+            rollout.log_tail = None;
+        }
+        kept
+    }
+
+    /// Goes on after a restart. The time while nobody looked does not count as lack of progress.
+    #[must_use]
+    pub fn resumed(mut self, now: Moment) -> Service {
+        if let Phase::Rolling(rollout) = &mut self.phase {
+            rollout.progressed = now;
+        }
+        self
+    }
+
     /// A rollout is in flight, so the pods of the namespace matter.
     #[must_use]
     pub fn in_flight(&self) -> bool {

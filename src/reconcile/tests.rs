@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Phase, Plan, Reply, Service, Setback, Step, View, after, plan};
+use super::{Drift, Phase, Plan, Policy, Reply, Service, Setback, Step, View, after, plan};
 use crate::desired::DesiredState;
 use crate::model::{
     Condition, ContainerState, Image, ImageSet, Moment, NamespaceState, Notice, Pod, Problem,
@@ -19,6 +19,8 @@ struct Desk {
     synced: bool,
     workload: Option<Workload>,
     pods: Vec<Arc<Pod>>,
+    admitted: bool,
+    policy: Policy,
     now: Moment,
     step: Option<Step>,
     wake: Option<Moment>,
@@ -35,6 +37,12 @@ fn desk(file: &str, workload: Option<Workload>) -> Desk {
         synced: true,
         workload,
         pods: Vec::new(),
+        admitted: true,
+        policy: Policy {
+            timeout: Duration::from_secs(240),
+            drift: Drift::Report,
+            create_namespaces: true,
+        },
         now: Moment(1000),
         step: None,
         wake: None,
@@ -57,7 +65,8 @@ impl Desk {
             synced: self.synced,
             workload: self.workload.as_ref(),
             pods: &self.pods,
-            timeout: Duration::from_secs(240),
+            admitted: self.admitted,
+            policy: &self.policy,
             now: self.now,
         };
         let plan = plan(&self.service, &view);
@@ -125,7 +134,7 @@ fn notice(notice: &Notice) -> String {
         What::TimedOut { lateness, .. } => format!("timed out: {lateness:?}"),
         What::Superseded { .. } => "superseded".into(),
         What::Recovered { .. } => "recovered".into(),
-        What::Drift { changes } => format!("drift {}→{}", changes[0].from, changes[0].to),
+        What::Drift { changes, .. } => format!("drift {}→{}", changes[0].from, changes[0].to),
         other => format!("{other:?}"),
     }
 }
@@ -602,4 +611,111 @@ fn scaling_during_a_rollout_changes_no_verdict() {
     desk.look("succeeded in 0s");
     desk.workload().generation += 1;
     desk.look("");
+}
+
+#[test]
+fn a_service_that_is_not_admitted_waits_without_a_word_and_leaves_its_old_rollout() {
+    let mut desk = rolling();
+    desk.admitted = false;
+    desk.save("nginx:1.26");
+    desk.look("superseded");
+    desk.look("");
+    desk.admitted = true;
+    desk.look("→ patch app=nginx:1.26");
+}
+
+#[test]
+fn drift_is_corrected_where_asked_and_ever_more_slowly_against_a_fighter() {
+    let mut desk = rolling();
+    desk.policy.drift = Drift::Correct;
+    desk.status(3, 3, 3);
+    desk.look("succeeded in 0s");
+    for (pause, said) in [(0, "drift nginx:1.25→nginx:1.20 "), (30, ""), (60, "")] {
+        desk.workload().containers[0].image = "nginx:1.20".into();
+        desk.workload().generation += 1;
+        if pause > 0 {
+            desk.look("");
+            assert_eq!(desk.wake, Some(desk.now + Duration::from_secs(pause)));
+            desk.later(pause);
+        }
+        desk.look(&format!("{said}→ patch app=nginx:1.25"));
+        desk.patch_goes_through();
+        desk.status(3, 3, 3);
+        desk.look("succeeded in 0s");
+    }
+}
+
+#[test]
+fn drift_is_not_even_said_where_it_is_to_be_ignored() {
+    let mut desk = rolling();
+    desk.policy.drift = Drift::Ignore;
+    desk.status(3, 3, 3);
+    desk.look("succeeded in 0s");
+    desk.workload().containers[0].image = "nginx:1.20".into();
+    desk.look("");
+}
+
+#[test]
+fn a_missing_namespace_is_not_created_where_that_is_turned_off() {
+    let mut desk = desk("nginx:1.25", None);
+    desk.policy.create_namespaces = false;
+    desk.look("→ LookAtNamespace");
+    desk.reply(Ok(Reply::Namespace(NamespaceState::Missing)), "NamespaceGone");
+    desk.look("");
+}
+
+/// A restart at any moment: the durable state goes through its text form.
+fn restart(desk: &mut Desk) {
+    let text = serde_json::to_string(&desk.service.durable()).expect("JSON");
+    let kept: Service = serde_json::from_str(&text).expect("the same");
+    assert_eq!(kept, desk.service.durable());
+    desk.service = kept.resumed(desk.now);
+    desk.step = None;
+}
+
+#[test]
+fn a_restart_between_intent_and_patch_sends_it_once_more() {
+    let mut desk = desk("nginx:1.25", Some(fixture::workload("web")));
+    desk.look("→ patch app=nginx:1.25");
+    restart(&mut desk);
+    desk.look("→ patch app=nginx:1.25");
+}
+
+#[test]
+fn a_restart_between_patch_and_its_reply_follows_the_rollout() {
+    let mut desk = desk("nginx:1.25", Some(fixture::workload("web")));
+    desk.look("→ patch app=nginx:1.25");
+    desk.workload().containers[0].image = "nginx:1.25".into();
+    desk.workload().generation = 2;
+    restart(&mut desk);
+    desk.look("started");
+    desk.status(3, 3, 3);
+    desk.look("succeeded in 0s");
+}
+
+#[test]
+fn a_restart_during_a_rollout_gives_its_verdict_and_counts_no_time_that_nobody_watched() {
+    let mut desk = rolling();
+    desk.look("");
+    desk.later(10_000);
+    restart(&mut desk);
+    desk.look("");
+    desk.status(3, 3, 3);
+    desk.look("succeeded in 10000s");
+    restart(&mut desk);
+    desk.look("");
+}
+
+#[test]
+fn after_a_restart_a_changed_file_is_deployed_and_a_changed_cluster_is_drift() {
+    let mut desk = rolling();
+    desk.status(3, 3, 3);
+    desk.look("succeeded in 0s");
+    restart(&mut desk);
+    desk.workload().containers[0].image = "nginx:1.20".into();
+    desk.look("drift nginx:1.25→nginx:1.20");
+    restart(&mut desk);
+    desk.look("");
+    desk.save("nginx:1.26");
+    desk.look("→ patch app=nginx:1.26");
 }

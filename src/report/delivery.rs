@@ -11,12 +11,12 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 use log::{error, warn};
 use parking_lot::Mutex;
-use serde_json::Value;
 
 use super::pace::Pace;
 use super::webhook::WebhookUrl;
 use crate::clock;
 use crate::queue::backoff;
+use crate::store::Outgoing;
 
 /// Messages that may wait.
 const CAPACITY: usize = 20_000;
@@ -29,27 +29,38 @@ const REQUEST_LIMIT: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Delivery {
     /// `None` once it was finished.
-    messages: Mutex<Option<Sender<Value>>>,
+    messages: Mutex<Option<Sender<Outgoing>>>,
     stopping: Sender<()>,
     thread: JoinHandle<()>,
 }
 
 impl Delivery {
-    /// Starts the thread. `per_second` bounds the messages after a short burst.
+    /// Starts the thread. `per_second` bounds the messages after a short burst; `settled` is told,
+    /// on that thread, what became of each message by its number.
     ///
     /// # Errors
     /// The operating system gives no thread.
-    pub fn start(url: WebhookUrl, per_second: u32) -> std::io::Result<Delivery> {
+    pub fn start(
+        url: WebhookUrl,
+        per_second: u32,
+        settled: impl Fn(i64, Fate) + Send + 'static,
+    ) -> std::io::Result<Delivery> {
         let (messages, waiting) = bounded(CAPACITY);
         let (stopping, stop) = bounded(1);
-        let mut postman =
-            Postman { url, agent: agent(), pace: Pace::new(per_second), waiting, stop };
+        let mut postman = Postman {
+            url,
+            agent: agent(),
+            pace: Pace::new(per_second),
+            waiting,
+            stop,
+            settled: Box::new(settled),
+        };
         let thread = thread::Builder::new().name("report".into()).spawn(move || postman.run())?;
         Ok(Delivery { messages: Mutex::new(Some(messages)), stopping, thread })
     }
 
     /// Hands over a message. Never blocks.
-    pub fn send(&self, message: Value) {
+    pub fn send(&self, message: Outgoing) {
         let sent = self.messages.lock().as_ref().map(|waiting| waiting.try_send(message));
         if let Some(Err(TrySendError::Full(_))) = sent {
             error!("slack: {CAPACITY} messages wait already; this one is in the log only");
@@ -75,8 +86,18 @@ struct Postman {
     url: WebhookUrl,
     agent: ureq::Agent,
     pace: Pace,
-    waiting: Receiver<Value>,
+    waiting: Receiver<Outgoing>,
     stop: Receiver<()>,
+    settled: Box<dyn Fn(i64, Fate) + Send>,
+}
+
+/// What became of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// The receiver acknowledged it.
+    Delivered,
+    /// The receiver will never take it, for this reason.
+    SetAside(String),
 }
 
 /// What a receiver made of a message.
@@ -96,7 +117,7 @@ impl Postman {
     }
 
     /// Tries until the message is taken or set aside; false when told to stop.
-    fn deliver(&mut self, message: &Value) -> bool {
+    fn deliver(&mut self, message: &Outgoing) -> bool {
         let mut failures = 0;
         loop {
             if !self.rest(self.pace.wait(clock::now())) {
@@ -104,9 +125,13 @@ impl Postman {
             }
             self.pace.spend(clock::now());
             match self.post(message) {
-                Answer::Taken => return true,
+                Answer::Taken => {
+                    (self.settled)(message.id, Fate::Delivered);
+                    return true;
+                }
                 Answer::Never { why } => {
                     error!("slack: {} refused a message for good: {why}", self.url.host());
+                    (self.settled)(message.id, Fate::SetAside(why));
                     return true;
                 }
                 Answer::Later { why, wait } => {
@@ -122,12 +147,12 @@ impl Postman {
         }
     }
 
-    fn post(&self, message: &Value) -> Answer {
+    fn post(&self, message: &Outgoing) -> Answer {
         let sent = self
             .agent
             .post(self.url.expose())
             .content_type("application/json")
-            .send(message.to_string());
+            .send(&message.payload);
         let mut reply = match sent {
             Ok(reply) => reply,
             Err(error) => return Answer::Later { why: network_text(&error), wait: None },

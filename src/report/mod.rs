@@ -4,6 +4,7 @@
 //! checks an address, `[C]`. [`delivery`] sends from a thread of its own, `[E]`: a slow or dead
 //! receiver never slows a deployment.
 
+pub mod alarm;
 pub mod delivery;
 pub mod pace;
 pub mod slack;

@@ -26,17 +26,27 @@ pub fn payload(notice: &Notice, words: &Words) -> Option<Value> {
     let mut fields =
         vec![field("Service", key.service(), true), field("Namespace", key.namespace(), true)];
     fields.extend(what_changed(&notice.what));
-    Some(json!({
+    Some(message(color, &title, words, &fields))
+}
+
+/// The message of an alert.
+#[must_use]
+pub fn alert_payload(words: &Words) -> Value {
+    message("danger", words.title, words, &[])
+}
+
+fn message(color: &str, title: &str, words: &Words, fields: &[Value]) -> Value {
+    json!({
         "attachments": [{
             "color": color,
             "fallback": escape(&cut(&format!("{title}: {}", words.sentence), TEXT_LIMIT / 2)),
-            "title": escape(&title),
+            "title": escape(title),
             "text": text(words),
             "mrkdwn_in": ["text"],
             "fields": fields,
             "footer": "depd",
         }]
-    }))
+    })
 }
 
 fn what_changed(what: &What) -> Vec<Value> {

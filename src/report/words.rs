@@ -94,14 +94,13 @@ pub fn words(notice: &Notice) -> Words {
             format!("Deployment {service} was deleted and created anew during its rollout"),
             Some("depd starts over with the new one.".to_owned()),
         ),
-        What::Drift { changes } => (
-            "Changed in the cluster",
-            format!(
-                "somebody changed {} while {file} stayed as it is; depd does not undo it",
-                images(changes)
-            ),
-            fix("To get rid of the difference, write the wanted image to"),
-        ),
+        What::Drift { changes, corrected } => {
+            let answer = if *corrected { "puts the file's image back" } else { "does not undo it" };
+            let changes = images(changes);
+            let said =
+                format!("somebody changed {changes} while {file} stayed as it is; depd {answer}");
+            ("Changed in the cluster", said, fix("If the new image is wanted, write it to"))
+        }
         What::Held(hold) => {
             let (why, resume) = held(*hold, service, namespace);
             ("Held", why, Some(resume))

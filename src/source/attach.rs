@@ -72,6 +72,15 @@ enum Start {
     Over,
 }
 
+/// Why the attached folder could not be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NotOpened {
+    /// The kernel says no.
+    Refused(Errno),
+    /// Another folder lies there.
+    Replaced,
+}
+
 impl Attachment {
     /// Whether files may be judged by what is found.
     pub(super) fn is_readable(&self) -> bool {
@@ -88,14 +97,18 @@ impl Attachment {
         [scan, start, self.retry_at].into_iter().flatten().fold(self.check_at, Moment::min)
     }
 
-    /// Opens the folder, if it is still the one that is attached; else has it checked at once.
-    pub(super) fn open(&mut self, path: &Path) -> Option<Folder> {
-        let folder =
-            Folder::open(path).ok().filter(|folder| Some(folder.identity) == self.identity);
-        if folder.is_none() {
-            self.check_at = Moment(0);
+    /// Opens the folder.
+    ///
+    /// # Errors
+    /// It cannot be opened, or it is not the one that is attached any more; then it is checked at
+    /// once.
+    pub(super) fn open(&mut self, path: &Path) -> Result<Folder, NotOpened> {
+        let folder = Folder::open(path).map_err(NotOpened::Refused)?;
+        if Some(folder.identity) == self.identity {
+            return Ok(folder);
         }
-        folder
+        self.check_at = Moment(0);
+        Err(NotOpened::Replaced)
     }
 
     /// A scan soon, but not all the time.
@@ -120,6 +133,9 @@ impl Runner {
         let retry = attachment.retry_at.is_some_and(|at| at <= now);
         if attachment.check_at > now && !lost && !retry {
             return;
+        }
+        if lost {
+            log::warn!("events of the dep folder were lost, it is scanned as a whole");
         }
         attachment.check_at = now + CHECK_EVERY;
         match identity(&self.options.folder) {
@@ -189,7 +205,11 @@ impl Runner {
         if self.attachment.identity.is_none() || self.attachment.scan_at > now {
             return;
         }
-        let Some(folder) = self.attachment.open(&self.options.folder) else { return };
+        let folder = match self.attachment.open(&self.options.folder) {
+            Ok(folder) => folder,
+            Err(NotOpened::Refused(error)) => return self.unreadable(explain(error), now),
+            Err(NotOpened::Replaced) => return,
+        };
         let polled = self.attachment.watch.is_none();
         let every = if polled { self.options.poll_every } else { self.options.rescan_every };
         let scan = self.scan(&folder, now);

@@ -20,7 +20,8 @@ mod speakers;
 mod watch;
 
 use std::fmt;
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -97,6 +98,8 @@ pub struct SourceOptions {
     pub poll: bool,
     /// Sub-folders too.
     pub recursive: bool,
+    /// Refuse a folder that everybody may write to, instead of only warning.
+    pub strict: bool,
     /// The most files that are looked at; the others are ignored, which is said.
     pub max_files: usize,
     /// Time between two scans while the kernel tells of changes.
@@ -116,6 +119,7 @@ impl SourceOptions {
             rules: ImageRules::default(),
             poll: false,
             recursive: false,
+            strict: false,
             max_files: 100_000,
             rescan_every: Duration::from_secs(20),
             poll_every: Duration::from_secs(1),
@@ -131,6 +135,8 @@ pub enum SourceError {
     Missing(PathBuf),
     /// What lies at its path is not a folder.
     NotAFolder(PathBuf),
+    /// Everybody may write to it, and [`SourceOptions::strict`] is set; the sentence says so.
+    Exposed(String),
     /// The thread did not start.
     Thread(std::io::Error),
 }
@@ -148,6 +154,7 @@ impl fmt::Display for SourceError {
             SourceError::NotAFolder(path) => {
                 write!(f, "the dep folder {} is not a folder: set DEPS to one", path.display())
             }
+            SourceError::Exposed(sentence) => f.write_str(sentence),
             SourceError::Thread(error) => {
                 write!(f, "the thread that watches the dep folder does not start: {error}")
             }
@@ -156,6 +163,19 @@ impl fmt::Display for SourceError {
 }
 
 impl std::error::Error for SourceError {}
+
+/// A warning, if everybody on this machine may write to the folder and so deploy what they like.
+#[must_use]
+pub fn exposure(folder: &Path) -> Option<String> {
+    let mode = std::fs::metadata(folder).ok()?.permissions().mode();
+    let path = folder.display();
+    (mode & 0o002 != 0).then(|| {
+        format!(
+            "everybody on this machine may write to the dep folder {path}, and so change what the \
+             cluster runs: take that right away (chmod o-w {path})"
+        )
+    })
+}
 
 /// A running observation of the dep folder.
 #[derive(Debug)]
@@ -186,6 +206,11 @@ impl Source {
             }
             Ok(found) if !found.is_dir() => return Err(SourceError::NotAFolder(options.folder)),
             _ => {}
+        }
+        match exposure(&options.folder) {
+            Some(sentence) if options.strict => return Err(SourceError::Exposed(sentence)),
+            Some(sentence) => log::warn!("{sentence}"),
+            None => {}
         }
         let (orders, inbox) = bounded(8);
         let run = move || run::Runner::new(options, Box::new(sink), inbox).run();

@@ -175,8 +175,8 @@ impl Runner {
             return;
         }
         let folder = match self.attachment.open(&self.options.folder) {
-            Some(folder) => folder,
-            None => return self.settle.abandon_looks(now + self.options.pace.settle),
+            Ok(folder) => folder,
+            Err(_) => return self.settle.abandon_looks(now + self.options.pace.settle),
         };
         self.set_mark(Mark::Before, now);
         let looks = self.read(&folder, &due);

@@ -291,3 +291,8 @@ impl Settle {
         }
     }
 }
+
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod tests;

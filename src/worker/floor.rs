@@ -1,15 +1,13 @@
 //! What all workers share.
 
-use std::time::Duration;
-
 use parking_lot::{Mutex, RwLock};
 
-use super::Services;
+use super::{Journal, Services};
 use crate::desired::Register;
-use crate::model::{Notice, ServiceKey, Workload};
+use crate::model::{ServiceKey, Workload};
 use crate::observed::{Interest, Pods, Workloads};
 use crate::queue::WorkQueue;
-use crate::reconcile::{Reply, Setback, Step};
+use crate::reconcile::{Gate, Policy, Reply, Setback, Step};
 
 /// Performs one step against the cluster. May block for as long as a request may take.
 pub trait StepRunner: Send + Sync {
@@ -42,10 +40,12 @@ pub struct Floor {
     pub services: Services,
     /// Speaks to the cluster.
     pub cluster: Box<dyn StepRunner>,
-    /// Tells people; must not block.
-    pub tell: Box<dyn Fn(Notice) + Send + Sync>,
+    /// Whether a rollout may start.
+    pub gate: Mutex<Gate>,
+    /// Keeps states and tells people.
+    pub journal: Box<dyn Journal>,
     /// Called when the set of namespaces with rollouts in flight changes; must not block.
     pub interest_changed: Box<dyn Fn() + Send + Sync>,
-    /// The time limit of rollouts whose workload brings none.
-    pub timeout: Duration,
+    /// What the settings say about decisions.
+    pub policy: Policy,
 }

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use log::error;
 
-use super::Floor;
+use super::{Entry, Floor, Kept};
 use crate::clock;
-use crate::model::{Pod, ServiceKey, Workload};
-use crate::reconcile::{Plan, Reply, Service, Setback, Step, View, after, plan};
+use crate::model::{Pod, ServiceKey, What, Workload};
+use crate::reconcile::{Phase, Plan, Reply, Service, Setback, Step, View, after, plan};
 
-/// Locks the service, plans, tells, performs at most one step, and lets go.
+/// Locks the service, plans, keeps and tells, performs at most one step, and lets go.
 ///
 /// Whoever calls must have taken `key` from the queue, which makes it the only one.
 pub fn look(floor: &Floor, key: &ServiceKey) {
@@ -43,17 +43,26 @@ fn decide(
 ) -> Option<Step> {
     let desired = floor.desired.read().get(key).cloned();
     let pods = workload.filter(|_| service.in_flight()).map_or(Vec::new(), |w| pods_of(floor, w));
-    let view = View {
+    let mut view = View {
         key,
         desired: desired.as_ref(),
         synced: floor.workloads.read().is_synced(),
         workload,
         pods: &pods,
-        timeout: floor.timeout,
+        admitted: true,
+        policy: &floor.policy,
         now: clock::now(),
     };
-    let plan = plan(service, &view);
-    adopt(floor, key, service, plan)
+    let mut decision = plan(service, &view);
+    if starts_rollout(&decision) && !floor.gate.lock().admit(key) {
+        view.admitted = false;
+        decision = plan(service, &view);
+    }
+    adopt(floor, key, service, decision)
+}
+
+fn starts_rollout(plan: &Plan) -> bool {
+    matches!(plan.service.phase, Phase::Patching(_))
 }
 
 fn pods_of(floor: &Floor, workload: &Workload) -> Vec<Arc<Pod>> {
@@ -62,14 +71,36 @@ fn pods_of(floor: &Floor, workload: &Workload) -> Vec<Arc<Pod>> {
 
 /// Keeps the plan's state, tells what it says, sets its alarm; returns its step.
 fn adopt(floor: &Floor, key: &ServiceKey, service: &mut Service, plan: Plan) -> Option<Step> {
-    *service = plan.service;
-    for notice in plan.notices {
-        (floor.tell)(notice);
+    let changed = plan.service.durable() != service.durable();
+    let kept = changed.then(|| match plan.service == Service::default() {
+        true => Kept::Nothing,
+        false => Kept::State(&plan.service),
+    });
+    judge(floor, &plan);
+    if kept.is_some() || !plan.notices.is_empty() {
+        let before_action = matches!(plan.step, Some(Step::Patch(_)));
+        floor.journal.enter(Entry { key, service: kept, notices: plan.notices, before_action });
     }
+    *service = plan.service;
     if let Some(wake) = plan.wake {
         floor.queue.add_at(key, wake);
     }
     plan.step
+}
+
+/// Too many failures in a row shut the gate.
+fn judge(floor: &Floor, plan: &Plan) {
+    for notice in &plan.notices {
+        let succeeded = match notice.what {
+            What::Succeeded { .. } => true,
+            What::Failed { .. } | What::TimedOut { .. } | What::Refused { .. } => false,
+            _ => continue,
+        };
+        let alert = floor.gate.lock().verdict(succeeded);
+        if let Some(alert) = alert {
+            floor.journal.alert(&alert);
+        }
+    }
 }
 
 /// The reply to a PATCH is ahead of the watch stream; planning on the older version would send the
@@ -83,8 +114,11 @@ fn take_into_cache(floor: &Floor, key: &ServiceKey, outcome: &Result<Reply, Setb
     floor.workloads.write().apply((**workload).clone());
 }
 
-/// Pods are watched only where a rollout is in flight.
+/// Pods are watched only where a rollout is in flight, and a rollout that is over makes room.
 fn note_interest(floor: &Floor, key: &ServiceKey, service: &Service, workload: Option<&Workload>) {
+    let busy = matches!(service.phase, Phase::Patching(_) | Phase::Rolling(_));
+    let admitted = floor.gate.lock().note(key, busy);
+    admitted.iter().for_each(|key| floor.queue.add(key));
     let changed = match workload {
         Some(workload) if service.in_flight() => floor.interest.lock().add(key, &workload.selector),
         _ => floor.interest.lock().remove(key),

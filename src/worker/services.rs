@@ -25,6 +25,11 @@ impl Services {
         Arc::clone(self.by_key.write().entry(key.clone()).or_default())
     }
 
+    /// Puts back what the store remembers.
+    pub fn restore(&self, key: ServiceKey, service: Service) {
+        self.by_key.write().insert(key, Arc::new(Mutex::new(service)));
+    }
+
     /// Lets go of a service that is not managed any more.
     pub fn forget(&self, key: &ServiceKey) {
         self.by_key.write().remove(key);

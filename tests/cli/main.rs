@@ -20,6 +20,7 @@ fn folder() -> TempDir {
 fn depd(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_depd"));
     command.args(arguments).current_dir(folder).env_clear().env("HOME", folder);
+    command.env("STATE_DIRECTORY", folder.join("state"));
     command
 }
 

@@ -1,10 +1,12 @@
 //! A folder with a source on it, and ways to wait for what the source tells.
 
-use std::path::{Path, PathBuf};
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, unbounded};
-use depd::model::{Problem, ServiceKey};
+use depd::model::Problem;
 use depd::source::{FileReport, FolderEvent, FolderState, Source, SourceOptions};
 use tempfile::TempDir;
 
@@ -15,6 +17,7 @@ pub struct Watched {
     /// Holds the folder and whatever a test puts beside it.
     pub base: TempDir,
     events: Receiver<FolderEvent>,
+    log: Arc<Mutex<Vec<String>>>,
     source: Option<Source>,
 }
 
@@ -43,11 +46,15 @@ impl Watched {
         let mut options = SourceOptions::new(base.path().join("deps"));
         change(&mut options);
         let (sender, events) = unbounded();
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let (began, lines) = (Instant::now(), Arc::clone(&log));
         let sink = move |event| {
+            let line = format!("{:6} ms {event:?}", began.elapsed().as_millis());
+            lines.lock().expect("not poisoned").push(line);
             let _ = sender.send(event);
         };
         let source = Source::start(options, sink).expect("a source");
-        Watched { base, events, source: Some(source) }
+        Watched { base, events, log, source: Some(source) }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -58,13 +65,13 @@ impl Watched {
         std::fs::write(self.path(name), content).expect("written");
     }
 
-    pub fn source(&self) -> &Source {
-        self.source.as_ref().expect("running")
+    /// Everything that was told, for the message of a failed assertion.
+    pub fn log(&self) -> String {
+        self.log.lock().expect("not poisoned").join("\n")
     }
 
-    /// The next event.
-    pub fn next(&self) -> FolderEvent {
-        self.events.recv_timeout(LIMIT).expect("an event in time")
+    pub fn source(&self) -> &Source {
+        self.source.as_ref().expect("running")
     }
 
     /// The first event that `pick` wants.
@@ -105,21 +112,33 @@ impl Watched {
     }
 
     /// Everything told about files until it is proven that no more will come of what was done
-    /// before: an invalid file is written, and its problem is told only after the time that any
-    /// other problem or loss needs, too.
+    /// before: an invalid file is written and not closed, and its problem is told only after the
+    /// longest time that any other problem or loss needs, too. Twice, because files that a scan
+    /// finds together are told of in any order.
     pub fn reports_until_calm(&self) -> Vec<String> {
-        self.write("calm_calm.dep", "no image\n");
         let mut reports = Vec::new();
-        self.wait(|event| {
-            let told = report(&event)?;
-            if told.starts_with("calm_calm: problem") {
-                return Some(());
-            }
-            reports.push(told);
-            None
-        });
-        std::fs::remove_file(self.path("calm_calm.dep")).expect("removed");
-        self.wait(|event| (report(&event)? == "calm_calm: gone").then_some(()));
+        for _ in 0..2 {
+            let mut file = std::fs::File::create(self.path("calm_calm.dep")).expect("created");
+            file.write_all(b"no image\n").expect("written");
+            self.wait(|event| {
+                let told = report(&event)?;
+                if told.starts_with("calm_calm: problem") {
+                    return Some(());
+                }
+                reports.push(told);
+                None
+            });
+            drop(file);
+            std::fs::remove_file(self.path("calm_calm.dep")).expect("removed");
+            self.wait(|event| {
+                let told = report(&event)?;
+                if told == "calm_calm: gone" {
+                    return Some(());
+                }
+                reports.push(told);
+                None
+            });
+        }
         reports
     }
 }
@@ -137,15 +156,4 @@ pub fn report(event: &FolderEvent) -> Option<String> {
         }
         _ => return None,
     })
-}
-
-#[allow(dead_code)]
-pub fn key(text: &str) -> ServiceKey {
-    let (service, namespace) = text.split_once('_').expect("a key");
-    ServiceKey::new(service, namespace).expect("a key")
-}
-
-#[allow(dead_code)]
-pub fn exists(path: &Path) -> bool {
-    path.symlink_metadata().is_ok()
 }

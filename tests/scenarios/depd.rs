@@ -24,8 +24,7 @@ impl Depd {
     /// Starts `depd run` with these further arguments, and waits until it watches folder and cluster.
     pub fn start(kubeconfig: &Path, arguments: &[&str]) -> Depd {
         let depd = Depd::start_unready(kubeconfig, arguments);
-        depd.wait_for_log("the cluster has");
-        depd.wait_for_log("the folder is watched");
+        depd.wait_for_log("services differ from them");
         depd
     }
 
@@ -37,7 +36,7 @@ impl Depd {
         fs::write(folder.path().join(".env"), format!("WEBHOOK_FOR_SLACK={}\n", slack.url()))
             .expect("written");
         let mut child = Command::new(env!("CARGO_BIN_EXE_depd"))
-            .args(["run", "--slack-rate", "100"])
+            .args(["run", "--slack-rate", "100", "--state", "state"])
             .args(arguments)
             .current_dir(folder.path())
             .env_clear()

@@ -1,0 +1,91 @@
+//! Notices and states → the log, the store, and the messages on their way. `[E]`
+//!
+//! A message is handed to its receiver only after the transaction that holds it, and the state that
+//! it tells of, is committed: a crash loses neither, and at worst repeats a message.
+
+use std::sync::Arc;
+
+use log::error;
+
+use super::logging::{log_alert, log_notice};
+use crate::model::{Alert, Notice, What};
+use crate::report::alarm::alarm;
+use crate::report::delivery::Delivery;
+use crate::report::slack;
+use crate::report::words::{Words, images, words};
+use crate::store::{HistoryChange, Outgoing, Saved, ServiceChange, Store};
+use crate::worker::{Entry, Journal, Kept};
+
+/// The journal of a running daemon.
+pub struct Ledger {
+    /// `None`: nothing survives a restart.
+    pub store: Option<Arc<Store>>,
+    /// `None`: nobody is told but the log.
+    pub delivery: Option<Arc<Delivery>>,
+}
+
+impl Journal for Ledger {
+    fn enter(&self, entry: Entry<'_>) {
+        let mut messages = Vec::new();
+        let mut history = Vec::new();
+        for notice in &entry.notices {
+            let words = words(notice);
+            log_notice(notice, &words);
+            history.extend(history_of(notice, &words));
+            if self.delivery.is_some() {
+                messages.extend(slack::payload(notice, &words).map(|payload| payload.to_string()));
+            }
+        }
+        match &self.store {
+            Some(store) => {
+                let service = entry.service.as_ref().and_then(change);
+                let step = Saved { key: entry.key.clone(), service, history, messages };
+                if entry.before_action { store.save_and_wait(step) } else { store.save(step) }
+            }
+            None => messages.into_iter().for_each(|payload| self.send(payload)),
+        }
+    }
+
+    fn alert(&self, alert: &Alert) {
+        let words = alarm(alert);
+        log_alert(&words);
+        self.send(slack::alert_payload(&words).to_string());
+    }
+}
+
+impl Ledger {
+    /// A message that no store keeps.
+    fn send(&self, payload: String) {
+        if let Some(delivery) = &self.delivery {
+            delivery.send(Outgoing { id: Outgoing::UNSAVED, payload });
+        }
+    }
+}
+
+fn change(kept: &Kept<'_>) -> Option<ServiceChange> {
+    match kept {
+        Kept::Nothing => Some(ServiceChange::Remove),
+        Kept::State(service) => match serde_json::to_string(&service.durable()) {
+            Ok(state) => Some(ServiceChange::Put(state)),
+            Err(problem) => {
+                error!("a state cannot be written down ({problem}); this is a defect in depd");
+                None
+            }
+        },
+    }
+}
+
+/// What a notice adds to the history of rollouts.
+fn history_of(notice: &Notice, words: &Words) -> Option<HistoryChange> {
+    match &notice.what {
+        What::Started { changes } => Some(HistoryChange::Started { changes: images(changes) }),
+        What::Succeeded { .. }
+        | What::Failed { .. }
+        | What::TimedOut { .. }
+        | What::Recovered { .. }
+        | What::Superseded { .. } => {
+            Some(HistoryChange::Ended { verdict: words.title, detail: words.sentence.clone() })
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,183 @@
+//! Between the first list of the cluster and the first rollout: may anything be changed? `[E]`
+//!
+//! Nothing starts before both the cluster and the folder were seen completely, and before it is
+//! clear that this is the cluster, folder and setting of the last run (no mass accident).
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use log::{info, warn};
+
+use super::settings::Settings;
+use crate::clock;
+use crate::cluster::Client;
+use crate::model::{Alert, ServiceKey};
+use crate::queue::backoff;
+use crate::reconcile::{FIRST_START_LIMIT, Identity, differs};
+use crate::store::Store;
+use crate::worker::Floor;
+
+/// Keys that an alert names as examples.
+const EXAMPLES: usize = 5;
+
+/// What start-up waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// The first list of workloads.
+    Cluster,
+    /// The first scan of the folder.
+    Folder,
+}
+
+/// Everything that start-up needs.
+pub struct StartUp {
+    /// The control loop's shared state.
+    pub floor: Arc<Floor>,
+    /// The cluster.
+    pub client: Client,
+    /// What earlier runs left, with its names and values.
+    pub store: Option<Arc<Store>>,
+    /// Names and values of the store at its opening.
+    pub meta: std::collections::BTreeMap<String, String>,
+    /// Services that the store remembers.
+    pub remembered: Vec<ServiceKey>,
+    /// The settings.
+    pub settings: Settings,
+    /// Told when start-up is over.
+    pub over: Sender<()>,
+}
+
+/// The bell that start-up waits on.
+#[must_use]
+pub fn bell() -> (Sender<Seen>, Receiver<Seen>) {
+    unbounded()
+}
+
+impl StartUp {
+    /// Waits on a thread of its own until everything was seen, and then opens or shuts the gate.
+    ///
+    /// # Errors
+    /// The operating system gives no thread.
+    pub fn begin(self, seen: Receiver<Seen>) -> io::Result<()> {
+        let run = move || {
+            let (mut cluster, mut folder) = (false, false);
+            while !(cluster && folder) {
+                match seen.recv() {
+                    Ok(Seen::Cluster) => cluster = true,
+                    Ok(Seen::Folder) => folder = true,
+                    Err(_) => return,
+                }
+            }
+            self.judge();
+            let _ = self.over.send(());
+        };
+        thread::Builder::new().name("start-up".into()).spawn(run).map(drop)
+    }
+
+    fn judge(&self) {
+        let differing = self.differing();
+        let files = self.floor.desired.read().len();
+        info!("{files} dep files, {} services differ from them", differing.len());
+        if self.settings.dry_run {
+            return self.tell_only(&differing);
+        }
+        let Some(identity) = self.identity() else { return };
+        match self.objection(&identity, &differing) {
+            Some(alert) => {
+                self.floor.gate.lock().shut();
+                self.floor.journal.alert(&alert);
+            }
+            None => self.go(&identity),
+        }
+        // A file that vanished while nobody watched is noticed by what the store remembers.
+        self.remembered.iter().for_each(|key| self.floor.queue.add(key));
+    }
+
+    fn go(&self, identity: &Identity) {
+        if let Some(store) = &self.store {
+            identity.to_meta().iter().for_each(|(name, value)| store.set_meta(name, value));
+        }
+        let waiting = self.floor.gate.lock().open();
+        waiting.iter().for_each(|key| self.floor.queue.add(key));
+    }
+
+    fn objection(&self, identity: &Identity, differing: &[(ServiceKey, String)]) -> Option<Alert> {
+        let differences = identity.differences(&self.meta);
+        if !differences.is_empty() && !self.settings.accept_change {
+            return Some(Alert::IdentityChanged { differences });
+        }
+        let first = Identity::is_first(&self.meta);
+        if first && differing.len() > FIRST_START_LIMIT && !self.settings.apply_all {
+            let examples =
+                differing.iter().take(EXAMPLES).map(|(key, _)| key.to_string()).collect();
+            return Some(Alert::FirstStart { differing: differing.len(), examples });
+        }
+        None
+    }
+
+    /// The services whose workload runs something else than the file asks for, with what.
+    fn differing(&self) -> Vec<(ServiceKey, String)> {
+        let desired = self.floor.desired.read();
+        let mut found = Vec::new();
+        for key in desired.keys() {
+            let images = desired.get(key).and_then(|state| state.images.as_ref());
+            let workload = self.floor.workloads.read().get(key);
+            let service = self.floor.services.of(key);
+            if let (Some(images), Some(workload)) = (images, workload) {
+                let service = service.lock();
+                let known = service.phase.desired() == Some(images);
+                let accepted = if known { service.phase.changes() } else { &[] };
+                if !known && differs(images, &workload, accepted) {
+                    found.push((key.clone(), images.to_string()));
+                }
+            }
+        }
+        found.sort();
+        found
+    }
+
+    fn tell_only(&self, differing: &[(ServiceKey, String)]) {
+        for (key, images) in differing {
+            println!("{key}: would roll out {images}");
+        }
+        println!("{} services would be rolled out; nothing was changed", differing.len());
+    }
+
+    /// Asks the cluster who it is, until it answers; `None` when depd is stopped meanwhile.
+    fn identity(&self) -> Option<Identity> {
+        let mut failures = 0;
+        let cluster = loop {
+            match self.client.cluster_uid() {
+                Ok(Some(uid)) => break uid,
+                Ok(None) => break self.settings.access.server.to_string(),
+                Err(error) if error.is_transient() => {
+                    if self.client.is_shut_down() {
+                        return None;
+                    }
+                    failures += 1;
+                    let wait = backoff::delay(failures, clock::now().0);
+                    warn!("{error}; again in {} ms", wait.as_millis());
+                    thread::sleep(wait);
+                }
+                Err(error) => {
+                    warn!("{error}; the cluster is known by its address instead");
+                    break self.settings.access.server.to_string();
+                }
+            }
+        };
+        let repo = self.settings.image_rules.ecr_repo.as_ref();
+        Some(Identity {
+            cluster,
+            folder: absolute(&self.settings.deps),
+            ecr_repo: repo.map(|repo| repo.as_str().to_owned()).unwrap_or_default(),
+        })
+    }
+}
+
+fn absolute(folder: &Path) -> String {
+    let real = folder.canonicalize().or_else(|_| std::path::absolute(folder));
+    real.unwrap_or_else(|_| folder.to_owned()).display().to_string()
+}

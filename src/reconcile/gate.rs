@@ -1,0 +1,161 @@
+//! Whether a rollout may start now: no mass accident, and no more in flight than asked for.
+//!
+//! The planner asks before every PATCH. A service that is told to wait is remembered, and named
+//! again when there is room or when the gate opens.
+
+use std::collections::{HashSet, VecDeque};
+
+use crate::model::{Alert, ServiceKey};
+
+/// More differing services than this on a first start are no coincidence.
+pub const FIRST_START_LIMIT: usize = 20;
+
+/// The gate. It is shut until [`Gate::open`] or [`Gate::shut`] said what start-up found.
+#[derive(Debug)]
+pub struct Gate {
+    state: State,
+    /// Rollouts that may be in flight; `None` is no bound.
+    most: Option<usize>,
+    /// Failures in a row after which everything else waits; `None` is never.
+    halt_after: Option<u32>,
+    failures: u32,
+    in_flight: HashSet<ServiceKey>,
+    waiting: VecDeque<ServiceKey>,
+    waits: HashSet<ServiceKey>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum State {
+    Starting,
+    Open,
+    Shut,
+}
+
+impl Gate {
+    /// A gate that waits for start-up.
+    #[must_use]
+    pub fn new(most: Option<usize>, halt_after: Option<u32>) -> Gate {
+        Gate {
+            state: State::Starting,
+            most,
+            halt_after,
+            failures: 0,
+            in_flight: HashSet::new(),
+            waiting: VecDeque::new(),
+            waits: HashSet::new(),
+        }
+    }
+
+    /// Start-up found nothing that speaks against it. Returns the services that waited.
+    #[must_use]
+    pub fn open(&mut self) -> Vec<ServiceKey> {
+        self.state = State::Open;
+        self.room()
+    }
+
+    /// Nothing may start until depd is started anew with the word of a person.
+    pub fn shut(&mut self) {
+        self.state = State::Shut;
+    }
+
+    /// Asks for `key` to start a rollout. A service that already has one may always start the next.
+    #[must_use]
+    pub fn admit(&mut self, key: &ServiceKey) -> bool {
+        let free = self.state == State::Open
+            && (self.in_flight.contains(key)
+                || self.most.is_none_or(|most| self.in_flight.len() < most));
+        if free {
+            self.in_flight.insert(key.clone());
+        } else if self.waits.insert(key.clone()) {
+            self.waiting.push_back(key.clone());
+        }
+        free
+    }
+
+    /// Takes word whether `key` has a rollout in flight now. Returns services that may ask again.
+    #[must_use]
+    pub fn note(&mut self, key: &ServiceKey, in_flight: bool) -> Vec<ServiceKey> {
+        if in_flight {
+            self.in_flight.insert(key.clone());
+            return Vec::new();
+        }
+        if self.in_flight.remove(key) { self.room() } else { Vec::new() }
+    }
+
+    /// Takes word of a verdict. The failure that is one too many shuts the gate, and says so once.
+    #[must_use]
+    pub fn verdict(&mut self, succeeded: bool) -> Option<Alert> {
+        if succeeded {
+            self.failures = 0;
+            return None;
+        }
+        self.failures = self.failures.saturating_add(1);
+        let halts = self.state == State::Open && self.halt_after == Some(self.failures);
+        halts.then(|| {
+            self.state = State::Shut;
+            Alert::Halted { failures: self.failures }
+        })
+    }
+
+    /// The services that have room now, oldest first.
+    fn room(&mut self) -> Vec<ServiceKey> {
+        if self.state != State::Open {
+            return Vec::new();
+        }
+        let free = self.most.map_or(usize::MAX, |most| most.saturating_sub(self.in_flight.len()));
+        let count = free.min(self.waiting.len());
+        let ready: Vec<ServiceKey> = self.waiting.drain(..count).collect();
+        ready.iter().for_each(|key| {
+            self.waits.remove(key);
+        });
+        ready
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::fixture::key;
+
+    #[test]
+    fn nothing_starts_before_start_up_is_judged() {
+        let mut gate = Gate::new(None, None);
+        assert!(!gate.admit(&key("a")));
+        assert!(!gate.admit(&key("a")), "it waits once");
+        assert_eq!(gate.open(), [key("a")]);
+        assert!(gate.admit(&key("a")));
+    }
+
+    #[test]
+    fn a_shut_gate_stays_shut() {
+        let mut gate = Gate::new(None, None);
+        gate.shut();
+        assert!(!gate.admit(&key("a")));
+        assert!(gate.note(&key("b"), false).is_empty());
+    }
+
+    #[test]
+    fn no_more_rollouts_than_asked_for_are_in_flight_and_the_oldest_waits_least() {
+        let mut gate = Gate::new(Some(2), None);
+        assert!(gate.open().is_empty());
+        assert!(gate.admit(&key("a")) && gate.admit(&key("b")));
+        assert!(!gate.admit(&key("c")) && !gate.admit(&key("d")));
+        assert!(gate.admit(&key("a")), "its own next rollout takes its own place");
+        assert_eq!(gate.note(&key("a"), false), [key("c")]);
+        assert!(gate.admit(&key("c")));
+        assert!(gate.note(&key("x"), false).is_empty(), "it had no place");
+        assert_eq!(gate.note(&key("b"), false), [key("d")]);
+    }
+
+    #[test]
+    fn failures_in_a_row_halt_the_rest_and_a_success_between_them_does_not() {
+        let mut gate = Gate::new(None, Some(2));
+        assert!(gate.open().is_empty());
+        assert_eq!(gate.verdict(false), None);
+        assert_eq!(gate.verdict(true), None);
+        assert_eq!(gate.verdict(false), None);
+        assert_eq!(gate.verdict(false), Some(Alert::Halted { failures: 2 }));
+        assert_eq!(gate.verdict(false), None, "said once");
+        assert!(!gate.admit(&key("a")));
+    }
+}

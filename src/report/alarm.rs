@@ -1,0 +1,55 @@
+//! An alert → the sentences a person reads. `[C]`
+
+use super::words::{Words, printable};
+use crate::model::Alert;
+
+/// Finds the words for what holds everything up.
+#[must_use]
+pub fn alarm(alert: &Alert) -> Words {
+    let (sentence, advice) = match alert {
+        Alert::FirstStart { differing, examples } => (
+            format!(
+                "depd remembers nothing of this folder, and {differing} services differ from what \
+                 their files ask for ({}, …)",
+                printable(&examples.join(", "))
+            ),
+            "Nothing is changed. If all of them are to be rolled out, start depd with --apply-all."
+                .to_owned(),
+        ),
+        Alert::IdentityChanged { differences } => (
+            format!("this is not what depd last ran with: {}", printable(&differences.join("; "))),
+            "Nothing is changed. If that is meant to be, start depd with --accept-change."
+                .to_owned(),
+        ),
+        Alert::Halted { failures } => (
+            format!("{failures} rollouts failed in a row"),
+            "No further rollout is started until depd is started anew.".to_owned(),
+        ),
+    };
+    Words { title: "Everything is held", sentence, advice: Some(advice), log_tail: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_alert_says_what_to_do() {
+        let alerts = [
+            Alert::FirstStart {
+                differing: 40,
+                examples: vec!["web_prod".into(), "api_prod".into()],
+            },
+            Alert::IdentityChanged {
+                differences: vec!["the cluster was prod (1a), and is qa (2b)".into()],
+            },
+            Alert::Halted { failures: 5 },
+        ];
+        let text: Vec<String> = alerts
+            .iter()
+            .map(alarm)
+            .map(|w| format!("{}: {}. {}", w.title, w.sentence, w.advice.unwrap_or_default()))
+            .collect();
+        insta::assert_snapshot!(text.join("\n"));
+    }
+}
