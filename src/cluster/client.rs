@@ -269,8 +269,18 @@ fn pages<O: Object + DeserializeOwned>(
     loop {
         let request = Request::list(resource, scope, Some(&*token).filter(|t| !t.is_empty()));
         let page: List<O> = session.send(&request)?.json(PAGE_BYTES)?;
+        if page.metadata.resource_version.is_empty() {
+            // Not a list, whoever sent it; taken for an empty one, everything would be gone.
+            let text = "it is not a list of the API server".to_owned();
+            return Err(ApiError::new(&request.call, Class::Decode { text }));
+        }
         items.extend(page.items.unwrap_or_default().into_iter().filter_map(O::into_item));
-        token = page.metadata.r#continue;
+        let next = page.metadata.r#continue;
+        if !next.is_empty() && next == token {
+            let text = "the list does not get further from one page to the next".to_owned();
+            return Err(ApiError::new(&request.call, Class::Decode { text }));
+        }
+        token = next;
         if token.is_empty() {
             items.shrink_to_fit();
             let resource_version = page.metadata.resource_version.into();
