@@ -65,14 +65,21 @@ fn main() -> ExitCode {
     let cluster = Cluster::from_environment();
     let mut report = Report::new(&options, &cluster);
     let sizes = &options.sizes;
-    singles::measure(&cluster, sizes, &mut report);
-    bursts::measure(&cluster, &sizes.burst, &mut report);
-    kubectl::measure(&cluster, sizes, &mut report);
-    for managed in &sizes.managed {
-        managed::measure(&cluster, managed, &mut report);
+    if options.wants("singles") {
+        singles::measure(&cluster, sizes, &mut report);
     }
-    if let Some(burst) = &sizes.large_burst {
-        bursts::measure(&cluster, burst, &mut report);
+    if options.wants("burst") {
+        bursts::measure(&cluster, &sizes.burst, &mut report);
+    }
+    if options.wants("kubectl") {
+        kubectl::measure(&cluster, sizes, &mut report);
+    }
+    if options.wants("managed") {
+        managed::measure(&cluster, &sizes.managed, &mut report);
+    }
+    if let Some(scale) = sizes.scale.as_ref().filter(|_| options.wants("scale")) {
+        bursts::measure(&cluster, &scale.burst, &mut report);
+        managed::measure(&cluster, &scale.managed, &mut report);
     }
     report.print();
     if let Some(file) = &options.json {

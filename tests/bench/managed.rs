@@ -13,8 +13,7 @@ use crate::process;
 use crate::raw::{self, Patch};
 use crate::report::{Report, Row};
 use crate::services::{FIRST_IMAGE, MISSING_IMAGE, Service, Services, other};
-use crate::verdicts::{self, Events, Moments};
-use crate::watch::Recording;
+use crate::verdicts::{Outcome, Recorded, latencies, later};
 
 const LIMIT: Duration = Duration::from_secs(600);
 
@@ -94,38 +93,30 @@ impl Scene<'_> {
         });
     }
 
-    fn record(&self, resource: &str) -> Recording {
-        let namespace = &self.services.all[0].namespace;
-        let path = format!("/{resource}").replace("/NS/", &format!("/namespaces/{namespace}/"));
-        Recording::start(&self.cluster.admin, &path)
-    }
-
-    /// Writes `image` to the first `count` files at once, and waits until the messages with `word`
-    /// are there. Returns when it began, the CPU for each change, and the latencies.
-    fn round(
-        &self,
-        count: usize,
-        image: &str,
-        word: &str,
-        recording: Recording,
-        shown: impl Fn(&Events, Stamp) -> Moments,
-    ) -> Round {
-        self.depd.receiver.clear();
+    /// Writes `image` to the first `count` files at once, and waits for as many messages of its
+    /// outcome.
+    fn round(&self, count: usize, image: &str, outcome: Outcome) -> Round {
+        let recorded = Recorded::start(&self.cluster.admin, &self.services.all[0].namespace);
+        let Depd { receiver, .. } = self.depd;
+        receiver.clear();
         let before = process::cpu(self.depd.pid());
         let began = Stamp::now();
         for service in self.some(count) {
             self.depd.write(service, image);
         }
         wait_for("the messages", Duration::from_millis(50), LIMIT, || {
-            (self.depd.receiver.count() > 0 && self.depd.receiver.told(word).len() >= count)
-                .then_some(())
+            (receiver.told(outcome.word()).len() >= count).then_some(())
         });
         self.depd.wait_until_quiet();
         let cpu_ms = ms(process::cpu(self.depd.pid()) - before) / count as f64;
-        let told = self.depd.receiver.told(word);
-        let shown = shown(&recording.stop(), began);
-        let latencies = verdicts::latencies(&shown, &told);
-        Round { cpu_ms, latencies, messages: self.depd.receiver.count() }
+        let told = receiver.told(outcome.word());
+        let (shown, observed) = recorded.stop(outcome, image, began);
+        Round {
+            cpu_ms,
+            latencies: latencies(&shown, &told),
+            after_observed: latencies(&later(shown, &observed), &told),
+            messages: receiver.count(),
+        }
     }
 
     /// Returns the image that is in force afterwards.
@@ -137,41 +128,43 @@ impl Scene<'_> {
         let _ = self.requests();
         for _ in 0..rounds {
             image = other(image);
-            let recording = self.record("apis/apps/v1/NS/deployments");
-            let shown = |events: &Events, began| verdicts::done(events, image, began);
-            all.push(self.round(batch, image, "deployed", recording, shown));
+            all.push(self.round(batch, image, Outcome::Succeeded));
             self.services.wait_until_namespace_settled(&namespace);
         }
-        let requests = self.requests();
-        self.add_round(&all, &requests, batch, "succeeded", 100.0);
+        self.add_rounds(&all, batch, Outcome::Succeeded);
         image
     }
 
     fn fail(&mut self) {
         let count = self.sizes.failing;
-        let recording = self.record("api/v1/NS/pods");
-        let round = self.round(count, MISSING_IMAGE, "failed", recording, verdicts::image_missing);
-        let requests = self.requests();
-        self.add_round(&[round], &requests, count, "failed", 1000.0);
+        let round = self.round(count, MISSING_IMAGE, Outcome::Failed);
+        self.add_rounds(&[round], count, Outcome::Failed);
     }
 
-    fn add_round(
-        &mut self,
-        rounds: &[Round],
-        requests: &[Entry],
-        count: usize,
-        verdict: &str,
-        goal_ms: f64,
-    ) {
-        let changes = count * rounds.len();
-        let latencies: Vec<f64> = rounds.iter().flat_map(|r| r.latencies.iter().copied()).collect();
+    fn add_rounds(&mut self, rounds: &[Round], count: usize, outcome: Outcome) {
+        let requests = self.requests();
+        let (changes, verdict) = (count * rounds.len(), outcome.verdict());
+        let all = |of: fn(&Round) -> &[f64]| -> Vec<f64> {
+            rounds.iter().flat_map(of).copied().collect()
+        };
+        let latencies = all(|round| &round.latencies);
+        let after_observed = all(|round| &round.after_observed);
         let what = format!("{changes} rollouts, {count} at once: {verdict} → message, p99");
         self.add(&format!("{verdict}.p99"), |id| {
-            let p50 = quantile(&latencies, 0.5);
-            let most = quantile(&latencies, 1.0);
-            Row::new(id, what, quantile(&latencies, 0.99), "ms")
-                .at_most(goal_ms, "")
-                .note(format!("p50 {p50:.1} ms, most {most:.1} ms; {} seen", latencies.len()))
+            let (p50, most) = (quantile(&latencies, 0.5), quantile(&latencies, 1.0));
+            let row = Row::new(id, what, quantile(&latencies, 0.99), "ms");
+            row.at_most(outcome.goal_ms(), "").note(format!("p50 {p50:.1} ms, most {most:.1} ms"))
+        });
+        if matches!(outcome, Outcome::Failed) {
+            self.add("failed.observed.p99", |id| {
+                let what = "  the same since the Deployment's observedGeneration is ours too, p99";
+                let row = Row::new(id, what, quantile(&after_observed, 0.99), "ms");
+                row.note(format!("p50 {:.1} ms", quantile(&after_observed, 0.5)))
+            });
+        }
+        self.add(&format!("{verdict}.seen"), |id| {
+            let what = "  verdicts that were seen in the cluster and told";
+            Row::new(id, what, latencies.len() as f64, "").exactly(changes)
         });
         let patches = requests.iter().filter(|entry| entry.is_patch()).count();
         self.add(&format!("{verdict}.patches"), |id| {
@@ -185,8 +178,8 @@ impl Scene<'_> {
         let cpu = median(&rounds.iter().map(|round| round.cpu_ms).collect::<Vec<_>>());
         let raw = self.report.raw_cpu_ms;
         self.add(&format!("{verdict}.cpu"), |id| {
-            Row::new(id, "  CPU for each change, until its message", cpu, "ms")
-                .at_most(3.0 * raw, "3 × raw")
+            let row = Row::new(id, "  CPU for each change, until its message", cpu, "ms");
+            if raw > 0.0 { row.at_most(3.0 * raw, "3 × raw") } else { row }
         });
     }
 
@@ -203,7 +196,10 @@ impl Scene<'_> {
 /// Rollouts that were started at once.
 struct Round {
     cpu_ms: f64,
+    /// Since the cluster showed it, ms.
     latencies: Vec<f64>,
+    /// Since it showed it and the Deployment's status was of our change, ms.
+    after_observed: Vec<f64>,
     messages: usize,
 }
 

@@ -4,17 +4,22 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 const USAGE: &str = "\
-usage: scripts/bench [--smoke | --full] [--json FILE]
+usage: scripts/bench [--smoke | --full] [--only PART]... [--json FILE]
 
   --smoke      everything tiny, within a minute: checks that counts are right, never times
   --full       also 5,000 files at once, and 10,000 Deployments with a pod each
+  --only PART  only singles, burst, kubectl, managed (100) or scale (what --full adds)
   --json FILE  write the figures there as well";
+
+const PARTS: [&str; 5] = ["singles", "burst", "kubectl", "managed", "scale"];
 
 /// What was asked for.
 pub struct Options {
     /// `smoke`, `default` or `full`.
     pub mode: &'static str,
     pub sizes: Sizes,
+    /// Parts to measure; empty for all.
+    only: Vec<String>,
     pub json: Option<PathBuf>,
 }
 
@@ -25,8 +30,14 @@ pub struct Sizes {
     pub burst: Burst,
     /// Changes by `kubectl set image`.
     pub kubectl: usize,
-    pub managed: Vec<Managed>,
-    pub large_burst: Option<Burst>,
+    pub managed: Managed,
+    pub scale: Option<Scale>,
+}
+
+/// What only `--full` measures.
+pub struct Scale {
+    pub burst: Burst,
+    pub managed: Managed,
 }
 
 /// Files written at once.
@@ -56,12 +67,18 @@ pub struct Managed {
 impl Options {
     /// Reads the arguments; the error is what to print.
     pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Options, String> {
-        let mut options = Options { mode: "default", sizes: Sizes::usual(), json: None };
+        let mut options =
+            Options { mode: "default", sizes: Sizes::usual(), only: Vec::new(), json: None };
         let mut arguments = arguments;
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 "--smoke" => (options.mode, options.sizes) = ("smoke", Sizes::smoke()),
                 "--full" => (options.mode, options.sizes) = ("full", Sizes::full()),
+                "--only" => {
+                    let known = |part: &String| PARTS.contains(&part.as_str());
+                    let part = arguments.next().filter(known).ok_or_else(|| USAGE.to_owned())?;
+                    options.only.push(part);
+                }
                 "--json" => {
                     let file = arguments.next().ok_or_else(|| USAGE.to_owned())?;
                     options.json = Some(file.into());
@@ -73,6 +90,11 @@ impl Options {
         }
         Ok(options)
     }
+
+    /// Whether this part is to be measured.
+    pub fn wants(&self, part: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| only == part)
+    }
 }
 
 impl Sizes {
@@ -81,15 +103,15 @@ impl Sizes {
             singles: 5,
             burst: Burst { files: 20, rounds: 1, connections: &[8] },
             kubectl: 2,
-            managed: vec![Managed {
+            managed: Managed {
                 services: 20,
                 batch: 5,
                 rounds: 1,
                 failing: 5,
                 idle: Duration::from_secs(1),
                 resident_goal_mib: 10.0,
-            }],
-            large_burst: None,
+            },
+            scale: None,
         }
     }
 
@@ -98,29 +120,31 @@ impl Sizes {
             singles: 200,
             burst: Burst { files: 1000, rounds: 3, connections: &[8, 32, 100] },
             kubectl: 40,
-            managed: vec![Managed {
+            managed: Managed {
                 services: 100,
                 batch: 100,
                 rounds: 5,
                 failing: 100,
                 idle: Duration::from_secs(30),
                 resident_goal_mib: 10.0,
-            }],
-            large_burst: None,
+            },
+            scale: None,
         }
     }
 
     fn full() -> Sizes {
         let mut sizes = Sizes::usual();
         sizes.singles = 500;
-        sizes.large_burst = Some(Burst { files: 5000, rounds: 2, connections: &[32, 100] });
-        sizes.managed.push(Managed {
-            services: 10_000,
-            batch: 100,
-            rounds: 5,
-            failing: 1000,
-            idle: Duration::from_secs(30),
-            resident_goal_mib: 48.0,
+        sizes.scale = Some(Scale {
+            burst: Burst { files: 5000, rounds: 2, connections: &[32, 100] },
+            managed: Managed {
+                services: 10_000,
+                batch: 100,
+                rounds: 5,
+                failing: 1000,
+                idle: Duration::from_secs(30),
+                resident_goal_mib: 48.0,
+            },
         });
         sizes
     }
