@@ -124,11 +124,12 @@ pub enum DriftChoice {
 pub fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     let environment = Environment::load(arguments.env_file.as_deref())?;
     init_logging(LogStyle::Daemon, environment.text("RUST_LOG")?.as_deref());
-    if let Some(file) = &environment.file {
+    let settings = settings::validate(arguments, &environment)?;
+    let started = Daemon::start(&settings);
+    if let (Ok(_), Some(file)) = (&started, &environment.file) {
         info!("settings from {}", file.display());
     }
-    let settings = settings::validate(arguments, &environment)?;
-    match Daemon::start(&settings) {
+    match started {
         Ok(daemon) if settings.dry_run => {
             daemon.wait_for_start_up();
             let _ = daemon.stop();

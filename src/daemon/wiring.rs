@@ -67,8 +67,9 @@ impl Daemon {
     /// Another depd runs on the same state, bad certificates, a folder that cannot be watched, or no
     /// threads.
     pub fn start(settings: &Settings) -> Result<Daemon, StartError> {
-        introduce(settings);
+        // First the lock: a second depd has nothing to say but who runs.
         let (ledger, remembered) = open_ledger(settings)?;
+        introduce(settings);
         let (store, delivery) = (ledger.store.clone(), ledger.delivery.clone());
         let options =
             ClientOptions { idle_connections: settings.workers + 8, ..ClientOptions::default() };
