@@ -101,6 +101,10 @@ impl ServerUrl {
             true => text.to_owned(),
             false => format!("https://{text}"),
         };
+        let after_scheme = full.split_once("://").map_or("", |(_, rest)| rest);
+        if after_scheme.split('/').next().is_some_and(|authority| authority.contains('@')) {
+            return Err("the URL holds a user name; put credentials into the user entry".into());
+        }
         let uri: Uri = full.parse().map_err(|_| format!("`{text}` is not a URL"))?;
         let https = match uri.scheme_str() {
             Some("https") => true,
@@ -110,11 +114,8 @@ impl ServerUrl {
         let Some(authority) = uri.authority().filter(|a| !a.host().is_empty()) else {
             return Err(format!("`{text}` names no host"));
         };
-        if authority.as_str().contains('@') {
-            return Err("the URL holds a user name; put credentials into the user entry".into());
-        }
         if uri.query().is_some() {
-            return Err(format!("`{text}` has a query, which a server address cannot have"));
+            return Err("the URL has a query, which a server address cannot have".into());
         }
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').into();
         let scheme = if https { "https" } else { "http" };
@@ -177,6 +178,8 @@ mod tests {
         check("https://[::1]:6443", Ok("https://[::1]:6443"));
         check("ftp://example.org", Err("neither http nor https"));
         check("https://user:pw@example.org", Err("credentials"));
+        check("https://us er:pw@example.org", Err("credentials"));
+        check("https://user:p@w@example.org/x", Err("credentials"));
         check("https://", Err("not a URL"));
         check("https://a b", Err("not a URL"));
         check("https://example.org?x=1", Err("query"));

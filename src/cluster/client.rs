@@ -269,6 +269,11 @@ fn pages<O: Object + DeserializeOwned>(
     loop {
         let request = Request::list(resource, scope, Some(&*token).filter(|t| !t.is_empty()));
         let page: List<O> = session.send(&request)?.json(PAGE_BYTES)?;
+        if page.metadata.resource_version.is_empty() {
+            // Not a list, whoever sent it; taken for an empty one, everything would be gone.
+            let text = "it is not a list of the API server".to_owned();
+            return Err(ApiError::new(&request.call, Class::Decode { text }));
+        }
         items.extend(page.items.unwrap_or_default().into_iter().filter_map(O::into_item));
         token = page.metadata.r#continue;
         if token.is_empty() {

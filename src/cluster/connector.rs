@@ -55,7 +55,7 @@ fn open(details: &ConnectionDetails) -> Result<Option<Box<dyn Transport>>, ureq:
     Ok(stream.map(|s| Box::new(s) as Box<dyn Transport>))
 }
 
-/// A time limit keeps its own kind; everything else becomes a [`NotSent`] with the server's name.
+/// Whatever it was becomes a [`NotSent`] with the server's name, unless it is one already.
 fn mark(details: &ConnectionDetails, error: ureq::Error) -> ureq::Error {
     let authority = details.uri.authority().map(ToString::to_string).unwrap_or_default();
     match error {
@@ -97,7 +97,8 @@ pub(super) fn bare(error: &ureq::Error) -> String {
 fn explain(error: &rustls::Error) -> String {
     use rustls::CertificateError as Cert;
     let hint = match error {
-        rustls::Error::InvalidCertificate(Cert::UnknownIssuer) => {
+        // The signature is bad where a cluster was made anew: another authority of the same name.
+        rustls::Error::InvalidCertificate(Cert::UnknownIssuer | Cert::BadSignature) => {
             "the server's certificate is not signed by the certificate authority of the kubeconfig"
         }
         rustls::Error::InvalidCertificate(Cert::NotValidForName)
@@ -107,6 +108,10 @@ fn explain(error: &rustls::Error) -> String {
         rustls::Error::InvalidCertificate(Cert::Expired)
         | rustls::Error::InvalidCertificate(Cert::ExpiredContext { .. }) => {
             "the server's certificate has expired; renew it, or check this machine's clock"
+        }
+        rustls::Error::InvalidCertificate(Cert::NotValidYet)
+        | rustls::Error::InvalidCertificate(Cert::NotValidYetContext { .. }) => {
+            "the server's certificate is not valid yet; check this machine's clock"
         }
         rustls::Error::InvalidMessage(_) => {
             "the server does not speak TLS; check port and scheme of server"

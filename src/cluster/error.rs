@@ -183,7 +183,7 @@ impl Class {
     fn of(call: &Call, status: u16, retry_after: Option<&str>, answer: &Status) -> Class {
         let message = plain(&answer.message);
         let retry_after = seconds(retry_after).or_else(|| answer.retry_after().map(capped));
-        if (400..500).contains(&status) && is_webhook_denial(&answer.message) {
+        if (400..500).contains(&status) && is_denial(&answer.message) {
             return Class::Denied { message };
         }
         match status {
@@ -222,8 +222,13 @@ impl Class {
     }
 }
 
-fn is_webhook_denial(message: &str) -> bool {
-    message.starts_with("admission webhook ") && message.contains(" denied the request")
+/// Webhooks and policies choose their status themselves, so only the words tell: a policy answers
+/// with 422, 403 or 413, and a webhook with whatever its author liked.
+fn is_denial(message: &str) -> bool {
+    let webhook = message.starts_with("admission webhook ");
+    let policy = || message.contains(" is forbidden: ValidatingAdmissionPolicy '");
+    webhook && message.contains(" denied the request")
+        || policy() && message.contains(" denied request: ")
 }
 
 fn seconds(header: Option<&str>) -> Option<Duration> {

@@ -61,7 +61,9 @@ struct Cluster {
     insecure_skip_tls_verify: Option<bool>,
     certificate_authority: Option<PathBuf>,
     certificate_authority_data: Option<String>,
-    proxy_url: Option<String>,
+    /// May hold a user name and a password.
+    #[serde(deserialize_with = "secret")]
+    proxy_url: Option<Secret>,
 }
 
 /// `contexts[].context`. Its namespace is of no use here: a dep file names its own.
@@ -109,20 +111,19 @@ struct AuthProvider {
     name: Option<String>,
 }
 
-/// Reads text only, and keeps what was there instead out of the error message.
+/// Takes a scalar as it is written: a password of digits is no number.
 fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
-    match yaml_serde::Value::deserialize(deserializer)? {
-        yaml_serde::Value::Null => Ok(None),
-        yaml_serde::Value::String(text) => Ok(Some(Secret::new(text.into()))),
-        _ => Err(serde::de::Error::custom("a credential is not text; put it in quotes")),
-    }
+    Ok(Option::<String>::deserialize(deserializer)?.map(|text| Secret::new(text.into())))
 }
 
 /// Why there is no access to a cluster; each says where and what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KubeconfigError {
     /// No file, and not inside a cluster either.
-    Nothing,
+    Nothing {
+        /// The files that were looked for in vain.
+        missing: Vec<PathBuf>,
+    },
     /// A file could not be read.
     Unreadable {
         /// The file.
@@ -169,9 +170,15 @@ pub enum KubeconfigError {
 impl fmt::Display for KubeconfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            KubeconfigError::Nothing => f.write_str(
-                "no kubeconfig: set KUBECONFIG or --kubeconfig, or run inside a cluster",
-            ),
+            KubeconfigError::Nothing { missing } => {
+                f.write_str(
+                    "no kubeconfig: set KUBECONFIG or --kubeconfig, or run inside a cluster",
+                )?;
+                match missing.is_empty() {
+                    true => Ok(()),
+                    false => write!(f, " (there is no {})", names(missing)),
+                }
+            }
             KubeconfigError::Unreadable { file, cause } => {
                 write!(f, "kubeconfig {} cannot be read: {cause}", file.display())
             }
@@ -182,15 +189,17 @@ impl fmt::Display for KubeconfigError {
                 write!(f, "kubeconfig {origin}: {field}: {problem}")
             }
             KubeconfigError::Context { origin, wanted, known } => {
-                let known = match known.is_empty() {
-                    true => "it has none".to_owned(),
-                    false => format!("it has {}", known.join(", ")),
-                };
+                if known.is_empty() {
+                    return write!(
+                        f,
+                        "kubeconfig {origin} has no contexts; name another file in KUBECONFIG or --kubeconfig"
+                    );
+                }
                 match wanted.is_empty() {
                     true => write!(f, "kubeconfig {origin} has no current-context: ")?,
                     false => write!(f, "kubeconfig {origin} has no context `{wanted}`: ")?,
                 }
-                write!(f, "choose one with --context ({known})")
+                write!(f, "choose one with --context (it has {})", known.join(", "))
             }
             KubeconfigError::Unsupported { origin, field, what } => {
                 write!(f, "kubeconfig {origin}: {field}: {what}")
@@ -216,24 +225,30 @@ pub fn parse(file: &Path, text: &str) -> Result<Kubeconfig, KubeconfigError> {
     })
 }
 
-/// Takes out what a parser quotes from the file: it may be a credential.
+/// Takes out what a parser quotes from the file: it may be a credential. Text in double quotes is
+/// escaped as Rust's `Debug` does, so a quotation mark in it does not end it.
 fn without_quotations(message: &str) -> String {
     let mut out = String::with_capacity(message.len());
     let mut quote = None;
-    for c in message.chars() {
+    let mut chars = message.chars();
+    while let Some(c) = chars.next() {
         match quote {
             None => {
+                // The names of fields are ours, and stay.
+                let ours = out.ends_with("field ");
                 out.push(c);
-                if c == '"' || c == '`' {
-                    quote = Some(c);
+                if matches!(c, '"' | '`') && !ours {
                     out.push('…');
                 }
+                quote = matches!(c, '"' | '`').then_some((c, ours));
             }
-            Some(q) if q == c => {
+            Some((end, _)) if end == c => {
                 out.push(c);
                 quote = None;
             }
-            Some(_) => {}
+            Some((_, true)) => out.push(c),
+            Some(('"', false)) if c == '\\' => drop(chars.next()),
+            Some((_, false)) => {}
         }
     }
     out
@@ -261,9 +276,13 @@ impl Merged {
 
     /// The files, for messages.
     fn origin(&self) -> String {
-        let names: Vec<_> = self.files.iter().map(|f| f.display().to_string()).collect();
-        names.join(", ")
+        names(&self.files)
     }
+}
+
+fn names(files: &[PathBuf]) -> String {
+    let names: Vec<_> = files.iter().map(|f| f.display().to_string()).collect();
+    names.join(", ")
 }
 
 /// Merges files in their order of precedence: the first one that says something wins.

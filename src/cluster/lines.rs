@@ -112,4 +112,50 @@ mod tests {
         assert_eq!(lines.next().unwrap(), Some(&b"{}"[..]));
         assert!(lines.next().unwrap().is_none());
     }
+
+    /// Endless, without a line end.
+    struct Babble(usize);
+
+    impl Read for Babble {
+        fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+            out.fill(b'x');
+            self.0 += out.len();
+            Ok(out.len())
+        }
+    }
+
+    #[test]
+    fn a_line_without_end_is_given_up_at_the_limit() {
+        let mut lines = Lines::new(Babble(0));
+        assert!(matches!(lines.next(), Err(LineError::TooLong)));
+        assert!(lines.line.capacity() <= 2 * LINE_BYTES, "{}", lines.line.capacity());
+        assert!(lines.reader.get_ref().0 <= LINE_BYTES + (32 << 10));
+    }
+
+    #[test]
+    fn a_huge_object_passes_and_its_memory_is_given_back() {
+        let huge = vec![b'x'; 2 << 20];
+        let text = [&huge[..], b"\n{}\n"].concat();
+        let mut lines = Lines::new(&text[..]);
+        assert_eq!(lines.next().unwrap().map(<[u8]>::len), Some(huge.len()));
+        assert_eq!(lines.next().unwrap(), Some(&b"{}"[..]));
+        assert!(lines.line.capacity() <= KEPT_BYTES, "{}", lines.line.capacity());
+    }
+
+    #[test]
+    fn a_failing_connection_is_told_from_a_cut_line() {
+        struct Broken(&'static [u8]);
+        impl Read for Broken {
+            fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+                match self.0.is_empty() {
+                    true => Err(io::ErrorKind::ConnectionReset.into()),
+                    false => self.0.read(out),
+                }
+            }
+        }
+        let mut lines = Lines::new(Broken(b"{}\n{\"a"));
+        assert_eq!(lines.next().unwrap(), Some(&b"{}"[..]));
+        let Err(LineError::Io(e)) = lines.next() else { panic!("no error of the connection") };
+        assert_eq!(e.kind(), io::ErrorKind::ConnectionReset);
+    }
 }

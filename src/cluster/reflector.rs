@@ -127,8 +127,12 @@ impl ListWatch {
     /// would keep silent until it has caught up with our version.
     ///
     /// # Errors
-    /// [`End::Rewound`]: the stream is of no use.
+    /// The stream is of no use: [`End::Rewound`], or [`End::Unreadable`] without a version, because
+    /// a watch from an empty one would pass over what was deleted in between.
     pub(super) fn seen(&mut self, version: &str) -> Result<(), End> {
+        if version.is_empty() {
+            return Err(End::Unreadable("an event has no resource version".into()));
+        }
         if let (Ok(known), Ok(new)) = (self.version().parse::<u64>(), version.parse::<u64>())
             && new < known
         {

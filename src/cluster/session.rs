@@ -138,7 +138,7 @@ impl Session {
         let outcome = match &request.body {
             None => {
                 let mut get = self.agent.get(uri);
-                if let Some(header) = header {
+                if let Some(header) = &header {
                     get = get.header("authorization", &**header.expose());
                 }
                 if stream {
@@ -156,7 +156,7 @@ impl Session {
                     super::request::Verb::Patch => self.agent.patch(uri),
                     _ => self.agent.post(uri),
                 };
-                if let Some(header) = header {
+                if let Some(header) = &header {
                     send = send.header("authorization", &**header.expose());
                 }
                 send.header("content-type", body.content_type).send(&body.bytes[..])
@@ -172,6 +172,9 @@ impl Session {
         let mut text = Vec::new();
         // Without its body an error still has its status.
         let _ = response.into_body().into_reader().take(ERROR_BYTES).read_to_end(&mut text);
+        if let Some(header) = header {
+            text = without(&text, header.expose());
+        }
         Err(ApiError::from_answer(call, status, retry_after.as_deref(), &text))
     }
 
@@ -222,6 +225,16 @@ impl Answer {
     /// The body as a stream.
     pub(super) fn reader(self) -> (Call, impl Read + Send) {
         (self.call, self.response.into_body().into_reader())
+    }
+}
+
+/// The text of an error without the credential of the header, which some proxies send back.
+fn without(text: &[u8], header: &str) -> Vec<u8> {
+    let credential = header.split_once(' ').map_or(header, |(_, credential)| credential);
+    let text = String::from_utf8_lossy(text);
+    match credential.is_empty() {
+        true => text.into_owned().into_bytes(),
+        false => text.replace(credential, "[redacted]").into_bytes(),
     }
 }
 

@@ -20,6 +20,12 @@ use rustls::{
 use super::access::{Access, ClientIdentity, Material, Trust};
 use super::roots::public_roots;
 
+/// What is wrong with PEM that has no end or is not base64.
+const TORN: &str = "the PEM text is cut or damaged; copy it again";
+
+/// What is wrong with PEM that holds something else than it says.
+const DAMAGED: &str = "the PEM text is whole, but holds no valid certificate; issue it again";
+
 /// Everything for TLS with one API server. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Tls {
@@ -157,8 +163,8 @@ fn authority(material: &Material) -> Result<RootCertStore, ConnectError> {
     let mut faults = Vec::new();
     for certificate in CertificateDer::pem_slice_iter(&pem) {
         let added = match certificate {
-            Ok(der) => store.add(der).map_err(|e| e.to_string()),
-            Err(e) => Err(e.to_string()),
+            Ok(der) => store.add(der).map_err(|_| DAMAGED),
+            Err(_) => Err(TORN),
         };
         if let Err(e) = added {
             faults.push(e);
@@ -191,7 +197,7 @@ fn client_pair(
     let pem = content(CERTIFICATE, &identity.certificate)?;
     let at = || place(&identity.certificate);
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-    let chain = chain.map_err(|e| unusable(CERTIFICATE, at(), e.to_string()))?;
+    let chain = chain.map_err(|_| unusable(CERTIFICATE, at(), TORN))?;
     if chain.is_empty() {
         return Err(unusable(CERTIFICATE, at(), "it holds no PEM certificate"));
     }
@@ -210,7 +216,7 @@ fn client_pair(
         unusable(
             KEY,
             at(),
-            "this kind of key is not supported; use RSA of 2048 bits or more, ECDSA P-256 or P-384, or Ed25519",
+            "it is damaged, or of a kind that is not supported; use RSA of 2048 bits or more, ECDSA P-256 or P-384, or Ed25519",
         )
     })?;
     let pair = CertifiedKey::new(chain, key);
@@ -220,7 +226,7 @@ fn client_pair(
             certificate: place(&identity.certificate),
             key: place(&identity.key),
         }),
-        Err(e) => Err(unusable(CERTIFICATE, place(&identity.certificate), e.to_string())),
+        Err(_) => Err(unusable(CERTIFICATE, place(&identity.certificate), DAMAGED)),
     }
 }
 

@@ -134,6 +134,9 @@ pub fn spawn_reflector<T: Watched>(
     Ok(Reflector { session, thread: Some(thread) })
 }
 
+/// Makes the event of an item.
+type Telling<T> = fn(T) -> WatchEvent<T>;
+
 struct Loop<F> {
     session: Arc<Session>,
     scope: Scope,
@@ -246,7 +249,7 @@ impl<F> Loop<F> {
     where
         F: FnMut(WatchEvent<T>),
     {
-        let (object, tell): (T::Wire, fn(T) -> WatchEvent<T>) = match event {
+        let (object, tell): (T::Wire, Telling<T>) = match event {
             Event::Added(object) | Event::Modified(object) => (object, WatchEvent::Applied),
             Event::Deleted(object) => (object, WatchEvent::Deleted),
             Event::Bookmark(marker) => {

@@ -33,10 +33,11 @@ pub fn load(
     choice: &Choice,
     env: impl Fn(&str) -> Option<OsString>,
 ) -> Result<Access, KubeconfigError> {
-    let merged = merge(read_all(choice, &env)?)?;
+    let mut missing = Vec::new();
+    let merged = merge(read_all(choice, &env, &mut missing)?)?;
     if merged.is_empty() && choice.kubeconfig.is_none() {
         return in_cluster(Path::new(SERVICE_ACCOUNT), &env)
-            .unwrap_or(Err(KubeconfigError::Nothing));
+            .unwrap_or(Err(KubeconfigError::Nothing { missing }));
     }
     pick(&merged, choice.context.as_deref())
 }
@@ -52,10 +53,11 @@ pub fn load_from_environment(choice: &Choice) -> Result<Access, KubeconfigError>
 fn read_all(
     choice: &Choice,
     env: &impl Fn(&str) -> Option<OsString>,
+    missing: &mut Vec<PathBuf>,
 ) -> Result<Vec<(PathBuf, Kubeconfig)>, KubeconfigError> {
     let filled = |name| env(name).filter(|v: &OsString| !v.is_empty());
     if let Some(file) = &choice.kubeconfig {
-        let text = read(file)?;
+        let text = fs::read_to_string(file).map_err(|e| unreadable(file, &e))?;
         return Ok(vec![(file.clone(), parse(file, &text)?)]);
     }
     let files: Vec<PathBuf> = match filled("KUBECONFIG") {
@@ -64,22 +66,21 @@ fn read_all(
     };
     let mut found = Vec::new();
     for file in files {
-        match read(&file) {
+        match fs::read_to_string(&file) {
             Ok(text) => {
                 let config = parse(&file, &text)?;
                 found.push((file, config));
             }
-            Err(_) if !file.exists() => {}
-            Err(e) => return Err(e),
+            // Only this: a file behind a folder without permission must not be passed over.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => missing.push(file),
+            Err(e) => return Err(unreadable(&file, &e)),
         }
     }
     Ok(found)
 }
 
-fn read(file: &Path) -> Result<String, KubeconfigError> {
-    let unreadable =
-        |e: io::Error| KubeconfigError::Unreadable { file: file.to_owned(), cause: e.to_string() };
-    fs::read_to_string(file).map_err(unreadable)
+fn unreadable(file: &Path, cause: &io::Error) -> KubeconfigError {
+    KubeconfigError::Unreadable { file: file.to_owned(), cause: cause.to_string() }
 }
 
 /// Access as the service account of this pod; `None` when this is not a pod.

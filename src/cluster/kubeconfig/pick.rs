@@ -117,7 +117,7 @@ fn refuse_unsupported(
             "impersonation is not supported yet; use credentials of that user".into(),
         ));
     }
-    if cluster.proxy_url.as_deref().and_then(text).is_some() {
+    if filled(cluster.proxy_url.as_ref()).is_some() {
         return Err(at_cluster.unsupported(
             "proxy-url",
             "a proxy for one cluster is not supported yet; set HTTPS_PROXY".into(),

@@ -1,1 +1,267 @@
+//! Stories: what happens to a list-watch loop, and what it does about it.
 
+use super::super::error::{Permission, Sent};
+use super::super::request::{Call, Resource, Verb};
+use super::*;
+
+/// What happens next in a story.
+enum Happens {
+    Lists(&'static str),
+    ListFails(Class),
+    Opens,
+    OpenFails(Class),
+    Shows(&'static str),
+    /// The stream ends after so many milliseconds.
+    Ends(End, u64),
+}
+
+use Happens::*;
+
+fn error(class: Class) -> ApiError {
+    let call =
+        Call { verb: Verb::Watch, resource: Resource::Deployments, namespace: None, name: None };
+    ApiError::new(&call, class)
+}
+
+fn refused(class: Class) -> End {
+    End::Refused(error(class))
+}
+
+fn network() -> Class {
+    Class::Network { text: "reset".into(), sent: Sent::Maybe }
+}
+
+fn broken() -> End {
+    End::Broken("reset".into())
+}
+
+fn unreadable() -> End {
+    End::Unreadable("garbage".into())
+}
+
+fn forbidden() -> Class {
+    Class::Forbidden(Permission { verb: "watch".into(), resource: "pods".into(), user: "u".into() })
+}
+
+fn watch(version: &str) -> Step {
+    Step::Watch(version.into())
+}
+
+/// Tells a story: after each happening the next step and the longest wait before it, in
+/// milliseconds. An event that the loop refuses ends the stream at once, as the reader does it.
+#[track_caller]
+fn check(story: Vec<(Happens, Step, u64)>) {
+    let mut loops = ListWatch::new();
+    assert_eq!(loops.step(), Step::List, "a loop begins with a list");
+    for (at, (happens, step, wait_ms)) in story.into_iter().enumerate() {
+        let wait = tell(&mut loops, happens);
+        assert_eq!(loops.step(), step, "step after happening {at}");
+        assert_eq!(wait, Duration::from_millis(wait_ms), "wait after happening {at}");
+    }
+}
+
+fn tell(loops: &mut ListWatch, happens: Happens) -> Duration {
+    let dice = u32::MAX;
+    match happens {
+        Lists(version) => loops.on(Outcome::Listed(version), dice),
+        ListFails(class) => loops.on(Outcome::ListFailed(&error(class)), dice),
+        Opens => loops.on(Outcome::Opened, dice),
+        OpenFails(class) => loops.on(Outcome::OpenFailed(&error(class)), dice),
+        Shows(version) => match loops.seen(version) {
+            Ok(()) => Duration::ZERO,
+            Err(end) => loops.on(Outcome::Ended(&end, Duration::from_secs(60)), dice),
+        },
+        Ends(end, lived_ms) => {
+            loops.on(Outcome::Ended(&end, Duration::from_millis(lived_ms)), dice)
+        }
+    }
+}
+
+#[test]
+fn a_watch_goes_on_from_the_last_version_it_saw() {
+    check(vec![
+        (Lists("10"), watch("10"), 0),
+        (Opens, watch("10"), 0),
+        (Shows("11"), watch("11"), 0),
+        (Shows("15"), watch("15"), 0),
+        (Ends(End::Closed, 300_000), watch("15"), 0),
+        (Opens, watch("15"), 0),
+        (Ends(broken(), 300_000), watch("15"), 200),
+        (OpenFails(network()), watch("15"), 400),
+        (Opens, watch("15"), 0),
+        (Shows("16"), watch("16"), 0),
+    ]);
+}
+
+#[test]
+fn a_stream_that_closes_at_once_is_not_opened_in_a_tight_loop() {
+    check(vec![
+        (Lists("10"), watch("10"), 0),
+        (Opens, watch("10"), 0),
+        (Ends(End::Closed, 1), watch("10"), 0),
+        (Opens, watch("10"), 0),
+        (Ends(End::Closed, 1), watch("10"), 400),
+        (Opens, watch("10"), 0),
+        (Ends(End::Closed, 1), watch("10"), 800),
+    ]);
+}
+
+#[test]
+fn waits_double_up_to_half_a_minute_and_begin_anew_after_progress() {
+    let mut story = vec![];
+    for wait in [200, 400, 800, 1_600, 3_200, 6_400, 12_800, 25_600, 30_000, 30_000] {
+        story.push((ListFails(network()), Step::List, wait));
+    }
+    story.extend([
+        (Lists("10"), watch("10"), 0),
+        (Opens, watch("10"), 0),
+        (Shows("10"), watch("10"), 0),
+        (Ends(broken(), 1), watch("10"), 200),
+        (OpenFails(network()), watch("10"), 400),
+        (Opens, watch("10"), 0),
+        // Nothing shown, but it held for long.
+        (Ends(broken(), 5_000), watch("10"), 200),
+    ]);
+    check(story);
+}
+
+#[test]
+fn a_list_alone_is_no_progress() {
+    // Where the list works and the watch never does, the list must not be repeated at full speed.
+    check(vec![
+        (Lists("10"), watch("10"), 0),
+        (OpenFails(Class::Expired), Step::List, 200),
+        (Lists("20"), watch("20"), 0),
+        (OpenFails(Class::Expired), Step::List, 400),
+        (Lists("30"), watch("30"), 0),
+        (Opens, watch("30"), 0),
+        (Ends(refused(Class::Expired), 1), Step::List, 800),
+    ]);
+}
+
+#[test]
+fn compacted_history_means_to_list_again() {
+    check(vec![
+        (Lists("10"), watch("10"), 0),
+        (OpenFails(Class::Expired), Step::List, 200),
+        (Lists("20"), watch("20"), 0),
+        (Opens, watch("20"), 0),
+        (Shows("21"), watch("21"), 0),
+        (Ends(refused(Class::Expired), 60_000), Step::List, 200),
+        (ListFails(network()), Step::List, 400),
+        (Lists("30"), watch("30"), 0),
+    ]);
+}
+
+#[test]
+fn a_server_that_went_back_in_time_means_to_list_again() {
+    check(vec![
+        (Lists("1000"), watch("1000"), 0),
+        (Opens, watch("1000"), 0),
+        (Shows("1000"), watch("1000"), 0),
+        (Shows("999"), Step::List, 200),
+        (Lists("999"), watch("999"), 0),
+        (Opens, watch("999"), 0),
+        (Shows("1000"), watch("1000"), 0),
+    ]);
+    check(vec![
+        (Lists("1000"), watch("1000"), 0),
+        (OpenFails(Class::ResourceVersionTooLarge), Step::List, 200),
+    ]);
+}
+
+#[test]
+fn versions_are_compared_as_numbers_and_only_when_they_are_some() {
+    check(vec![
+        (Lists("9"), watch("9"), 0),
+        (Opens, watch("9"), 0),
+        (Shows("10"), watch("10"), 0),
+        (Shows("18446744073709551615"), watch("18446744073709551615"), 0),
+    ]);
+    check(vec![
+        (Lists("b"), watch("b"), 0),
+        (Opens, watch("b"), 0),
+        (Shows("a"), watch("a"), 0),
+        (Shows("7"), watch("7"), 0),
+    ]);
+}
+
+#[test]
+fn a_silent_stream_means_to_list_again_at_once() {
+    check(vec![
+        (Lists("10"), watch("10"), 0),
+        (Opens, watch("10"), 0),
+        (Ends(End::Idle, 90_000), Step::List, 0),
+        (Lists("10"), watch("10"), 0),
+    ]);
+}
+
+#[test]
+fn what_cannot_be_read_twice_in_a_row_casts_doubt_on_the_version() {
+    check(vec![
+        (Lists("10"), watch("10"), 0),
+        (Opens, watch("10"), 0),
+        (Ends(unreadable(), 60_000), watch("10"), 200),
+        (Opens, watch("10"), 0),
+        (Ends(unreadable(), 60_000), Step::List, 400),
+        (Lists("20"), watch("20"), 0),
+        (Opens, watch("20"), 0),
+        (Ends(unreadable(), 1), watch("20"), 800),
+        (Opens, watch("20"), 0),
+        (Shows("21"), watch("21"), 0),
+        // An event in between took the doubt away.
+        (Ends(unreadable(), 1), watch("21"), 200),
+        (OpenFails(Class::NotFound), Step::List, 400),
+    ]);
+}
+
+#[test]
+fn an_event_without_a_version_never_becomes_the_place_to_go_on_from() {
+    check(vec![
+        (Lists("10"), watch("10"), 0),
+        (Opens, watch("10"), 0),
+        (Shows(""), watch("10"), 200),
+        (Opens, watch("10"), 0),
+        (Shows(""), Step::List, 400),
+    ]);
+}
+
+#[test]
+fn a_server_in_trouble_leaves_the_version_beyond_doubt() {
+    let unavailable = |seconds: u64| Class::Unavailable {
+        message: "starting".into(),
+        retry_after: Some(Duration::from_secs(seconds)),
+    };
+    check(vec![
+        (Lists("10"), watch("10"), 0),
+        (OpenFails(unavailable(0)), watch("10"), 200),
+        (OpenFails(unavailable(5)), watch("10"), 5_000),
+        (OpenFails(Class::Unauthorized), watch("10"), 800),
+        (OpenFails(Class::Credentials { text: "gone".into() }), watch("10"), 1_600),
+        (Opens, watch("10"), 0),
+        (Ends(refused(unavailable(7)), 1), watch("10"), 7_000),
+    ]);
+}
+
+#[test]
+fn a_missing_permission_is_asked_for_once_a_minute() {
+    check(vec![
+        (ListFails(forbidden()), Step::List, 60_000),
+        (ListFails(forbidden()), Step::List, 60_000),
+        (Lists("10"), watch("10"), 0),
+        (OpenFails(forbidden()), watch("10"), 60_000),
+        (OpenFails(forbidden()), watch("10"), 60_000),
+    ]);
+}
+
+#[test]
+fn the_dice_spread_a_wait_over_its_second_half() {
+    for (dice, expect) in [(0, 100), (u32::MAX / 2, 150), (u32::MAX, 200)] {
+        let mut loops = ListWatch::new();
+        let wait = loops.on(Outcome::ListFailed(&error(network())), dice);
+        assert!(
+            wait.abs_diff(Duration::from_millis(expect)) < Duration::from_millis(1),
+            "{wait:?}"
+        );
+    }
+}

@@ -1,1 +1,489 @@
+//! The list-watch loop against the embedded sandbox, which is made to misbehave.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+
+use serde_json::{Value, json};
+
+use super::super::access::Access;
+use super::super::connector::ApiConnector;
+use super::super::kubeconfig;
+use super::super::resolve::CachingResolver;
+use super::super::session::ClientOptions;
+use super::super::tls::Tls;
+use super::*;
+use crate::sandbox::{About, Fault, RequestView, Response, Sandbox, SandboxOptions, Status};
+
+/// How long a test waits for what must happen.
+const LIMIT: Duration = Duration::from_secs(20);
+
+fn sandbox_with(options: SandboxOptions) -> Sandbox {
+    Sandbox::start(SandboxOptions { controllers: false, ..options }).unwrap()
+}
+
+fn sandbox() -> Sandbox {
+    sandbox_with(SandboxOptions::default())
+}
+
+fn access(sandbox: &Sandbox) -> Access {
+    let file = Path::new("sandbox");
+    let config = kubeconfig::parse(file, &sandbox.kubeconfig()).unwrap();
+    let merged = kubeconfig::merge(vec![(file.to_owned(), config)]).unwrap();
+    kubeconfig::pick(&merged, None).unwrap()
+}
+
+fn client_with(sandbox: &Sandbox, options: ClientOptions) -> Client {
+    Client::new(&access(sandbox), options).unwrap()
+}
+
+fn client(sandbox: &Sandbox) -> Client {
+    client_with(sandbox, ClientOptions::default())
+}
+
+fn put(sandbox: &Sandbox, name: &str, image: &str) {
+    put_into(sandbox, "default", name, image);
+}
+
+fn put_into(sandbox: &Sandbox, namespace: &str, name: &str, image: &str) {
+    let object = json!({
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {
+            "selector": {"matchLabels": {"app": name}},
+            "template": {
+                "metadata": {"labels": {"app": name}},
+                "spec": {"containers": [{"name": name, "image": image}]},
+            },
+        },
+    });
+    sandbox.apply(object).unwrap();
+}
+
+/// A reflector, and what it told so far.
+struct Story {
+    reflector: Reflector,
+    events: Receiver<WatchEvent<Workload>>,
+}
+
+fn follow(client: &Client) -> Story {
+    let (tell, events) = mpsc::channel();
+    let sink = move |event| drop(tell.send(event));
+    let reflector = spawn_reflector::<Workload>(client, Scope::Cluster, sink).unwrap();
+    Story { reflector, events }
+}
+
+/// A workload in a few letters: `web nginx:1.25`.
+fn short(workload: &Workload) -> String {
+    format!("{} {}", workload.key.service(), workload.containers[0].image)
+}
+
+impl Story {
+    fn next(&self) -> WatchEvent<Workload> {
+        self.events.recv_timeout(LIMIT).expect("something is told")
+    }
+
+    /// The next event in words.
+    fn told(&self) -> String {
+        match self.next() {
+            WatchEvent::Restarted { items, .. } => {
+                let items: Vec<String> = items.iter().map(short).collect();
+                format!("restarted with [{}]", items.join(", "))
+            }
+            WatchEvent::Synced => "synced".into(),
+            WatchEvent::Applied(item) => format!("applied {}", short(&item)),
+            WatchEvent::Deleted(item) => format!("deleted {}", short(&item)),
+            WatchEvent::Disconnected { why, .. } => format!("disconnected: {why}"),
+            WatchEvent::Forbidden { error, .. } => format!("forbidden: {error}"),
+        }
+    }
+
+    #[track_caller]
+    fn expect(&self, events: &[&str]) {
+        for expect in events {
+            assert_eq!(self.told(), *expect);
+        }
+    }
+
+    /// The next event is a disconnection for this reason.
+    #[track_caller]
+    fn expect_disconnected(&self, why: &str) {
+        let told = self.told();
+        assert!(told.starts_with("disconnected: cannot watch deployments: "), "{told}");
+        assert!(told.contains(why), "{told}");
+    }
+
+    /// The sink is dropped with the thread; nothing more is told before.
+    #[track_caller]
+    fn expect_end(&self) {
+        assert_eq!(self.events.recv_timeout(LIMIT), Err(RecvTimeoutError::Disconnected));
+    }
+}
+
+/// Makes the next `times` watches go wrong, and no other request.
+fn spoil_watches(sandbox: &Sandbox, times: u32, fault: Fault) {
+    let left = AtomicU32::new(times);
+    sandbox.set_faults(move |r: &RequestView<'_>| {
+        let due = r.watch
+            && left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok();
+        due.then(|| fault.clone())
+    });
+}
+
+/// The client deletes nothing, ever; somebody else does it here.
+fn delete(sandbox: &Sandbox, name: &str) {
+    let access = access(sandbox);
+    let connector = ApiConnector::new(Tls::load(&access).unwrap());
+    let config = ureq::Agent::config_builder().proxy(None).build();
+    let agent = ureq::Agent::with_parts(config, connector, CachingResolver::default());
+    let path = format!("/apis/apps/v1/namespaces/default/deployments/{name}");
+    assert_eq!(agent.delete(format!("{}{path}", sandbox.url())).call().unwrap().status(), 200);
+}
+
+/// How often the sandbox was asked for a list.
+fn lists(sandbox: &Sandbox) -> usize {
+    let is_list = |uri: &str| uri.contains("limit=");
+    sandbox.requests().iter().filter(|r| is_list(&r.uri)).count()
+}
+
+/// A line of a stream.
+fn line(kind: &str, object: &Value) -> Fault {
+    Fault::WatchBytes(format!("{}\n", json!({"type": kind, "object": object})).into_bytes())
+}
+
+#[test]
+fn everything_is_told_and_then_every_change() {
+    let sandbox = sandbox();
+    put(&sandbox, "a", "nginx:1");
+    put(&sandbox, "b", "nginx:1");
+    let client = client(&sandbox);
+    let story = follow(&client);
+    story.expect(&["restarted with [a nginx:1, b nginx:1]", "synced"]);
+    put(&sandbox, "b", "nginx:2");
+    put(&sandbox, "c", "nginx:1");
+    delete(&sandbox, "a");
+    story.expect(&["applied b nginx:2", "applied c nginx:1", "deleted a nginx:1"]);
+    assert!(story.reflector.is_running());
+    assert_eq!(lists(&sandbox), 1);
+}
+
+#[test]
+fn the_list_says_of_which_moment_it_is() {
+    let sandbox = sandbox();
+    put(&sandbox, "a", "nginx:1");
+    let story = follow(&client(&sandbox));
+    let WatchEvent::Restarted { items, resource_version } = story.next() else { panic!("no list") };
+    assert!(resource_version >= items[0].resource_version && resource_version > 0);
+}
+
+#[test]
+fn one_namespace_can_be_watched_alone() {
+    let sandbox = sandbox();
+    let qa = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "qa"}});
+    sandbox.apply(qa).unwrap();
+    put(&sandbox, "a", "nginx:1");
+    put_into(&sandbox, "qa", "b", "nginx:1");
+    let (tell, events) = mpsc::channel();
+    let scope = Scope::Namespace("qa".into());
+    let sink = move |event| drop(tell.send(event));
+    let reflector = spawn_reflector::<Workload>(&client(&sandbox), scope, sink).unwrap();
+    let story = Story { reflector, events };
+    story.expect(&["restarted with [b nginx:1]", "synced"]);
+    put(&sandbox, "a", "nginx:2");
+    put_into(&sandbox, "qa", "b", "nginx:2");
+    story.expect(&["applied b nginx:2"]);
+}
+
+#[test]
+fn after_a_cut_nothing_is_missed_and_nothing_invented() {
+    for cut in [&b""[..], b"{\"type\":\"ADDED\",\"object\":{\"metadata\":{\"na"] {
+        let sandbox = sandbox();
+        put(&sandbox, "a", "nginx:1");
+        put(&sandbox, "b", "nginx:1");
+        spoil_watches(&sandbox, u32::MAX, Fault::WatchBytes(cut.to_vec()));
+        let story = follow(&client(&sandbox));
+        story.expect(&["restarted with [a nginx:1, b nginx:1]", "synced"]);
+        story.expect_disconnected("");
+        put(&sandbox, "a", "nginx:2");
+        put(&sandbox, "c", "nginx:1");
+        put(&sandbox, "c", "nginx:2");
+        delete(&sandbox, "b");
+        sandbox.clear_faults();
+        let mut told = Vec::new();
+        while told.len() < 4 {
+            let next = story.told();
+            if next != "synced" && !next.starts_with("disconnected") {
+                told.push(next);
+            }
+        }
+        let expect =
+            ["applied a nginx:2", "applied c nginx:1", "applied c nginx:2", "deleted b nginx:1"];
+        assert_eq!(told, expect);
+        assert_eq!(lists(&sandbox), 1, "the history was there: no second list");
+    }
+}
+
+#[test]
+fn what_vanished_beyond_the_history_is_missing_in_the_next_list() {
+    let sandbox = sandbox_with(SandboxOptions { history: 3, ..SandboxOptions::default() });
+    put(&sandbox, "a", "nginx:1");
+    put(&sandbox, "b", "nginx:1");
+    let client = client(&sandbox);
+    spoil_watches(&sandbox, u32::MAX, Fault::WatchBytes(Vec::new()));
+    let story = follow(&client);
+    story.expect(&["restarted with [a nginx:1, b nginx:1]", "synced"]);
+    story.expect_disconnected("");
+    delete(&sandbox, "a");
+    for number in 0..9 {
+        put(&sandbox, "b", &format!("nginx:{number}"));
+    }
+    sandbox.clear_faults();
+    let mut told = story.told();
+    while told == "synced" || told.starts_with("disconnected") {
+        told = story.told();
+    }
+    assert_eq!(told, "restarted with [b nginx:8]");
+    story.expect(&["synced"]);
+    put(&sandbox, "b", "nginx:9");
+    story.expect(&["applied b nginx:9"]);
+}
+
+#[test]
+fn expired_history_as_an_answer_or_in_the_stream_is_no_news_but_a_list() {
+    let expired = Status::expired("too old resource version: 1 (29304)");
+    let answer = Fault::Respond(Response::status(&expired));
+    for fault in [answer, line("ERROR", &expired.body())] {
+        let sandbox = sandbox();
+        put(&sandbox, "a", "nginx:1");
+        spoil_watches(&sandbox, 1, fault);
+        let story = follow(&client(&sandbox));
+        let mut told = vec![story.told(), story.told(), story.told()];
+        // Only the stream was open before it said so.
+        told.retain(|t| t != "synced");
+        assert_eq!(told, ["restarted with [a nginx:1]", "restarted with [a nginx:1]"]);
+    }
+}
+
+#[test]
+fn a_silent_stream_is_left_at_the_idle_limit_and_everything_listed_anew() {
+    let sandbox = sandbox();
+    put(&sandbox, "a", "nginx:1");
+    spoil_watches(&sandbox, 1, Fault::HangWatch);
+    let watch_idle_limit = Duration::from_millis(200);
+    let options = ClientOptions { watch_idle_limit, ..ClientOptions::default() };
+    let story = follow(&client_with(&sandbox, options));
+    story.expect(&["restarted with [a nginx:1]", "synced"]);
+    story.expect_disconnected("nothing came for too long, not even a bookmark");
+    story.expect(&["restarted with [a nginx:1]", "synced"]);
+}
+
+#[test]
+fn bookmarks_keep_a_quiet_stream_open() {
+    let sandbox = sandbox_with(SandboxOptions {
+        bookmark_interval: Duration::from_millis(20),
+        ..SandboxOptions::default()
+    });
+    let options =
+        ClientOptions { watch_idle_limit: Duration::from_secs(1), ..ClientOptions::default() };
+    let story = follow(&client_with(&sandbox, options));
+    story.expect(&["restarted with []", "synced"]);
+    let quiet = Duration::from_millis(2_500);
+    assert_eq!(story.events.recv_timeout(quiet), Err(RecvTimeoutError::Timeout));
+}
+
+#[test]
+fn a_bookmark_moves_the_place_to_go_on_from() {
+    let sandbox = sandbox();
+    let version = json!({"metadata": {"resourceVersion": "77777"}});
+    spoil_watches(&sandbox, 1, line("BOOKMARK", &version));
+    let story = follow(&client(&sandbox));
+    story.expect(&["restarted with []", "synced"]);
+    story.expect_disconnected("");
+    story.expect(&["synced"]);
+    let asked = sandbox.requests().pop().unwrap().uri;
+    assert!(asked.contains("watch=true") && asked.contains("resourceVersion=77777"), "{asked}");
+}
+
+#[test]
+fn what_is_no_event_is_said_and_after_the_second_time_everything_listed_anew() {
+    let version = |version: &str| json!({"metadata": {"name": "a", "resourceVersion": version}});
+    let mut wrong_type = version("9");
+    wrong_type["spec"] = json!({"replicas": "three"});
+    let cases = [
+        (Fault::WatchBytes(b"<html>\n".to_vec()), "expected value"),
+        (Fault::WatchBytes(b"{\"type\":\"ADDED\"}\n".to_vec()), "missing field `object`"),
+        (Fault::WatchBytes(vec![b'x'; 5 << 20]), "longer than any object can be"),
+        (line("SURPRISE", &version("9")), "unknown variant"),
+        (line("ADDED", &wrong_type), "invalid type"),
+        (line("ADDED", &json!({"metadata": {"name": "a"}})), "no resource version"),
+        (line("BOOKMARK", &json!({})), "no resource version"),
+    ];
+    for (fault, why) in cases {
+        let sandbox = sandbox();
+        put(&sandbox, "a", "nginx:1");
+        spoil_watches(&sandbox, 2, fault);
+        let story = follow(&client(&sandbox));
+        story.expect(&["restarted with [a nginx:1]", "synced"]);
+        story.expect_disconnected(why);
+        story.expect(&["synced"]);
+        story.expect_disconnected(why);
+        story.expect(&["restarted with [a nginx:1]", "synced"]);
+    }
+}
+
+#[test]
+fn a_server_that_shows_an_older_version_is_listed_anew() {
+    let sandbox = sandbox();
+    put(&sandbox, "a", "nginx:1");
+    spoil_watches(&sandbox, 1, line("BOOKMARK", &json!({"metadata": {"resourceVersion": "1"}})));
+    let story = follow(&client(&sandbox));
+    story.expect(&["restarted with [a nginx:1]", "synced"]);
+    story.expect_disconnected("went back to an older state");
+    story.expect(&["restarted with [a nginx:1]", "synced"]);
+}
+
+#[test]
+fn a_missing_permission_is_told_apart_and_waited_out() {
+    let sandbox = sandbox();
+    let about = About { group: "apps", resource: "deployments", name: "" };
+    let why = "User \"ann\" cannot list resource \"deployments\" in API group \"apps\" at the \
+               cluster scope";
+    let denied = Response::status(&Status::forbidden(about, why));
+    sandbox.set_faults(move |_: &RequestView<'_>| Some(Fault::Respond(denied.clone())));
+    let story = follow(&client(&sandbox));
+    let WatchEvent::Forbidden { error, retry_in } = story.next() else { panic!("not told") };
+    let words = "cannot list deployments: the role lacks verb list on apps/deployments for ann";
+    assert_eq!(error.to_string(), words);
+    assert!(retry_in >= Duration::from_secs(30), "{retry_in:?}");
+    // It waits now, and is woken from that as well.
+    story.reflector.stop();
+    story.expect_end();
+}
+
+#[test]
+fn a_server_that_is_away_is_said_until_it_is_back() {
+    let sandbox = sandbox();
+    sandbox.set_faults(|_: &RequestView<'_>| Some(Fault::ResetBefore));
+    let story = follow(&client(&sandbox));
+    let told = story.told();
+    assert!(told.starts_with("disconnected: cannot list deployments: "), "{told}");
+    sandbox.clear_faults();
+    let mut told = story.told();
+    while told.starts_with("disconnected") {
+        told = story.told();
+    }
+    assert_eq!(told, "restarted with []");
+}
+
+#[test]
+fn stop_ends_a_blocked_read_at_once() {
+    let sandbox = sandbox();
+    let story = follow(&client(&sandbox));
+    story.expect(&["restarted with []", "synced"]);
+    let Story { reflector, events } = story;
+    let (done, joined) = mpsc::channel();
+    std::thread::spawn(move || {
+        reflector.join();
+        let _ = done.send(());
+    });
+    joined.recv_timeout(LIMIT).expect("the thread ends");
+    put(&sandbox, "a", "nginx:1");
+    assert_eq!(events.recv_timeout(LIMIT), Err(RecvTimeoutError::Disconnected));
+}
+
+#[test]
+fn dropping_a_reflector_stops_it() {
+    let sandbox = sandbox();
+    let Story { reflector, events } = follow(&client(&sandbox));
+    events.recv_timeout(LIMIT).expect("the list");
+    drop(reflector);
+    while events.recv_timeout(LIMIT).is_ok() {}
+    assert_eq!(events.recv_timeout(LIMIT), Err(RecvTimeoutError::Disconnected));
+}
+
+#[test]
+fn shutdown_of_the_client_ends_all_its_watches_and_lets_no_new_one_begin() {
+    let sandbox = sandbox();
+    let client = client(&sandbox);
+    let stories = [follow(&client), follow(&client.clone())];
+    for story in &stories {
+        story.expect(&["restarted with []", "synced"]);
+    }
+    client.shutdown();
+    for story in &stories {
+        story.expect_end();
+    }
+    let late = follow(&client);
+    late.expect_end();
+    assert_eq!(lists(&sandbox), 2);
+}
+
+#[test]
+fn one_watch_ends_without_the_others() {
+    let sandbox = sandbox();
+    let client = client(&sandbox);
+    let (one, other) = (follow(&client), follow(&client));
+    for story in [&one, &other] {
+        story.expect(&["restarted with []", "synced"]);
+    }
+    one.reflector.stop();
+    one.expect_end();
+    put(&sandbox, "a", "nginx:1");
+    other.expect(&["applied a nginx:1"]);
+    assert!(client.version().is_ok());
+}
+
+#[test]
+fn through_many_cuts_the_view_stays_that_of_the_cluster() {
+    let sandbox = sandbox_with(SandboxOptions { history: 40, ..SandboxOptions::default() });
+    let client = client(&sandbox);
+    let turn = AtomicU32::new(0);
+    // Two watches of three go wrong, each in another way.
+    sandbox.set_faults(move |r: &RequestView<'_>| {
+        let turn = r.watch.then(|| turn.fetch_add(1, Ordering::SeqCst))?;
+        match turn % 6 {
+            0 => Some(Fault::WatchBytes(Vec::new())),
+            1 => Some(Fault::ResetBefore),
+            3 => Some(Fault::WatchBytes(b"{\"type\":".to_vec())),
+            4 => Some(Fault::Respond(Response::status(&Status::expired("too old")))),
+            _ => None,
+        }
+    });
+    let story = follow(&client);
+    for number in 0..200 {
+        put(&sandbox, &format!("web-{}", number % 7), &format!("nginx:{number}"));
+        if number % 11 == 10 {
+            delete(&sandbox, &format!("web-{}", number % 7));
+        }
+    }
+    put(&sandbox, "end", "nginx:1");
+    let mut view = BTreeMap::new();
+    while !view.contains_key("end") {
+        match story.next() {
+            WatchEvent::Restarted { items, .. } => {
+                view = items.iter().map(|w| (w.key.service().to_owned(), short(w))).collect();
+            }
+            WatchEvent::Applied(item) => {
+                view.insert(item.key.service().to_owned(), short(&item));
+            }
+            WatchEvent::Deleted(item) => drop(view.remove(item.key.service())),
+            _ => {}
+        }
+    }
+    let listed = client.list_workloads(&Scope::Cluster).unwrap().items;
+    let expect: Vec<String> = listed.iter().map(short).collect();
+    assert_eq!(view.into_values().collect::<Vec<_>>(), expect);
+}
+
+#[test]
+fn nothing_secret_is_in_debug_output() {
+    let sandbox = sandbox();
+    let client = client(&sandbox);
+    let story = follow(&client);
+    let shown = format!("{:?} {client:?}", story.reflector);
+    for line in sandbox.identity().key_pem.lines().filter(|l| !l.starts_with('-')) {
+        assert!(!shown.contains(line), "{shown}");
+    }
+}
