@@ -11,6 +11,7 @@
 //! | `service.rs` | the state of one service: a closed set of phases |
 //! | `gate.rs` | whether a rollout may start now |
 //! | `resolve.rs` | which containers a dep file means |
+//! | `view.rs` | what a decision is made from, and what it comes to |
 //! | `plan.rs` | the decision |
 //! | `after.rs` | the reply to a step |
 //! | `rollout.rs` | status → progress, completeness, deadline |
@@ -25,6 +26,7 @@ mod resolve;
 mod rollout;
 mod service;
 mod step;
+mod view;
 
 #[cfg(test)]
 mod tests;
@@ -32,7 +34,8 @@ mod tests;
 pub use after::after;
 pub use gate::{FIRST_START_LIMIT, Gate};
 pub use identity::Identity;
-pub use plan::{Drift, Plan, Policy, View, plan};
+pub use plan::plan;
 pub use resolve::differs;
 pub use service::{Intent, Phase, Refusal, Service, Settled, Waiting};
 pub use step::{Reply, Setback, Step};
+pub use view::{Drift, Plan, Policy, View};

@@ -235,6 +235,17 @@ fn a_list_that_expires_between_two_pages_starts_anew() {
 }
 
 #[test]
+fn a_list_that_does_not_get_further_is_given_up() {
+    let sandbox = still();
+    let client = client(&sandbox);
+    let page = json!({"metadata": {"resourceVersion": "7", "continue": "again"}, "items": []});
+    answer(&sandbox, "GET", Response::json(200, &page));
+    let error = client.list_workloads(&Scope::Cluster).unwrap_err();
+    assert!(matches!(error.class, Class::Decode { .. }), "{error:?}");
+    assert_eq!(sandbox.requests().len(), 2);
+}
+
+#[test]
 fn what_is_no_list_is_never_taken_for_an_empty_one() {
     let sandbox = still();
     let client = client(&sandbox);

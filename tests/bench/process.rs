@@ -1,0 +1,68 @@
+//! What the kernel says about a process: CPU time and memory (`proc(5)`).
+
+use std::fs;
+use std::time::Duration;
+
+/// Ticks of `/proc/PID/stat` each second: `USER_HZ`, which is 100 on every architecture of Linux
+/// that Rust supports.
+const TICK: Duration = Duration::from_millis(10);
+
+/// User and system time of a whole process, ended threads included; to 10 ms.
+pub fn cpu(pid: u32) -> Duration {
+    let fields = stat(&pid.to_string());
+    TICK * (fields[UTIME] + fields[STIME])
+}
+
+/// The same for the children that the bench has waited for.
+pub fn cpu_of_ended_children() -> Duration {
+    let fields = stat("self");
+    TICK * (fields[CUTIME] + fields[CSTIME])
+}
+
+/// Time that the living threads of a process have run; to the nanosecond, but without threads that
+/// ended.
+pub fn cpu_of_living_threads(pid: u32) -> Duration {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("a living process");
+    tasks.flatten().map(|task| on_cpu(&task.path().join("schedstat").to_string_lossy())).sum()
+}
+
+/// Time that the calling thread has run.
+pub fn cpu_of_this_thread() -> Duration {
+    on_cpu("/proc/thread-self/schedstat")
+}
+
+/// Resident memory now, MiB.
+pub fn resident_mib(pid: u32) -> f64 {
+    status_mib(pid, "VmRSS:")
+}
+
+/// The most resident memory that there ever was, MiB.
+pub fn peak_resident_mib(pid: u32) -> f64 {
+    status_mib(pid, "VmHWM:")
+}
+
+/// Places in `/proc/PID/stat`, counted from the field after the program's name.
+const UTIME: usize = 11;
+const STIME: usize = 12;
+const CUTIME: usize = 13;
+const CSTIME: usize = 14;
+
+fn stat(pid: &str) -> Vec<u32> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).expect("a living process");
+    // The program's name is in parentheses and may hold anything.
+    let (_, fields) = text.rsplit_once(") ").expect("a name");
+    fields.split(' ').map(|field| field.parse().unwrap_or(0)).collect()
+}
+
+fn on_cpu(schedstat: &str) -> Duration {
+    let text = fs::read_to_string(schedstat).unwrap_or_default();
+    let first = text.split(' ').next().unwrap_or_default();
+    Duration::from_nanos(first.parse().unwrap_or(0))
+}
+
+fn status_mib(pid: u32, name: &str) -> f64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).expect("a living process");
+    let line = text.lines().find_map(|line| line.strip_prefix(name)).expect("the line");
+    let kib: f64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
+    kib / 1024.0
+}
