@@ -41,6 +41,8 @@ pub fn run(arguments: &DemoArguments) -> Result<ExitCode, Failure> {
     let settings = Settings {
         deps: arguments.deps.clone(),
         poll: false,
+        recursive: false,
+        strict: false,
         image_rules: ImageRules::default(),
         access: kubeconfig::load(&choice, |_| None).map_err(Failure::work)?,
         slack: None,

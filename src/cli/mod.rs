@@ -4,6 +4,7 @@
 //!
 //! [`Settings`]: crate::daemon::Settings
 
+mod check;
 mod demo;
 mod env_file;
 mod run;
@@ -30,6 +31,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::RunArguments),
+    Check(check::CheckArguments),
     Demo(demo::DemoArguments),
     Sandbox(sandbox::SandboxArguments),
 }
@@ -39,6 +41,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Run(arguments) => run::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Sandbox(arguments) => sandbox::run(&arguments),
     };

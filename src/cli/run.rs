@@ -106,6 +106,14 @@ pub struct RunArguments {
     /// Look at the folder every second instead of being told of changes
     #[arg(long)]
     pub poll: bool,
+
+    /// Watch the folders beneath the folder too
+    #[arg(long)]
+    pub recursive: bool,
+
+    /// Refuse to start on a folder that everybody on this machine may write to, instead of warning
+    #[arg(long)]
+    pub strict: bool,
 }
 
 /// What to do about drift.

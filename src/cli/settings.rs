@@ -1,7 +1,7 @@
 //! Raw arguments and environment → validated settings, or a sentence that says what to set. `[E]`
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::Failure;
 use super::env_file::Environment;
@@ -11,6 +11,7 @@ use crate::daemon::{Settings, SlackSettings};
 use crate::desired::{EcrRepo, ImageRules};
 use crate::reconcile::{Drift, Policy};
 use crate::report::webhook::WebhookUrl;
+use crate::source::show;
 use crate::store;
 
 /// Flags win over the environment, which wins over `.env`.
@@ -19,9 +20,11 @@ use crate::store;
 /// The first setting that is missing or wrong, and what to set.
 pub fn validate(arguments: &RunArguments, env: &Environment) -> Result<Settings, Failure> {
     Ok(Settings {
-        deps: deps(arguments, env)?,
+        deps: deps(arguments.deps.as_deref(), "--deps", env)?,
         poll: arguments.poll,
-        image_rules: image_rules(arguments, env)?,
+        recursive: arguments.recursive,
+        strict: arguments.strict,
+        image_rules: image_rules(arguments.ecr_repo.as_deref(), env)?,
         access: {
             let choice = Choice {
                 kubeconfig: arguments.kubeconfig.clone(),
@@ -41,16 +44,20 @@ pub fn validate(arguments: &RunArguments, env: &Environment) -> Result<Settings,
     })
 }
 
-fn deps(arguments: &RunArguments, env: &Environment) -> Result<PathBuf, Failure> {
-    let set = arguments.deps.clone().or_else(|| env.get("DEPS").map(PathBuf::from));
+/// The folder of dep files: as given by the argument that is called `name`, else `DEPS`, else `deps`.
+///
+/// # Errors
+/// There is no such folder.
+pub fn deps(given: Option<&Path>, name: &str, env: &Environment) -> Result<PathBuf, Failure> {
+    let set = given.map(Path::to_owned).or_else(|| env.get("DEPS").map(PathBuf::from));
     let deps = set.unwrap_or_else(|| PathBuf::from("deps"));
     if deps.is_dir() {
         return Ok(deps);
     }
     let what = if deps.exists() { "is not a folder" } else { "does not exist" };
     Err(Failure::usage(format!(
-        "the folder {} {what}: create it, or set DEPS (or --deps) to the folder of your dep files",
-        deps.display()
+        "the folder {} {what}: create it, or set DEPS (or {name}) to the folder of your dep files",
+        show(deps.as_os_str())
     )))
 }
 
@@ -72,9 +79,13 @@ fn state(arguments: &RunArguments, env: &Environment) -> PathBuf {
     store::folder(arguments.state.clone(), |name| env.get(name), is_root)
 }
 
-fn image_rules(arguments: &RunArguments, env: &Environment) -> Result<ImageRules, Failure> {
-    let repo = match &arguments.ecr_repo {
-        Some(repo) => Some(repo.clone()).filter(|repo| !repo.is_empty()),
+/// How images are completed: by the argument, else by `ECR_REPO`, else not at all.
+///
+/// # Errors
+/// It is set to something else than a registry or repository.
+pub fn image_rules(given: Option<&str>, env: &Environment) -> Result<ImageRules, Failure> {
+    let repo = match given {
+        Some(repo) => Some(repo.to_owned()).filter(|repo| !repo.is_empty()),
         None => env.text("ECR_REPO")?,
     };
     let repo = repo.map(|repo| EcrRepo::parse(&repo)).transpose().map_err(Failure::usage)?;

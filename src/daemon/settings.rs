@@ -14,6 +14,10 @@ pub struct Settings {
     pub deps: PathBuf,
     /// Look at the folder by polling even where the file system tells of changes.
     pub poll: bool,
+    /// The folders beneath it too.
+    pub recursive: bool,
+    /// Refuse a folder that everybody may write to, instead of only warning.
+    pub strict: bool,
     /// How short image names are completed.
     pub image_rules: ImageRules,
     /// The cluster and the user.

@@ -281,6 +281,8 @@ fn watch_folder(
 ) -> Result<Source, SourceError> {
     let options = SourceOptions {
         poll: settings.poll,
+        recursive: settings.recursive,
+        strict: settings.strict,
         rules: settings.image_rules.clone(),
         ..SourceOptions::new(settings.deps.clone())
     };

@@ -357,7 +357,8 @@ impl Visit<'_> {
     }
 }
 
-fn explain(error: Errno) -> String {
+/// Why the folder cannot be read, and what to do.
+pub(super) fn explain(error: Errno) -> String {
     match error {
         Errno::NOENT => "it does not exist any more: create it again".into(),
         Errno::ACCESS | Errno::PERM => {

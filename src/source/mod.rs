@@ -13,6 +13,7 @@
 
 mod attach;
 mod read;
+mod read_all;
 mod run;
 mod scan;
 pub mod settle;
@@ -30,7 +31,9 @@ use crossbeam_channel::{Sender, bounded};
 use crate::desired::ImageRules;
 use crate::model::{ImageSet, Problem, ServiceKey};
 
-pub use settle::Pace;
+pub use read_all::{FileRead, read_all};
+pub use run::show;
+pub use settle::{Finding, Pace};
 
 /// What happened in the dep folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,8 +140,35 @@ pub enum SourceError {
     NotAFolder(PathBuf),
     /// Everybody may write to it, and [`SourceOptions::strict`] is set; the sentence says so.
     Exposed(String),
+    /// It cannot be listed.
+    Unreadable {
+        /// Its path.
+        folder: PathBuf,
+        /// Why, and what to do.
+        error: String,
+    },
+    /// It holds more files than are looked at.
+    TooMany {
+        /// Its path.
+        folder: PathBuf,
+        /// So many are.
+        most: usize,
+    },
     /// The thread did not start.
     Thread(std::io::Error),
+}
+
+impl SourceError {
+    /// Nothing lies at `path`, or no folder. One that cannot be read is not found out about here.
+    fn unless_folder(path: &Path) -> Result<(), SourceError> {
+        match std::fs::metadata(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Err(SourceError::Missing(path.to_owned()))
+            }
+            Ok(found) if !found.is_dir() => Err(SourceError::NotAFolder(path.to_owned())),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl fmt::Display for SourceError {
@@ -155,6 +185,12 @@ impl fmt::Display for SourceError {
                 write!(f, "the dep folder {} is not a folder: set DEPS to one", path.display())
             }
             SourceError::Exposed(sentence) => f.write_str(sentence),
+            SourceError::Unreadable { folder, error } => {
+                write!(f, "the dep folder {} cannot be read: {error}", folder.display())
+            }
+            SourceError::TooMany { folder, most } => {
+                write!(f, "the dep folder {} holds more than {most} files", folder.display())
+            }
             SourceError::Thread(error) => {
                 write!(f, "the thread that watches the dep folder does not start: {error}")
             }
@@ -200,13 +236,7 @@ impl Source {
         options: SourceOptions,
         sink: impl FnMut(FolderEvent) + Send + 'static,
     ) -> Result<Source, SourceError> {
-        match std::fs::metadata(&options.folder) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Err(SourceError::Missing(options.folder));
-            }
-            Ok(found) if !found.is_dir() => return Err(SourceError::NotAFolder(options.folder)),
-            _ => {}
-        }
+        SourceError::unless_folder(&options.folder)?;
         match exposure(&options.folder) {
             Some(sentence) if options.strict => return Err(SourceError::Exposed(sentence)),
             Some(sentence) => log::warn!("{sentence}"),

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 
 use super::attach::Attachment;
 use super::read::{look, parse_path};
+use super::read_all::second_speaker;
 use super::scan::Folder;
 use super::settle::{Finding, Hint, Look, Mark, Name, Said, Settle};
 use super::speakers::Speakers;
@@ -249,10 +250,8 @@ impl Runner {
         if said == Said::Gone {
             return self.tell_gone(key, name);
         }
-        let speaker = self.speakers.enter(&key, name);
-        if speaker != name {
-            let text =
-                format!("{} speaks for the same service, and only one file can", show(speaker));
+        if let Some(speaker) = self.speakers.other(&key, name) {
+            let text = second_speaker(&show(speaker));
             return self.refuse(name, Problem { place: None, text });
         }
         match said {
@@ -294,7 +293,8 @@ impl Runner {
 }
 
 /// A name that is harmless wherever it is shown.
-pub(super) fn show(name: &OsStr) -> String {
+#[must_use]
+pub fn show(name: &OsStr) -> String {
     let plain = |c: char| c == ' ' || c.is_ascii_graphic() || c.is_alphanumeric();
     let text = name.to_string_lossy();
     text.chars()

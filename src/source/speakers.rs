@@ -24,6 +24,11 @@ impl Speakers {
         &names[0]
     }
 
+    /// The other file that speaks for `key`, if `name` does not.
+    pub(super) fn other(&mut self, key: &ServiceKey, name: &Name) -> Option<&Name> {
+        Some(self.enter(key, name)).filter(|speaker| *speaker != name)
+    }
+
     /// `name` is gone. Returns whether it was the speaker, and who speaks now.
     pub(super) fn leave(&mut self, key: &ServiceKey, name: &Name) -> (bool, Option<Name>) {
         let Some(names) = self.by_key.get_mut(key) else { return (true, None) };

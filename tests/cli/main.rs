@@ -2,6 +2,8 @@
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
+mod check;
+
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
@@ -50,6 +52,7 @@ fn help_reads_well() {
     };
     insta::assert_snapshot!("help", text(&["--help"]));
     insta::assert_snapshot!("help-run", text(&["run", "--help"]));
+    insta::assert_snapshot!("help-check", text(&["check", "--help"]));
     insta::assert_snapshot!("help-demo", text(&["demo", "--help"]));
     insta::assert_snapshot!("help-sandbox", text(&["sandbox", "--help"]));
 }

@@ -1,0 +1,103 @@
+//! The whole folder, read once and at rest: what `depd check` judges. `[E]`
+//!
+//! It lists and looks with the very code that the watched folder uses, so that what is said here is
+//! what the daemon would say. It waits for nothing: a file that is half written when it is looked at
+//! is judged as it is. It never writes to the folder, and never reads outside of it.
+
+use rayon::prelude::*;
+
+use super::attach::explain;
+use super::read::{look, parse_path};
+use super::run::show;
+use super::scan::{Folder, Kind};
+use super::settle::{Finding, Look, Name};
+use super::speakers::Speakers;
+use super::{SourceError, SourceOptions};
+use crate::desired::FileName;
+use crate::model::{Problem, ServiceKey};
+
+/// How often a file is read again that changes while it is being read.
+const ATTEMPTS: usize = 8;
+
+/// One file of the folder, and what it says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileRead {
+    /// Its name relative to the folder, with unprintable characters escaped.
+    pub name: String,
+    /// The service it speaks for, where the name says so.
+    pub key: Option<ServiceKey>,
+    /// What it says, or why it is not followed.
+    pub finding: Finding,
+}
+
+/// Reads every file of the folder, in the order of their names; leftovers of editors are left out.
+/// Of the options, the folder, the rules, `recursive` and `max_files` count.
+///
+/// # Errors
+/// The folder is not there, is none, or cannot be listed; or it holds more than `max_files` files.
+pub fn read_all(options: &SourceOptions) -> Result<Vec<FileRead>, SourceError> {
+    let path = &options.folder;
+    let unreadable =
+        |error| SourceError::Unreadable { folder: path.clone(), error: explain(error) };
+    SourceError::unless_folder(path)?;
+    let folder = Folder::open(path).map_err(unreadable)?;
+    let names = names(&folder, options).map_err(unreadable)?;
+    if names.len() > options.max_files {
+        return Err(SourceError::TooMany { folder: path.clone(), most: options.max_files });
+    }
+    let settled = |name: &Name| look_until_whole(&folder, name, options);
+    let looks: Vec<Look> = names.par_iter().map(settled).collect();
+    let mut speakers = Speakers::default();
+    let files = names.iter().zip(looks).filter_map(|(name, look)| judge(&mut speakers, name, look));
+    Ok(files.collect())
+}
+
+fn names(folder: &Folder, options: &SourceOptions) -> Result<Vec<Name>, rustix::io::Errno> {
+    let mut names: Vec<Name> = Vec::new();
+    folder.list(options.recursive, &mut |entry| {
+        let wanted = match parse_path(entry.name) {
+            FileName::Dep(_) => true,
+            FileName::Refused(_) => entry.kind != Kind::Folder,
+            FileName::Leftover => false,
+        };
+        if wanted {
+            names.push(entry.name.into());
+        }
+        names.len() <= options.max_files
+    })?;
+    names.sort();
+    Ok(names)
+}
+
+fn look_until_whole(folder: &Folder, name: &Name, options: &SourceOptions) -> Look {
+    let mut found = look(folder, name, &options.rules);
+    for _ in 1..ATTEMPTS {
+        if !matches!(found, Look::Found { torn: true, .. }) {
+            break;
+        }
+        found = look(folder, name, &options.rules);
+    }
+    found
+}
+
+/// What is said about one file; `None` if it has vanished since it was listed.
+fn judge(speakers: &mut Speakers, name: &Name, look: Look) -> Option<FileRead> {
+    let Look::Found { finding, .. } = look else { return None };
+    let key = match parse_path(name) {
+        FileName::Dep(key) => Some(key),
+        _ => None,
+    };
+    let other = key.as_ref().and_then(|key| speakers.other(key, name));
+    let finding = match other {
+        Some(speaker) => {
+            Finding::Refused(Problem { place: None, text: second_speaker(&show(speaker)) })
+        }
+        None => finding,
+    };
+    Some(FileRead { name: show(name), key, finding })
+}
+
+/// Why a second file for the same service is refused.
+pub(super) fn second_speaker(first: &str) -> String {
+    format!("{first} speaks for the same service, and only one file can")
+}

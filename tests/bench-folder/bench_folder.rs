@@ -1,0 +1,129 @@
+//! The dep folder measured: how soon a save is told of, and what looking costs while nothing happens.
+//!
+//! - **save**: `write(2)` and `close(2)` of one file, one after another, each to the event of the
+//!   source. From just before the close, so the close itself counts.
+//! - **rescan**: the processor time (user and system, of the whole process) of full scans of 10,000
+//!   files that did not change.
+//! - **idle**: the processor time while nothing happens for some seconds, with one rescan in it.
+//!
+//! Goals stand beside the figures; nothing fails because of a time. `--smoke` does little of
+//! everything, and checks that every save was told of.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use depd::source::{FileReport, FolderEvent, Source, SourceOptions};
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+fn main() {
+    let smoke = std::env::args().any(|argument| argument == "--smoke");
+    let (saves, files, rescans, idle_s) =
+        if smoke { (50, 500, 3, 1) } else { (1000, 10_000, 20, 20) };
+    println!("{:<34} {:>12} {:>12}", "figure", "measured", "goal");
+    let mut latencies = measure_saves(saves);
+    latencies.sort();
+    let at = |part: usize| ms(latencies[(latencies.len() - 1) * part / 100]);
+    row("save to event, p50", &at(50), "50 ms");
+    row("save to event, p99", &at(99), "50 ms");
+    let (rescan, idle) = measure_rest(files, rescans, Duration::from_secs(idle_s));
+    row(&format!("CPU of a rescan of {files} files"), &ms(rescan), "20 ms");
+    let share = 100.0 * idle.as_secs_f64() / Duration::from_secs(idle_s).as_secs_f64();
+    row(&format!("CPU while idle for {idle_s} s"), &format!("{share:.2} %"), "0 %");
+    println!("{saves} saves told of, {files} files found: 2 passed, 0 failed");
+}
+
+fn row(figure: &str, measured: &str, goal: &str) {
+    println!("{figure:<34} {measured:>12} {goal:>12}");
+}
+
+fn ms(duration: Duration) -> String {
+    format!("{:.2} ms", duration.as_secs_f64() * 1000.0)
+}
+
+struct Watched {
+    folder: tempfile::TempDir,
+    events: Receiver<FolderEvent>,
+    source: Source,
+}
+
+fn watch(prepare: impl FnOnce(&Path)) -> Watched {
+    let folder = tempfile::tempdir().expect("a folder");
+    prepare(folder.path());
+    let (sender, events) = channel();
+    let options = SourceOptions::new(folder.path().to_owned());
+    let tell = move |event| drop(sender.send(event));
+    let source = Source::start(options, tell).expect("it starts");
+    Watched { folder, events, source }
+}
+
+impl Watched {
+    fn wait_for(&self, mut wanted: impl FnMut(&FolderEvent) -> bool) {
+        while !wanted(&self.events.recv_timeout(LIMIT).expect("told in time")) {}
+    }
+
+    fn wait_for_scan(&self, files: usize) {
+        self.wait_for(|event| *event == FolderEvent::Scanned { files });
+    }
+}
+
+fn measure_saves(saves: usize) -> Vec<Duration> {
+    let watched = watch(|_| {});
+    watched.wait_for_scan(0);
+    let save = |n: usize| {
+        let image = format!("nginx:{n}");
+        // Many files, so that no save of a file follows the one before within its pause.
+        let name = format!("web-{}_bench.dep", n % 500);
+        let mut file = File::create(watched.folder.path().join(name)).expect("created");
+        file.write_all(image.as_bytes()).expect("written");
+        let start = Instant::now();
+        drop(file);
+        watched.wait_for(|event| match event {
+            FolderEvent::File { report: FileReport::Images(images), .. } => {
+                images.to_string() == image
+            }
+            _ => false,
+        });
+        start.elapsed()
+    };
+    let latencies = (0..saves).map(save).collect();
+    watched.source.stop();
+    latencies
+}
+
+/// The processor time of one rescan, and of a while in which nothing happens.
+fn measure_rest(files: usize, rescans: u32, idle: Duration) -> (Duration, Duration) {
+    let watched = watch(|folder| {
+        for n in 0..files {
+            std::fs::write(folder.join(format!("web-{n}_bench.dep")), "nginx:1").expect("written");
+        }
+        // Until all of them are old, so that no file needs a second look.
+        std::thread::sleep(Duration::from_millis(1100));
+    });
+    watched.wait_for_scan(files);
+    let before = cpu();
+    for _ in 0..rescans {
+        watched.source.rescan();
+        watched.wait_for_scan(files);
+    }
+    let rescan = (cpu() - before) / rescans;
+    let before = cpu();
+    std::thread::sleep(idle);
+    let idle = cpu() - before;
+    watched.source.stop();
+    (rescan, idle)
+}
+
+/// User and system time of this process so far, from `/proc/self/schedstat` of its threads
+/// (nanoseconds on a processor, see the kernel's `sched-stats`).
+fn cpu() -> Duration {
+    let tasks = std::fs::read_dir("/proc/self/task").expect("procfs").flatten();
+    let spent = |task: std::fs::DirEntry| -> Option<u64> {
+        let text = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
+        text.split_whitespace().next()?.parse().ok()
+    };
+    Duration::from_nanos(tasks.filter_map(spent).sum())
+}
