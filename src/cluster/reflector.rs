@@ -5,6 +5,11 @@
 //! no longer has the history from there on, or there is reason to doubt the stream, everything is
 //! listed again, and what is not in the list is gone.
 //!
+//! After trouble the server may be another one than before: restored from a backup, it is behind
+//! what we know. kube-apiserver (seen on 1.37) accepts a watch from a version in its future, and
+//! then sends neither events nor bookmarks until it has passed that version; what happened up to
+//! there would be missed. So after trouble its version is asked for before the watch is opened.
+//!
 //! No clock and no dice here: how long a stream lived and what was rolled come in with the call.
 
 use std::time::Duration;
@@ -42,6 +47,8 @@ pub(super) enum State {
 pub(super) enum Step {
     /// List everything.
     List,
+    /// Ask for the server's newest version, which must not be lower than what is known.
+    Compare,
     /// Watch from this resource version on.
     Watch(Box<str>),
 }
@@ -53,6 +60,10 @@ pub(super) enum Outcome<'a> {
     Listed(&'a str),
     /// The list failed.
     ListFailed(&'a ApiError),
+    /// This is the server's newest version.
+    Compared(&'a str),
+    /// The server's version could not be had.
+    CompareFailed(&'a ApiError),
     /// The stream is open.
     Opened,
     /// The stream was refused.
@@ -84,16 +95,19 @@ pub(super) struct ListWatch {
     state: State,
     failures: u32,
     doubts: u32,
+    /// There was trouble since the server's version was last known to be as high as ours.
+    troubled: bool,
 }
 
 impl ListWatch {
     pub(super) fn new() -> ListWatch {
-        ListWatch { state: State::Unlisted, failures: 0, doubts: 0 }
+        ListWatch { state: State::Unlisted, failures: 0, doubts: 0, troubled: false }
     }
 
     pub(super) fn step(&self) -> Step {
         match &self.state {
             State::Unlisted => Step::List,
+            State::Listed(_) if self.troubled => Step::Compare,
             State::Listed(version) | State::Watching(version) => Step::Watch(version.clone()),
         }
     }
@@ -104,6 +118,7 @@ impl ListWatch {
         match outcome {
             Outcome::Listed(version) => {
                 self.doubts = 0;
+                self.troubled = false;
                 self.state = State::Listed(version.into());
                 Duration::ZERO
             }
@@ -115,7 +130,14 @@ impl ListWatch {
                 self.state = State::Unlisted;
                 self.wait_for(e, dice)
             }
-            Outcome::OpenFailed(e) => self.refused(e, dice),
+            Outcome::Compared(version) => {
+                self.troubled = false;
+                match is_lower(version, &self.version()) {
+                    true => self.ended(&End::Rewound, Duration::ZERO, dice),
+                    false => Duration::ZERO,
+                }
+            }
+            Outcome::CompareFailed(e) | Outcome::OpenFailed(e) => self.refused(e, dice),
             Outcome::Ended(end, lived) => self.ended(end, lived, dice),
         }
     }
@@ -123,8 +145,7 @@ impl ListWatch {
     /// Takes in an event or a bookmark with this resource version.
     ///
     /// Versions only rise along a stream. A lower one means that the server's data is older than
-    /// what we know, as after a restore of etcd: such a server opens the stream all the same, and
-    /// would keep silent until it has caught up with our version.
+    /// what we know.
     ///
     /// # Errors
     /// The stream is of no use: [`End::Rewound`], or [`End::Unreadable`] without a version, because
@@ -133,9 +154,7 @@ impl ListWatch {
         if version.is_empty() {
             return Err(End::Unreadable("an event has no resource version".into()));
         }
-        if let (Ok(known), Ok(new)) = (self.version().parse::<u64>(), version.parse::<u64>())
-            && new < known
-        {
+        if is_lower(version, &self.version()) {
             return Err(End::Rewound);
         }
         self.progress();
@@ -148,6 +167,7 @@ impl ListWatch {
             self.progress();
         }
         self.state = State::Listed(self.version());
+        self.troubled |= !matches!(end, End::Closed);
         match end {
             End::Closed if self.failures == 0 => {
                 // Counts as a failure until the next stream shows something.
@@ -173,6 +193,7 @@ impl ListWatch {
 
     fn refused(&mut self, e: &ApiError, dice: u32) -> Duration {
         self.state = State::Listed(self.version());
+        self.troubled = true;
         match e.class {
             Class::Expired | Class::ResourceVersionTooLarge => self.state = State::Unlisted,
             Class::Network { .. }
@@ -221,6 +242,11 @@ impl ListWatch {
         self.failures = self.failures.saturating_add(1);
         spread(doubled.min(LONGEST_WAIT), dice)
     }
+}
+
+/// Whether one version is lower than another; those that are no numbers cannot be compared.
+fn is_lower(version: &str, than: &str) -> bool {
+    matches!((version.parse::<u64>(), than.parse::<u64>()), (Ok(a), Ok(b)) if a < b)
 }
 
 /// Somewhere between half the wait and all of it.

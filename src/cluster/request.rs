@@ -253,6 +253,12 @@ impl Request {
         }
     }
 
+    /// As little of a list as there is, for the sake of the server's newest version on it. Needs no
+    /// other right than the list does.
+    pub(super) fn newest_version(resource: Resource, scope: &Scope) -> Request {
+        Request::new(Verb::List, resource, scope.namespace(), None).with("limit", "1")
+    }
+
     /// Every change after `resource_version`, for at most `seconds`.
     pub(super) fn watch(
         resource: Resource,

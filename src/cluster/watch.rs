@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::client::{Client, Listed, list};
 use super::connector::bare;
@@ -17,7 +17,7 @@ use super::error::{ApiError, Class};
 use super::lines::{LineError, Lines};
 use super::reflector::{End, ListWatch, Outcome, Step};
 use super::request::{Call, Request, Resource, Scope};
-use super::response::{Deployment, Event, Object, PodObject};
+use super::response::{Deployment, Event, List, Object, PodObject};
 use super::session::{Answer, Session};
 use super::text::plain;
 use crate::model::{Pod, Workload};
@@ -25,6 +25,9 @@ use crate::model::{Pod, Workload};
 /// The shortest time limit of one watch request, in seconds, as in client-go; the longest is twice
 /// as much.
 const WATCH_SECONDS: u64 = 300;
+
+/// A list of one object, of which only the version is of interest.
+const ONE_OBJECT_BYTES: u64 = 4 << 20;
 
 /// What can be watched.
 pub trait Watched: Sized + Send + 'static {
@@ -152,6 +155,7 @@ impl<F> Loop<F> {
         while !self.session.is_ended() {
             let wait = match self.state.step() {
                 Step::List => self.list(),
+                Step::Compare => self.compare::<T>(),
                 Step::Watch(version) => self.watch(&version),
             };
             self.session.pause(wait);
@@ -190,6 +194,33 @@ impl<F> Loop<F> {
             }
             Err(e) => {
                 let wait = self.state.on(Outcome::ListFailed(&e), dice());
+                self.tell_of(e, wait);
+                wait
+            }
+        }
+    }
+
+    /// Whether the server is where it was, or behind.
+    fn compare<T: Watched>(&mut self) -> Duration
+    where
+        F: FnMut(WatchEvent<T>),
+    {
+        let request = Request::newest_version(T::RESOURCE, &self.scope);
+        let page =
+            self.session.send(&request).and_then(|a| a.json::<List<IgnoredAny>>(ONE_OBJECT_BYTES));
+        match page {
+            Ok(page) => {
+                let version = &page.metadata.resource_version;
+                let wait = self.state.on(Outcome::Compared(version), dice());
+                if self.state.step() == Step::List
+                    && let Some(event) = ending(&request.call, End::Rewound, wait)
+                {
+                    self.tell(event);
+                }
+                wait
+            }
+            Err(e) => {
+                let wait = self.state.on(Outcome::CompareFailed(&e), dice());
                 self.tell_of(e, wait);
                 wait
             }

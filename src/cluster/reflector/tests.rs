@@ -8,6 +8,9 @@ use super::*;
 enum Happens {
     Lists(&'static str),
     ListFails(Class),
+    /// The server names its newest version.
+    Compares(&'static str),
+    CompareFails(Class),
     Opens,
     OpenFails(Class),
     Shows(&'static str),
@@ -65,6 +68,8 @@ fn tell(loops: &mut ListWatch, happens: Happens) -> Duration {
     match happens {
         Lists(version) => loops.on(Outcome::Listed(version), dice),
         ListFails(class) => loops.on(Outcome::ListFailed(&error(class)), dice),
+        Compares(version) => loops.on(Outcome::Compared(version), dice),
+        CompareFails(class) => loops.on(Outcome::CompareFailed(&error(class)), dice),
         Opens => loops.on(Outcome::Opened, dice),
         OpenFails(class) => loops.on(Outcome::OpenFailed(&error(class)), dice),
         Shows(version) => match loops.seen(version) {
@@ -86,8 +91,11 @@ fn a_watch_goes_on_from_the_last_version_it_saw() {
         (Shows("15"), watch("15"), 0),
         (Ends(End::Closed, 300_000), watch("15"), 0),
         (Opens, watch("15"), 0),
-        (Ends(broken(), 300_000), watch("15"), 200),
-        (OpenFails(network()), watch("15"), 400),
+        (Ends(broken(), 300_000), Step::Compare, 200),
+        (CompareFails(network()), Step::Compare, 400),
+        (Compares("15"), watch("15"), 0),
+        (OpenFails(network()), Step::Compare, 800),
+        (Compares("17"), watch("15"), 0),
         (Opens, watch("15"), 0),
         (Shows("16"), watch("16"), 0),
     ]);
@@ -116,11 +124,12 @@ fn waits_double_up_to_half_a_minute_and_begin_anew_after_progress() {
         (Lists("10"), watch("10"), 0),
         (Opens, watch("10"), 0),
         (Shows("10"), watch("10"), 0),
-        (Ends(broken(), 1), watch("10"), 200),
-        (OpenFails(network()), watch("10"), 400),
+        (Ends(broken(), 1), Step::Compare, 200),
+        (CompareFails(network()), Step::Compare, 400),
+        (Compares("10"), watch("10"), 0),
         (Opens, watch("10"), 0),
         // Nothing shown, but it held for long.
-        (Ends(broken(), 5_000), watch("10"), 200),
+        (Ends(broken(), 5_000), Step::Compare, 200),
     ]);
     check(story);
 }
@@ -168,6 +177,16 @@ fn a_server_that_went_back_in_time_means_to_list_again() {
         (Lists("1000"), watch("1000"), 0),
         (OpenFails(Class::ResourceVersionTooLarge), Step::List, 200),
     ]);
+    // It came back from a backup: the watch would be accepted, and silent up to version 1000.
+    check(vec![
+        (Lists("1000"), watch("1000"), 0),
+        (Opens, watch("1000"), 0),
+        (Ends(End::Closed, 60_000), watch("1000"), 0),
+        (OpenFails(network()), Step::Compare, 400),
+        (Compares("999"), Step::List, 800),
+        (ListFails(network()), Step::List, 1_600),
+        (Lists("999"), watch("999"), 0),
+    ]);
 }
 
 #[test]
@@ -183,6 +202,9 @@ fn versions_are_compared_as_numbers_and_only_when_they_are_some() {
         (Opens, watch("b"), 0),
         (Shows("a"), watch("a"), 0),
         (Shows("7"), watch("7"), 0),
+        (Shows("b"), watch("b"), 0),
+        (Ends(broken(), 1), Step::Compare, 200),
+        (Compares("a"), watch("b"), 0),
     ]);
 }
 
@@ -201,16 +223,19 @@ fn what_cannot_be_read_twice_in_a_row_casts_doubt_on_the_version() {
     check(vec![
         (Lists("10"), watch("10"), 0),
         (Opens, watch("10"), 0),
-        (Ends(unreadable(), 60_000), watch("10"), 200),
+        (Ends(unreadable(), 60_000), Step::Compare, 200),
+        (Compares("10"), watch("10"), 0),
         (Opens, watch("10"), 0),
         (Ends(unreadable(), 60_000), Step::List, 400),
         (Lists("20"), watch("20"), 0),
         (Opens, watch("20"), 0),
-        (Ends(unreadable(), 1), watch("20"), 800),
+        (Ends(unreadable(), 1), Step::Compare, 800),
+        (Compares("20"), watch("20"), 0),
         (Opens, watch("20"), 0),
         (Shows("21"), watch("21"), 0),
         // An event in between took the doubt away.
-        (Ends(unreadable(), 1), watch("21"), 200),
+        (Ends(unreadable(), 1), Step::Compare, 200),
+        (Compares("21"), watch("21"), 0),
         (OpenFails(Class::NotFound), Step::List, 400),
     ]);
 }
@@ -220,7 +245,8 @@ fn an_event_without_a_version_never_becomes_the_place_to_go_on_from() {
     check(vec![
         (Lists("10"), watch("10"), 0),
         (Opens, watch("10"), 0),
-        (Shows(""), watch("10"), 200),
+        (Shows(""), Step::Compare, 200),
+        (Compares("10"), watch("10"), 0),
         (Opens, watch("10"), 0),
         (Shows(""), Step::List, 400),
     ]);
@@ -234,12 +260,13 @@ fn a_server_in_trouble_leaves_the_version_beyond_doubt() {
     };
     check(vec![
         (Lists("10"), watch("10"), 0),
-        (OpenFails(unavailable(0)), watch("10"), 200),
-        (OpenFails(unavailable(5)), watch("10"), 5_000),
-        (OpenFails(Class::Unauthorized), watch("10"), 800),
-        (OpenFails(Class::Credentials { text: "gone".into() }), watch("10"), 1_600),
+        (OpenFails(unavailable(0)), Step::Compare, 200),
+        (CompareFails(unavailable(5)), Step::Compare, 5_000),
+        (CompareFails(Class::Unauthorized), Step::Compare, 800),
+        (CompareFails(Class::Credentials { text: "gone".into() }), Step::Compare, 1_600),
+        (Compares("10"), watch("10"), 0),
         (Opens, watch("10"), 0),
-        (Ends(refused(unavailable(7)), 1), watch("10"), 7_000),
+        (Ends(refused(unavailable(7)), 1), Step::Compare, 7_000),
     ]);
 }
 
@@ -249,8 +276,9 @@ fn a_missing_permission_is_asked_for_once_a_minute() {
         (ListFails(forbidden()), Step::List, 60_000),
         (ListFails(forbidden()), Step::List, 60_000),
         (Lists("10"), watch("10"), 0),
-        (OpenFails(forbidden()), watch("10"), 60_000),
-        (OpenFails(forbidden()), watch("10"), 60_000),
+        (OpenFails(forbidden()), Step::Compare, 60_000),
+        (Compares("10"), watch("10"), 0),
+        (OpenFails(forbidden()), Step::Compare, 60_000),
     ]);
 }
 

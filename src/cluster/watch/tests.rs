@@ -144,7 +144,7 @@ fn delete(sandbox: &Sandbox, name: &str) {
 
 /// How often the sandbox was asked for a list.
 fn lists(sandbox: &Sandbox) -> usize {
-    let is_list = |uri: &str| uri.contains("limit=");
+    let is_list = |uri: &str| uri.contains("limit=500");
     sandbox.requests().iter().filter(|r| is_list(&r.uri)).count()
 }
 
@@ -293,17 +293,46 @@ fn bookmarks_keep_a_quiet_stream_open() {
     assert_eq!(story.events.recv_timeout(quiet), Err(RecvTimeoutError::Timeout));
 }
 
+/// A watch that shows version 77777 and breaks.
+fn far_ahead() -> Fault {
+    line("BOOKMARK", &json!({"metadata": {"resourceVersion": "77777"}}))
+}
+
 #[test]
 fn a_bookmark_moves_the_place_to_go_on_from() {
     let sandbox = sandbox();
-    let version = json!({"metadata": {"resourceVersion": "77777"}});
-    spoil_watches(&sandbox, 1, line("BOOKMARK", &version));
+    let newest = json!({"kind": "DeploymentList", "metadata": {"resourceVersion": "77777"}});
+    let left = AtomicU32::new(1);
+    sandbox.set_faults(move |r: &RequestView<'_>| {
+        if r.target.ends_with("limit=1") {
+            return Some(Fault::Respond(Response::json(200, &newest)));
+        }
+        (r.watch && left.swap(0, Ordering::SeqCst) == 1).then(far_ahead)
+    });
     let story = follow(&client(&sandbox));
     story.expect(&["restarted with []", "synced"]);
     story.expect_disconnected("");
     story.expect(&["synced"]);
     let asked = sandbox.requests().pop().unwrap().uri;
     assert!(asked.contains("watch=true") && asked.contains("resourceVersion=77777"), "{asked}");
+}
+
+#[test]
+fn a_server_restored_from_a_backup_is_noticed_before_it_is_watched() {
+    let sandbox = sandbox();
+    put(&sandbox, "a", "nginx:1");
+    spoil_watches(&sandbox, 1, far_ahead());
+    let story = follow(&client(&sandbox));
+    story.expect(&["restarted with [a nginx:1]", "synced"]);
+    story.expect_disconnected("");
+    let told = story.told();
+    let why = "disconnected: cannot list deployments: the API server went back to an older state";
+    assert_eq!(told, why);
+    story.expect(&["restarted with [a nginx:1]", "synced"]);
+    let asked = sandbox.requests();
+    assert!(!asked.iter().any(|r| r.uri.contains("resourceVersion=77777")), "{asked:?}");
+    put(&sandbox, "a", "nginx:2");
+    story.expect(&["applied a nginx:2"]);
 }
 
 #[test]
