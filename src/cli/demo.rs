@@ -31,12 +31,13 @@ pub struct DemoArguments {
 
 /// Runs until stopped.
 pub fn run(arguments: &DemoArguments) -> Result<ExitCode, Failure> {
-    init_logging(LogStyle::Demo);
+    init_logging(LogStyle::Demo, std::env::var("RUST_LOG").ok().as_deref());
     let sandbox = sandbox::start(arguments.port, true)?;
     let file = std::env::temp_dir().join(format!("depd-demo-{}.kubeconfig", std::process::id()));
-    sandbox::write_kubeconfig(&sandbox, &file)?;
     prepare_folder(arguments)?;
-    let choice = Choice { kubeconfig: Some(file.clone()), context: None };
+    let file = Removed(file);
+    sandbox::write_kubeconfig(&sandbox, &file.0)?;
+    let choice = Choice { kubeconfig: Some(file.0.clone()), context: None };
     let settings = Settings {
         deps: arguments.deps.clone(),
         poll: false,
@@ -48,6 +49,7 @@ pub fn run(arguments: &DemoArguments) -> Result<ExitCode, Failure> {
             timeout: Duration::from_secs(30),
             drift: Drift::Report,
             create_namespaces: true,
+            allow_namespaces: Vec::new(),
         },
         state: None,
         max_rollouts: None,
@@ -56,11 +58,19 @@ pub fn run(arguments: &DemoArguments) -> Result<ExitCode, Failure> {
         apply_all: true,
         dry_run: false,
     };
-    explain(arguments, &file);
+    explain(arguments, &file.0);
     let outcome = Daemon::start(&settings).map_err(Failure::work).and_then(until_stopped);
     sandbox.stop();
-    let _ = fs::remove_file(file);
     outcome
+}
+
+/// A file that is removed at the end, however that comes.
+struct Removed(PathBuf);
+
+impl Drop for Removed {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
 }
 
 /// The demo begins with a rollout of its own: the sample web runs nginx:1.24, its file asks for more.

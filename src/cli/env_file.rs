@@ -43,12 +43,12 @@ impl Environment {
         Ok(Environment { file: Some(path.to_owned()), values })
     }
 
-    /// The value of `name`: from the environment, else from the file; empty counts as not set.
+    /// The value of `name`: from the environment, else from the file. Empty counts as not set, and an
+    /// empty one in the environment takes away what the file says.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<OsString> {
-        let own = std::env::var_os(name).filter(|value| !value.is_empty());
-        let filed = || self.values.get(name).filter(|value| !value.is_empty()).map(OsString::from);
-        own.or_else(filed)
+        let filed = || self.values.get(name).map(OsString::from);
+        std::env::var_os(name).or_else(filed).filter(|value| !value.is_empty())
     }
 
     /// [`Environment::get`] for values that must be text.

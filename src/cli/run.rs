@@ -19,7 +19,7 @@ use crate::store::StoreError;
 /// Settings come from flags, else from the environment, else from the file .env in the working
 /// directory. Names there: DEPS (the folder), ECR_REPO (completes short image names), KUBECONFIG,
 /// and WEBHOOK_FOR_SLACK (the address of a Slack incoming webhook; a secret, so never a flag).
-/// RUST_LOG, in the environment, chooses what is logged, for example debug.
+/// RUST_LOG chooses what is logged, for example debug.
 ///
 /// SIGTERM and SIGINT end it: what is in hand is finished first, within two seconds.
 #[derive(Debug, Default, Args)]
@@ -60,6 +60,11 @@ pub struct RunArguments {
     /// What to do when somebody changes an image in the cluster
     #[arg(long, value_name = "WHAT", value_enum, default_value_t = DriftChoice::Report)]
     pub drift: DriftChoice,
+
+    /// A namespace of Kubernetes itself (kube-system and the like) that may be deployed to; can be
+    /// given several times
+    #[arg(long, value_name = "NAME")]
+    pub allow_namespace: Vec<String>,
 
     /// Do not create a namespace that is missing
     #[arg(long)]
@@ -117,8 +122,8 @@ pub enum DriftChoice {
 
 /// Runs until stopped.
 pub fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
-    init_logging(LogStyle::Daemon);
     let environment = Environment::load(arguments.env_file.as_deref())?;
+    init_logging(LogStyle::Daemon, environment.text("RUST_LOG")?.as_deref());
     if let Some(file) = &environment.file {
         info!("settings from {}", file.display());
     }

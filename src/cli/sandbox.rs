@@ -32,7 +32,7 @@ pub struct SandboxArguments {
 
 /// Runs until stopped.
 pub fn run(arguments: &SandboxArguments) -> Result<ExitCode, Failure> {
-    init_logging(LogStyle::Daemon);
+    init_logging(LogStyle::Daemon, std::env::var("RUST_LOG").ok().as_deref());
     let sandbox = start(arguments.port, !arguments.empty)?;
     let fallback = || std::env::temp_dir().join("depd-sandbox.kubeconfig");
     let file = arguments.kubeconfig.clone().unwrap_or_else(fallback);

@@ -27,7 +27,7 @@ pub fn validate(arguments: &RunArguments, env: &Environment) -> Result<Settings,
                 kubeconfig: arguments.kubeconfig.clone(),
                 context: arguments.context.clone(),
             };
-            kubeconfig::load(&choice, |name| env.get(name)).map_err(Failure::work)?
+            kubeconfig::load(&choice, |name| env.get(name)).map_err(Failure::usage)?
         },
         slack: slack(arguments, env)?.filter(|_| !arguments.dry_run),
         workers: usize::from(arguments.workers),
@@ -62,6 +62,7 @@ fn policy(arguments: &RunArguments) -> Policy {
             DriftChoice::Correct => Drift::Correct,
             DriftChoice::Ignore => Drift::Ignore,
         },
+        allow_namespaces: arguments.allow_namespace.clone(),
         create_namespaces: !arguments.no_create_namespaces && !arguments.dry_run,
     }
 }

@@ -132,14 +132,14 @@ impl Client {
         self.requests.is_ended()
     }
 
-    /// Creates a namespace, and is content when it exists already: one POST.
+    /// Creates a namespace; false when it exists already: one POST.
     ///
     /// # Errors
     /// Any class but [`Class::AlreadyExists`].
-    pub fn create_namespace(&self, namespace: &str) -> Result<(), ApiError> {
+    pub fn create_namespace(&self, namespace: &str) -> Result<bool, ApiError> {
         match self.requests.send(&Request::create_namespace(namespace)) {
-            Ok(answer) => answer.read(OBJECT_BYTES).map(drop),
-            Err(ApiError { class: Class::AlreadyExists, .. }) => Ok(()),
+            Ok(answer) => answer.read(OBJECT_BYTES).map(|_| true),
+            Err(ApiError { class: Class::AlreadyExists, .. }) => Ok(false),
             Err(e) => Err(e),
         }
     }
@@ -180,7 +180,7 @@ impl Client {
             lines,
             limit_bytes: LOG_BYTES,
         });
-        let (call, reader) = self.requests.send(&request)?.reader();
+        let (call, reader) = self.requests.send_briefly(&request)?.reader();
         let tail = end_of(reader.take(LOG_BYTES), LOG_KEPT_BYTES);
         let tail = tail.map_err(|e| failed(&call, &e.into()))?;
         Ok(String::from_utf8_lossy(&tail).into_owned())

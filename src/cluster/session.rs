@@ -42,6 +42,8 @@ pub struct ClientOptions {
     pub connect_limit: Duration,
     /// For an ordinary request as a whole.
     pub request_limit: Duration,
+    /// For a request whose answer is welcome but holds up a verdict, such as a log's.
+    pub brief_limit: Duration,
     /// The longest silence on a watch; bookmarks come about every minute.
     pub watch_idle_limit: Duration,
 }
@@ -52,6 +54,7 @@ impl Default for ClientOptions {
             idle_connections: 128,
             connect_limit: Duration::from_secs(10),
             request_limit: Duration::from_secs(30),
+            brief_limit: Duration::from_secs(2),
             watch_idle_limit: Duration::from_secs(90),
         }
     }
@@ -79,6 +82,17 @@ impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session").field("server", &self.server).finish_non_exhaustive()
     }
+}
+
+/// How long an answer is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Patience {
+    /// As long as for any request.
+    Request,
+    /// Not long.
+    Brief,
+    /// As long as something comes.
+    Stream,
 }
 
 /// A success, not yet read.
@@ -119,15 +133,20 @@ impl Session {
 
     /// Sends an ordinary request; the time limit covers the reading of the answer as well.
     pub(super) fn send(&self, request: &Request) -> Result<Answer, ApiError> {
-        self.run(request, false)
+        self.run(request, Patience::Request)
+    }
+
+    /// Sends a request whose answer is welcome but not worth waiting for.
+    pub(super) fn send_briefly(&self, request: &Request) -> Result<Answer, ApiError> {
+        self.run(request, Patience::Brief)
     }
 
     /// Opens a stream: no limit as a whole, but one for silence.
     pub(super) fn open(&self, request: &Request) -> Result<Answer, ApiError> {
-        self.run(request, true)
+        self.run(request, Patience::Stream)
     }
 
-    fn run(&self, request: &Request, stream: bool) -> Result<Answer, ApiError> {
+    fn run(&self, request: &Request, patience: Patience) -> Result<Answer, ApiError> {
         let call = &request.call;
         let header = self.server.credentials.header();
         let header =
@@ -141,15 +160,16 @@ impl Session {
                 if let Some(header) = &header {
                     get = get.header("authorization", &**header.expose());
                 }
-                if stream {
-                    get = get
-                        .config()
+                let get = get.config();
+                let get = match patience {
+                    Patience::Request => get,
+                    Patience::Brief => get.timeout_global(Some(options.brief_limit)),
+                    Patience::Stream => get
                         .timeout_global(None)
                         .timeout_recv_response(Some(options.request_limit))
-                        .timeout_per_read(Some(options.watch_idle_limit))
-                        .build();
-                }
-                get.call()
+                        .timeout_per_read(Some(options.watch_idle_limit)),
+                };
+                get.build().call()
             }
             Some(body) => {
                 let mut send = match call.verb {

@@ -10,11 +10,14 @@ use log::error;
 use super::logging::{log_alert, log_notice};
 use crate::model::{Alert, Notice, What};
 use crate::report::alarm::alarm;
-use crate::report::delivery::Delivery;
+use crate::report::delivery::{Delivery, Parcel};
 use crate::report::slack;
 use crate::report::words::{Words, images, words};
-use crate::store::{HistoryChange, Outgoing, Saved, ServiceChange, Store};
+use crate::store::{HistoryChange, Message, Saved, ServiceChange, Store};
 use crate::worker::{Entry, Journal, Kept};
+
+/// The name of the one receiver there is, in the store.
+pub const SLACK: &str = "slack";
 
 /// The journal of a running daemon.
 pub struct Ledger {
@@ -31,18 +34,30 @@ impl Journal for Ledger {
         for notice in &entry.notices {
             let words = words(notice);
             log_notice(notice, &words);
-            history.extend(history_of(notice, &words));
+            history.extend(history_of(notice, &words, &entry));
             if self.delivery.is_some() {
                 messages.extend(slack::payload(notice, &words).map(|payload| payload.to_string()));
             }
         }
-        match &self.store {
-            Some(store) => {
-                let service = entry.service.as_ref().and_then(change);
-                let step = Saved { key: entry.key.clone(), service, history, messages };
-                if entry.before_action { store.save_and_wait(step) } else { store.save(step) }
-            }
-            None => messages.into_iter().for_each(|payload| self.send(payload)),
+        let Some(store) = &self.store else {
+            return messages.into_iter().for_each(|payload| self.send(payload));
+        };
+        let mut history = history.into_iter();
+        let message = |payload| Message { receiver: SLACK.to_owned(), payload };
+        let step = Saved {
+            key: entry.key.clone(),
+            service: entry.service.as_ref().and_then(change),
+            history: history.next(),
+            messages: messages.into_iter().map(message).collect(),
+        };
+        if entry.before_action {
+            store.save_and_wait(step)
+        } else {
+            store.save(step)
+        }
+        // A rollout that is over as soon as it is found has both its ends in one look.
+        for change in history {
+            store.save(Saved { history: Some(change), ..Saved::of(entry.key.clone()) });
         }
     }
 
@@ -57,7 +72,7 @@ impl Ledger {
     /// A message that no store keeps.
     fn send(&self, payload: String) {
         if let Some(delivery) = &self.delivery {
-            delivery.send(Outgoing { id: Outgoing::UNSAVED, payload });
+            delivery.send(Parcel { id: None, payload });
         }
     }
 }
@@ -76,9 +91,15 @@ fn change(kept: &Kept<'_>) -> Option<ServiceChange> {
 }
 
 /// What a notice adds to the history of rollouts.
-fn history_of(notice: &Notice, words: &Words) -> Option<HistoryChange> {
+fn history_of(notice: &Notice, words: &Words, entry: &Entry<'_>) -> Option<HistoryChange> {
     match &notice.what {
-        What::Started { changes } => Some(HistoryChange::Started { changes: images(changes) }),
+        What::Started { changes } => {
+            let attempt = match &entry.service {
+                Some(Kept::State(service)) => service.attempts,
+                _ => 0,
+            };
+            Some(HistoryChange::Started { changes: images(changes), attempt, by: None })
+        }
         What::Succeeded { .. }
         | What::Failed { .. }
         | What::TimedOut { .. }

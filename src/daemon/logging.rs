@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use env_logger::{Builder, Env, Target};
+use env_logger::{Builder, Target};
 use jiff::{Timestamp, tz::TimeZone};
 use log::{Level, LevelFilter, debug, error, info, warn};
 
@@ -18,8 +18,9 @@ pub enum LogStyle {
     Demo,
 }
 
-/// Sets up the log; without `RUST_LOG`, at level info, and for a demo at debug.
-pub fn init_logging(style: LogStyle) {
+/// Sets up the log with these filters, as `RUST_LOG` has them; without any, at level info, and for a
+/// demo at debug.
+pub fn init_logging(style: LogStyle, filters: Option<&str>) {
     let default = match style {
         LogStyle::Daemon => "info",
         LogStyle::Demo => "warn,depd=debug",
@@ -28,11 +29,12 @@ pub fn init_logging(style: LogStyle) {
         LogStyle::Daemon => "%Y-%m-%dT%H:%M:%S%.3fZ",
         LogStyle::Demo => "%H:%M:%S%.3f",
     };
-    let mut builder = Builder::from_env(Env::default().default_filter_or(default));
-    if std::env::var_os("RUST_LOG").is_none() {
-        // The TLS library speaks of connections, which nobody asked about.
-        builder.filter_module("rustls", LevelFilter::Error);
-        builder.filter_module("ureq", LevelFilter::Error);
+    let mut builder = Builder::new();
+    builder.parse_filters(filters.unwrap_or(default));
+    // Whatever was asked for: at their lower levels the HTTP and TLS libraries write addresses and
+    // headers, and with them secrets, into the log.
+    for library in ["ureq", "ureq_proto", "rustls"] {
+        builder.filter_module(library, LevelFilter::Warn);
     }
     builder.target(Target::Stderr).format(move |out, record| {
         let time = Timestamp::now().to_zoned(TimeZone::UTC).strftime(format);

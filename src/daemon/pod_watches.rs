@@ -134,16 +134,18 @@ fn take(floor: &Floor, scope: &Scope, event: WatchEvent<Pod>) {
             concerned.iter().for_each(|key| floor.queue.add(key));
         }
         WatchEvent::Applied(pod) => {
-            let mut concerned = floor.interest.lock().concerned(&pod);
-            let before = floor.pods.write().apply(pod);
+            // First the cache, then the question whom it concerns: whoever becomes interested in
+            // between finds the pod in the cache.
+            let before = floor.pods.write().apply(pod.clone());
+            touch(floor, &pod);
             // A pod that changed its labels concerns those that it left as well.
-            concerned.extend(before.iter().flat_map(|pod| floor.interest.lock().concerned(pod)));
-            concerned.iter().for_each(|key| floor.queue.add(key));
+            if let Some(before) = before.filter(|before| before.labels != pod.labels) {
+                touch(floor, &before);
+            }
         }
         WatchEvent::Deleted(pod) => {
             floor.pods.write().delete(&pod.namespace, &pod.name);
-            let concerned = floor.interest.lock().concerned(&pod);
-            concerned.iter().for_each(|key| floor.queue.add(key));
+            touch(floor, &pod);
         }
         WatchEvent::Synced => {}
         WatchEvent::Disconnected { why, retry_in } => {
@@ -154,4 +156,10 @@ fn take(floor: &Floor, scope: &Scope, event: WatchEvent<Pod>) {
             warn!("{error}; failures are told at the time limit only; again in {seconds} s");
         }
     }
+}
+
+/// The rollouts that a pod belongs to should be looked at.
+fn touch(floor: &Floor, pod: &Pod) {
+    let concerned = floor.interest.lock().concerned(pod);
+    concerned.iter().for_each(|key| floor.queue.add(key));
 }

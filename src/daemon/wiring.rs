@@ -25,9 +25,9 @@ use crate::cluster::{
 };
 use crate::model::{ServiceKey, Workload};
 use crate::reconcile::{Gate, Service};
-use crate::report::delivery::{Delivery, Fate};
+use crate::report::delivery::{Delivery, Fate, Parcel};
 use crate::source::{FileReport, FolderEvent, FolderState, Source, SourceError, SourceOptions};
-use crate::store::{Remembered, Store, StoreError};
+use crate::store::{Outgoing, Remembered, Store, StoreError};
 use crate::worker::{Floor, Pool};
 
 /// What is in hand may take this long to finish at the end.
@@ -118,21 +118,22 @@ impl Daemon {
     /// is finished, what waits is sent and kept. True when all of it was done in time.
     #[must_use]
     pub fn stop(self) -> bool {
-        self.source.stop();
         self.floor.queue.close();
         self.workloads.stop();
+        // A dead network mount can hold the source up for ever; the end does not wait for it.
+        let source = self.source;
+        let _ = thread::Builder::new().name("source-end".into()).spawn(move || source.stop());
         let drained = self.pool.finish(DRAIN_LIMIT);
         if !drained {
             warn!("requests were still in flight after {} ms", DRAIN_LIMIT.as_millis());
         }
         self.client.shutdown();
-        let kept = self.store.as_deref().is_none_or(|store| store.flush(REPORT_LIMIT));
         let reported = self.delivery.as_deref().is_none_or(|d| d.finish(REPORT_LIMIT));
         if !reported {
             info!("messages still wait; they are sent at the next start");
         }
         let closed = self.store.as_deref().is_none_or(|store| store.close(REPORT_LIMIT));
-        drained && kept && closed
+        drained && closed
     }
 }
 
@@ -147,23 +148,21 @@ fn open_ledger(settings: &Settings) -> Result<(Ledger, Remembered), StartError> 
     let hand_over = delivery.clone();
     let committed = move |message| {
         if let Some(delivery) = &hand_over {
-            delivery.send(message);
+            delivery.send(parcel(message));
         }
     };
-    let (store, mut remembered) = match Store::open(folder, committed) {
-        Ok((store, remembered)) => (Arc::new(store), remembered),
-        Err(error @ StoreError::Unusable { .. }) => {
-            error!("{error}; until then nothing survives a restart");
-            return Ok((Ledger { store: None, delivery }, Remembered::default()));
-        }
-        Err(error) => return Err(StartError::Store(error)),
-    };
+    let (store, mut remembered) = Store::open(folder, committed).map_err(StartError::Store)?;
+    let store = Arc::new(store);
     remembered.notes.iter().for_each(|note| warn!("{note}"));
     let _ = acknowledge.set(Arc::clone(&store));
     if let Some(delivery) = &delivery {
-        remembered.messages.drain(..).for_each(|message| delivery.send(message));
+        remembered.messages.drain(..).for_each(|message| delivery.send(parcel(message)));
     }
     Ok((Ledger { store: Some(store), delivery }, remembered))
+}
+
+fn parcel(message: Outgoing) -> Parcel {
+    Parcel { id: Some(message.id), payload: message.payload }
 }
 
 /// Puts back what the store remembers; a state that cannot be read is found out again.
@@ -195,7 +194,7 @@ fn deliver(
     slack: &SlackSettings,
     acknowledge: Arc<OnceLock<Arc<Store>>>,
 ) -> Result<Delivery, StartError> {
-    let settled = move |message, fate| match (acknowledge.get(), fate) {
+    let settled = move |message: u64, fate| match (acknowledge.get(), fate) {
         (Some(store), Fate::Delivered) => store.delivered(message),
         (Some(store), Fate::SetAside(why)) => store.set_aside(message, &why),
         (None, _) => {}

@@ -34,12 +34,15 @@ pub struct Rollout {
     pub stale_progressing: Option<Condition>,
     /// When the PATCH was answered.
     pub started: Moment,
-    /// The counts when progress was last seen.
-    pub replicas: Replicas,
+    /// The best counts so far, once the controller has counted for this rollout.
+    pub best: Option<Replicas>,
     /// When that was; the time limit counts from here.
     pub progressed: Moment,
-    /// `pod-template-hash` of the new ReplicaSet, once it was asked for.
-    pub template_hash: Option<Box<str>>,
+    /// `pod-template-hash` of the new ReplicaSet, once it was asked for, and the generation for
+    /// which it was: somebody may change the template on the way.
+    pub template: Option<(i64, Box<str>)>,
+    /// The generation for which the hash was last asked for.
+    pub asked_for: i64,
     /// The sign of failure that is showing, and since when.
     pub suspicion: Option<(Sign, Moment)>,
     /// A new pod was ready at some time.

@@ -72,13 +72,23 @@ impl Workloads {
     /// Takes one version from the watch stream; false when it is not newer than what is known.
     pub fn stream(&mut self, workload: Workload) -> bool {
         self.streamed = self.streamed.max(Some(workload.resource_version));
-        self.apply(workload)
+        self.insert(workload)
     }
 
     /// Takes one version from the reply to a request; false when it is not newer than what is known.
+    /// A reply that comes after the stream told of the workload's deletion brings nothing back.
     pub fn apply(&mut self, workload: Workload) -> bool {
+        let version = workload.resource_version;
+        let gone = !self.by_key.contains_key(&workload.key)
+            && self.streamed.is_some_and(|seen| version != 0 && version <= seen);
+        !gone && self.insert(workload)
+    }
+
+    /// Versions that are not numbers (0) cannot be told apart; the later word counts.
+    fn insert(&mut self, workload: Workload) -> bool {
         let known = self.by_key.get(&workload.key);
-        let newer = known.is_none_or(|own| own.resource_version < workload.resource_version);
+        let version = workload.resource_version;
+        let newer = known.is_none_or(|own| version == 0 || own.resource_version < version);
         if newer {
             self.by_key.insert(workload.key.clone(), Arc::new(workload));
         }
@@ -93,9 +103,12 @@ impl Workloads {
         old && self.by_key.remove(key).is_some()
     }
 
-    /// Takes the API server's word that there is no such workload now (404).
-    pub fn forget(&mut self, key: &ServiceKey) {
-        self.by_key.remove(key);
+    /// Takes the API server's word (404) that the workload that was known at version `seen` is gone.
+    /// One that the stream has brought since stays.
+    pub fn forget(&mut self, key: &ServiceKey, seen: u64) {
+        if self.by_key.get(key).is_some_and(|own| own.resource_version <= seen) {
+            self.by_key.remove(key);
+        }
     }
 }
 
@@ -121,6 +134,20 @@ mod tests {
         assert!(!cache.delete(&fixture::key("web"), 9), "an old deletion of an older namesake");
         assert_eq!(held(&cache, "web"), Some(10));
         assert!(cache.delete(&fixture::key("web"), 11));
+        assert_eq!(held(&cache, "web"), None);
+    }
+
+    #[test]
+    fn a_late_reply_brings_no_deleted_workload_back() {
+        let mut cache = Workloads::default();
+        cache.replace(vec![version("web", 10)], 12);
+        assert!(cache.delete(&fixture::key("web"), 15));
+        assert!(!cache.apply(version("web", 13)), "the reply to a PATCH before the deletion");
+        assert_eq!(held(&cache, "web"), None);
+        assert!(cache.apply(version("web", 17)), "created anew since");
+        cache.forget(&fixture::key("web"), 13);
+        assert_eq!(held(&cache, "web"), Some(17), "a 404 for the old one says nothing of the new");
+        cache.forget(&fixture::key("web"), 17);
         assert_eq!(held(&cache, "web"), None);
     }
 

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::plan::about_requests;
 use super::{Phase, Plan, Refusal, Reply, Service, Setback, rollout};
 use crate::model::{Change, Moment, NamespaceState, Notice, ServiceKey, What, Workload};
 use crate::queue::backoff;
@@ -57,10 +56,22 @@ impl Draft<'_> {
         }
     }
 
+    fn complain_of_requests(&mut self, what: What) {
+        if self.plan.service.request_complaint.as_ref() != Some(&what) {
+            self.plan.service.request_complaint = Some(what.clone());
+            self.say(what);
+        }
+    }
+
     fn pause(&mut self, wait: Duration) {
         let at = self.now + wait;
         self.plan.service.retry_at = Some(at);
         self.plan.wake = Some(at);
+    }
+
+    fn wait_at_least(&mut self, wait: Duration) {
+        let own = self.plan.service.retry_at.map_or(Duration::ZERO, |at| at.since(self.now));
+        self.pause(own.max(wait));
     }
 
     fn back_off(&mut self) {
@@ -73,8 +84,9 @@ impl Draft<'_> {
     fn went_through(&mut self, reply: Reply) {
         self.plan.service.failures = 0;
         self.plan.service.retry_at = None;
-        if self.plan.service.complaint.as_ref().is_some_and(about_requests) {
-            self.plan.service.complaint = None;
+        // A look says nothing about whether the PATCH will get through.
+        if !matches!(reply, Reply::Looked(_)) {
+            self.plan.service.request_complaint = None;
         }
         match reply {
             Reply::Namespace(state) => self.namespace(state),
@@ -95,14 +107,22 @@ impl Draft<'_> {
         match state {
             NamespaceState::Active => {
                 waiting.looked = true;
-                self.complain(What::WorkloadMissing);
+                self.pending(What::WorkloadMissing);
             }
             NamespaceState::Missing if waiting.may_create => waiting.create = true,
             NamespaceState::Missing => {
                 waiting.looked = true;
-                self.complain(What::NamespaceGone);
+                self.pending(What::NamespaceGone);
             }
             NamespaceState::Terminating => self.namespace_terminating(),
+        }
+    }
+
+    /// Says what the service waits for, unless its workload's deletion was told just before.
+    fn pending(&mut self, what: What) {
+        match &self.plan.service.phase {
+            Phase::Waiting(waiting) if waiting.told => self.plan.service.complaint = Some(what),
+            _ => self.complain(what),
         }
     }
 
@@ -110,7 +130,7 @@ impl Draft<'_> {
         if let Phase::Waiting(waiting) = &mut self.plan.service.phase {
             waiting.create = false;
         }
-        self.complain(What::NamespaceTerminating);
+        self.pending(What::NamespaceTerminating);
         self.pause(Duration::from_secs(5));
     }
 
@@ -144,7 +164,9 @@ impl Draft<'_> {
 
     fn replica_set(&mut self, hash: Option<Box<str>>) {
         match (&mut self.plan.service.phase, hash) {
-            (Phase::Rolling(rollout), Some(hash)) => rollout.template_hash = Some(hash),
+            (Phase::Rolling(rollout), Some(hash)) => {
+                rollout.template = Some((rollout.asked_for, hash));
+            }
             (_, None) => self.back_off(),
             (_, Some(_)) => {}
         }
@@ -163,17 +185,15 @@ impl Draft<'_> {
         match setback {
             Setback::Transient { text, retry_after } => {
                 self.back_off();
-                if let Some(wait) = retry_after {
-                    self.pause(wait.min(RETRY_AFTER_CAP));
-                }
+                self.wait_at_least(retry_after.unwrap_or_default().min(RETRY_AFTER_CAP));
                 if self.plan.service.failures == FAILURES_TO_SAY {
-                    self.complain(What::Unreachable(text));
+                    self.complain_of_requests(What::Unreachable(text));
                 }
             }
             Setback::Outdated => self.outdated(),
             Setback::NamespaceTerminating => self.namespace_terminating(),
             Setback::NotPermitted(text) => {
-                self.complain(What::NotPermitted(text));
+                self.complain_of_requests(What::NotPermitted(text));
                 self.pause(SLOW_RETRY);
             }
             Setback::Refused(message) => self.refused(message),
@@ -183,22 +203,26 @@ impl Draft<'_> {
     /// A log or a ReplicaSet could not be read. The verdict does without the log.
     fn rollout_question_failed(&mut self, setback: Setback) {
         let Phase::Rolling(rollout) = &mut self.plan.service.phase else { return };
-        if rollout.template_hash.is_some() {
+        if rollout.template.is_some() {
             rollout.log_tail = Some(String::new());
             return;
         }
         if let Setback::NotPermitted(text) = setback {
-            self.complain(What::NotPermitted(text));
+            self.complain_of_requests(What::NotPermitted(text));
         }
         self.back_off();
     }
 
     fn outdated(&mut self) {
-        let Phase::Patching(intent) = &mut self.plan.service.phase else { return };
+        let Phase::Patching(intent) = &mut self.plan.service.phase else { return self.back_off() };
         intent.look_first = true;
         intent.misses = intent.misses.saturating_add(1);
         if intent.misses > QUICK_LOOKS {
+            // Looks in between go through, so the failures in a row are those of the guards.
+            self.plan.service.failures = u32::from(intent.misses - QUICK_LOOKS) - 1;
             self.back_off();
+            let text = "the workload changes faster than it can be patched";
+            self.complain_of_requests(What::Unreachable(text.to_owned()));
         }
     }
 
@@ -215,7 +239,7 @@ impl Draft<'_> {
                 self.plan.service.phase = Phase::Refused(refusal);
             }
             _ => {
-                self.complain(What::NotPermitted(message));
+                self.complain_of_requests(What::NotPermitted(message));
                 self.pause(SLOW_RETRY);
             }
         }

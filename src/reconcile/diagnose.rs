@@ -65,7 +65,15 @@ pub fn diagnose(
     now: Moment,
 ) -> Finding {
     let live = || pods.iter().map(|pod| &**pod).filter(|pod| !pod.deleting);
-    let Some(hash) = rollout.template_hash.clone() else {
+    if rollout.template.as_ref().is_some_and(|(of, _)| *of != workload.generation) {
+        // Somebody changed the workload on the way: other pods may be the new ones now.
+        rollout.template = None;
+        rollout.suspicion = None;
+        rollout.log_tail = None;
+        rollout.ever_ready = false;
+    }
+    let Some((_, hash)) = rollout.template.clone() else {
+        rollout.asked_for = workload.generation;
         let looks_wrong = live().any(|pod| trouble(pod).is_some());
         return if looks_wrong { Finding::WhichReplicaSet } else { Finding::Fine };
     };
@@ -146,8 +154,15 @@ fn sign_of(container: &PodContainer) -> Option<(Sign, &str, &str)> {
         ContainerState::Waiting { reason, message } => {
             let sign = match &**reason {
                 "InvalidImageName" | "ErrImageNeverPull" => Sign::ImageUnusable,
-                "ErrImagePull" | "ImagePullBackOff" | "RegistryUnavailable" => pull_sign(message),
-                "CreateContainerConfigError" if message.contains("cache") => return None,
+                "ErrImagePull" | "ImagePullBackOff" | "RegistryUnavailable" => {
+                    pull_sign(message, &container.image)
+                }
+                // The kubelet is only just learning of the ConfigMap or Secret.
+                "CreateContainerConfigError"
+                    if message.contains("failed to sync") && message.contains("cache") =>
+                {
+                    return None;
+                }
                 "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
                     Sign::ContainerCreate
                 }
@@ -174,8 +189,15 @@ fn crash_reason<'a>(last: Option<&'a Terminated>, otherwise: &'a str) -> &'a str
 /// A registry's words → whether trying again can help. Words of the passing kind are looked for
 /// first: "repository does not exist or may require authorization" is what a registry says to
 /// somebody whose credentials it does not know.
-fn pull_sign(message: &str) -> Sign {
-    let message = message.to_lowercase();
+///
+/// What is an image, an address or a path is left out: `acme/authentication:9` names no trouble.
+fn pull_sign(message: &str, image: &str) -> Sign {
+    let is_name = |word: &&str| {
+        let bare = word.trim_matches(|c: char| !c.is_alphanumeric());
+        word.contains('/') && *word != "i/o" || bare == image
+    };
+    let words: Vec<&str> = message.split_whitespace().filter(|word| !is_name(word)).collect();
+    let message = words.join(" ").to_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
     let may_pass = ["authorization", "unauthorized", "authentication", "denied", "forbidden"];
     let busy = ["toomanyrequests", "too many requests", "rate limit", "timeout", "no such host"];
@@ -221,10 +243,12 @@ mod tests {
                 Sign::ImagePull,
             ),
             ("toomanyrequests: You have reached your pull rate limit", Sign::ImagePull),
+            ("docker.io/acme/authentication:9: not found", Sign::ImageNotFound),
+            ("dial tcp 10.0.0.1:443: i/o timeout", Sign::ImagePull),
             ("unexpected status from HEAD request: 503 Service Unavailable", Sign::ImagePull),
             ("Back-off pulling image \"nginx:1.99\"", Sign::ImagePull),
         ] {
-            assert_eq!(pull_sign(message), sign, "{message}");
+            assert_eq!(pull_sign(message, "nginx:1.99"), sign, "{message}");
         }
     }
 

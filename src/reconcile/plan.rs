@@ -8,8 +8,8 @@ use super::diagnose::{Finding, diagnose};
 use super::{Intent, Phase, Service, Settled, Step, Waiting, resolve, rollout};
 use crate::desired::DesiredState;
 use crate::model::{
-    Change, Hold, ImagePatch, ImageSet, Lateness, Moment, Notice, Pod, Rollout, ServiceKey, Target,
-    What, Workload,
+    Change, Hold, ImagePatch, ImageSet, Lateness, Moment, Notice, Pod, Problem, Rollout,
+    ServiceKey, Target, What, Workload,
 };
 
 /// The longest wait between two corrections of drift.
@@ -45,6 +45,23 @@ pub struct Policy {
     pub drift: Drift,
     /// A missing namespace is created.
     pub create_namespaces: bool,
+    /// Namespaces of Kubernetes itself (`kube-*`) that may be deployed to all the same.
+    pub allow_namespaces: Vec<String>,
+}
+
+impl Policy {
+    /// Why nothing is done in `namespace`, if so.
+    fn objection(&self, namespace: &str) -> Option<Problem> {
+        let own = namespace.starts_with("kube-");
+        let allowed = self.allow_namespaces.iter().any(|name| name == namespace);
+        (own && !allowed).then(|| Problem {
+            place: None,
+            text: format!(
+                "the namespace {namespace} belongs to Kubernetes itself; to deploy there, start \
+                 depd with --allow-namespace {namespace}"
+            ),
+        })
+    }
 }
 
 /// What to do when the cluster changed while the file did not.
@@ -84,6 +101,7 @@ pub fn plan(service: &Service, view: &View) -> Plan {
         (None, _) => draft.stop_managing(),
         _ if !view.synced => {}
         (Some(DesiredState { images: None, .. }), _) => {}
+        _ if draft.objects() => {}
         (Some(DesiredState { images: Some(images), .. }), None) => draft.without_workload(images),
         (Some(DesiredState { images: Some(images), .. }), Some(workload)) => {
             draft.with_workload(images, workload);
@@ -110,11 +128,11 @@ impl Draft<'_> {
         }
     }
 
-    /// Nothing in the file or the workload is wrong any more. What is wrong with requests ends
-    /// when one goes through.
-    fn content(&mut self) {
-        let over = |what: &mut What| !about_requests(what);
-        if let Some(What::Held(_)) = self.plan.service.complaint.take_if(over) {
+    /// Nothing about the workload is wrong any more.
+    fn content(&mut self, workload: &Workload) {
+        if let Some(What::Held(_)) = self.plan.service.complaint.take()
+            && hold(workload).is_none()
+        {
             self.say(What::Lifted);
         }
     }
@@ -142,6 +160,22 @@ impl Draft<'_> {
         }
     }
 
+    /// The settings do not let depd act in this namespace.
+    fn objects(&mut self) -> bool {
+        let Some(problem) = self.view.policy.objection(self.view.key.namespace()) else {
+            return false;
+        };
+        self.tell_misfit(problem);
+        true
+    }
+
+    fn tell_misfit(&mut self, problem: Problem) {
+        if self.plan.service.told_misfit.as_ref() != Some(&problem) {
+            self.plan.service.told_misfit = Some(problem.clone());
+            self.say(What::Unfit(problem));
+        }
+    }
+
     fn stop_managing(&mut self) {
         if self.plan.service.phase != Phase::New {
             self.say(What::Unmanaged);
@@ -154,6 +188,7 @@ impl Draft<'_> {
         if self.plan.service.phase.desired() != phase.desired() {
             self.plan.service.failures = 0;
             self.plan.service.retry_at = None;
+            self.plan.service.request_complaint = None;
         }
         self.plan.service.phase = phase;
     }
@@ -169,6 +204,7 @@ impl Draft<'_> {
             self.enter(Phase::Waiting(Waiting {
                 desired: images.clone(),
                 looked: false,
+                told: deleted,
                 may_create,
                 create: false,
             }));
@@ -184,8 +220,9 @@ impl Draft<'_> {
         self.note_replacement(workload);
         let targets = match resolve::targets(images, workload) {
             Ok(targets) => targets,
-            Err(problem) => return self.complain(What::Unfit(problem)),
+            Err(problem) => return self.misfit(problem, workload),
         };
+        self.plan.service.told_misfit = None;
         let phase = self.plan.service.phase.clone();
         let same_wish = phase.desired() == Some(images);
         let accepted = if same_wish { phase.changes() } else { &[] };
@@ -196,7 +233,7 @@ impl Draft<'_> {
             Phase::Broken(rollout) if same_wish && agrees => {
                 self.await_recovery(&rollout, workload)
             }
-            Phase::Settled(_) if same_wish && agrees => self.content(),
+            Phase::Settled(_) if same_wish && agrees => self.content(workload),
             Phase::Rolling(_) | Phase::Broken(_) | Phase::Settled(_) if same_wish => {
                 self.drifted(images, workload, &differing, accepted);
             }
@@ -218,6 +255,21 @@ impl Draft<'_> {
         }
     }
 
+    /// A file that does not fit is like one that is invalid: it is said, and what is under way for
+    /// the content before it goes on.
+    fn misfit(&mut self, problem: Problem, workload: &Workload) {
+        self.tell_misfit(problem);
+        let phase = self.plan.service.phase.clone();
+        let (Phase::Rolling(rollout) | Phase::Broken(rollout)) = &phase else { return };
+        if !resolve::differs(&rollout.desired, workload, &rollout.changes) {
+            match phase {
+                Phase::Rolling(rollout) => self.follow(rollout, workload),
+                Phase::Broken(rollout) => self.await_recovery(&rollout, workload),
+                _ => {}
+            }
+        }
+    }
+
     /// Another uid is another workload: what was done for the old one says nothing about it.
     fn note_replacement(&mut self, workload: &Workload) {
         let other = self.plan.service.phase.uid().is_some_and(|uid| *uid != *workload.uid);
@@ -231,7 +283,7 @@ impl Draft<'_> {
 
     /// The cluster already runs what the file asks, and nobody waits for a verdict.
     fn baseline(&mut self, images: &ImageSet, workload: &Workload) {
-        self.content();
+        self.content(workload);
         self.say(What::AlreadyRuns);
         self.settle(images, workload, Vec::new());
     }
@@ -261,7 +313,7 @@ impl Draft<'_> {
         if !self.view.admitted {
             return self.leave_rollout();
         }
-        self.content();
+        self.content(workload);
         let before = match &self.plan.service.phase {
             Phase::Patching(intent) if intent.desired == *images => Some(intent),
             _ => None,
@@ -346,7 +398,7 @@ impl Draft<'_> {
         let took = now.since(rollout.started);
         let changes = rollout.changes.clone();
         if rollout::is_complete(&rollout, workload) {
-            self.content();
+            self.content(workload);
             self.say(What::Succeeded { changes, took });
             let desired = rollout.desired;
             return self.settle(&desired, workload, rollout.changes);
@@ -378,7 +430,7 @@ impl Draft<'_> {
             self.enter(Phase::Rolling(rollout));
             return self.complain(What::Held(hold));
         }
-        self.content();
+        self.content(workload);
         let limit = rollout::time_limit(workload, self.view.policy.timeout);
         let late = rollout::progress_deadline_exceeded(&rollout, workload)
             .or_else(|| (now >= rollout.progressed + limit).then_some(Lateness::NoProgress(limit)));
@@ -441,9 +493,4 @@ fn change_cause(key: &ServiceKey, changes: &[Change]) -> String {
     let images: Vec<String> =
         changes.iter().map(|change| format!("{}={}", change.container, change.to)).collect();
     format!("depd: {} set {}", key.file_name(), images.join(" "))
-}
-
-/// A complaint about requests that do not get through, as opposed to one about file or workload.
-pub(super) fn about_requests(what: &What) -> bool {
-    matches!(what, What::Unreachable(_) | What::NotPermitted(_))
 }

@@ -13,7 +13,7 @@ const DEFAULT_PROGRESS_DEADLINE: Duration = Duration::from_secs(600);
 
 /// The rollout that begins with the PATCH that `workload` is the reply to.
 ///
-/// It starts without `progressed` replicas of its own: the counts are still those of the old pods.
+/// It starts without counts: those of the reply are still about the old pods.
 pub fn begin(attempt: u32, intent: &Intent, workload: &Workload, now: Moment) -> Rollout {
     Rollout {
         attempt,
@@ -23,9 +23,10 @@ pub fn begin(attempt: u32, intent: &Intent, workload: &Workload, now: Moment) ->
         generation: workload.generation,
         stale_progressing: workload.progressing.clone(),
         started: now,
-        replicas: workload.replicas,
+        best: None,
         progressed: now,
-        template_hash: None,
+        template: None,
+        asked_for: 0,
         suspicion: None,
         ever_ready: false,
         log_tail: None,
@@ -34,8 +35,8 @@ pub fn begin(attempt: u32, intent: &Intent, workload: &Workload, now: Moment) ->
 
 /// The changes with the images as the API server stored them.
 fn accepted(changes: &[Change], workload: &Workload) -> Vec<Change> {
-    let mut containers = workload.containers.iter().chain(&workload.init_containers);
     let stored = |change: &Change| {
+        let mut containers = workload.containers.iter().chain(&workload.init_containers);
         let container = containers.find(|c| c.name == change.container);
         let to = container.map_or(change.to.clone(), |c| c.image.clone());
         Change { to, ..change.clone() }
@@ -54,26 +55,37 @@ pub fn is_complete(rollout: &Rollout, workload: &Workload) -> bool {
     is_observed(rollout, workload) && updated >= wanted && total <= updated && available >= updated
 }
 
-/// Takes the counts into the rollout; any step forward restarts the time limit.
+/// Takes the counts into the rollout; a step beyond the best so far restarts the time limit, so that
+/// a pod that comes and goes does not.
 ///
 /// Forward is: more updated, ready or available pods, or fewer old ones. The first status of the
-/// rollout's own generation restarts it as well.
-///
-/// True when it moved forward.
+/// rollout's own generation restarts it as well. True when it moved forward.
 pub fn note_progress(rollout: &mut Rollout, workload: &Workload, now: Moment) -> bool {
     if !is_observed(rollout, workload) {
         return false;
     }
-    let (then, is) = (rollout.replicas, workload.replicas);
+    let is = workload.replicas;
     let old = |r: Replicas| r.total - r.updated;
-    let forward = is.updated > then.updated
-        || is.ready > then.ready
-        || is.available > then.available
-        || old(is) < old(then);
+    let Some(best) = rollout.best else {
+        rollout.best = Some(is);
+        rollout.progressed = now;
+        return is.updated > 0;
+    };
+    let forward = is.updated > best.updated
+        || is.ready > best.ready
+        || is.available > best.available
+        || old(is) < old(best);
     if forward {
         rollout.progressed = now;
     }
-    rollout.replicas = is;
+    let updated = is.updated.max(best.updated);
+    rollout.best = Some(Replicas {
+        wanted: is.wanted,
+        total: updated + old(is).min(old(best)),
+        updated,
+        ready: is.ready.max(best.ready),
+        available: is.available.max(best.available),
+    });
     forward
 }
 

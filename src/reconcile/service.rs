@@ -2,17 +2,22 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Change, ImageSet, Moment, Problem, Replicas, Rollout, What};
+use crate::model::{Change, ImageSet, Moment, Problem, Rollout, What};
 
 /// All that depd remembers about one service between two looks at it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Service {
     /// Where it stands.
     pub phase: Phase,
-    /// What is wrong or holds it up, as it was last told; told again only when it changes.
+    /// What about the workload is wrong or holds it up, as it was last told; told again only when
+    /// it changes. Over when a look finds nothing wrong.
     pub complaint: Option<What>,
+    /// The same about requests that do not get through. Over when one does, or the wish changes.
+    pub request_complaint: Option<What>,
     /// The problem of the dep file that was last told.
     pub told_problem: Option<Problem>,
+    /// Why the dep file does not fit the workload, as it was last told.
+    pub told_misfit: Option<Problem>,
     /// Rollouts so far; numbers the messages and the history.
     pub attempts: u32,
     /// Corrections of drift in a row that did not last.
@@ -52,6 +57,8 @@ pub struct Waiting {
     pub desired: ImageSet,
     /// The namespace was looked at, and there is nothing to do but wait.
     pub looked: bool,
+    /// The deletion of the workload was told, which says enough.
+    pub told: bool,
     /// The namespace may be created: the file's content is new, and no person deleted anything.
     pub may_create: bool,
     /// The namespace was found missing and is to be created next.
@@ -142,9 +149,10 @@ impl Service {
     pub fn durable(&self) -> Service {
         let mut kept = Service { failures: 0, retry_at: None, ..self.clone() };
         if let Phase::Rolling(rollout) | Phase::Broken(rollout) = &mut kept.phase {
-            rollout.replicas = Replicas::default();
+            rollout.best = None;
             rollout.progressed = rollout.started;
-            rollout.template_hash = None;
+            rollout.template = None;
+            rollout.asked_for = 0;
             rollout.suspicion = None;
             rollout.ever_ready = false;
             rollout.log_tail = None;

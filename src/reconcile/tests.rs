@@ -9,11 +9,12 @@ use std::time::Duration;
 use super::{Drift, Phase, Plan, Policy, Reply, Service, Setback, Step, View, after, plan};
 use crate::desired::DesiredState;
 use crate::model::{
-    Condition, ContainerState, Image, ImageSet, Moment, NamespaceState, Notice, Pod, Problem,
-    Replicas, Terminated, What, Workload, fixture,
+    Condition, Container, ContainerState, Image, ImageSet, Moment, NamespaceState, Notice, Pod,
+    Problem, Replicas, ServiceKey, Terminated, What, Workload, fixture,
 };
 
 struct Desk {
+    key: ServiceKey,
     service: Service,
     desired: Option<DesiredState>,
     synced: bool,
@@ -32,6 +33,7 @@ fn images(text: &str) -> ImageSet {
 
 fn desk(file: &str, workload: Option<Workload>) -> Desk {
     let mut desk = Desk {
+        key: fixture::key("web"),
         service: Service::default(),
         desired: None,
         synced: true,
@@ -42,6 +44,7 @@ fn desk(file: &str, workload: Option<Workload>) -> Desk {
             timeout: Duration::from_secs(240),
             drift: Drift::Report,
             create_namespaces: true,
+            allow_namespaces: Vec::new(),
         },
         now: Moment(1000),
         step: None,
@@ -58,9 +61,8 @@ impl Desk {
 
     #[track_caller]
     fn look(&mut self, expect: &str) {
-        let key = fixture::key("web");
         let view = View {
-            key: &key,
+            key: &self.key,
             desired: self.desired.as_ref(),
             synced: self.synced,
             workload: self.workload.as_ref(),
@@ -76,7 +78,7 @@ impl Desk {
     #[track_caller]
     fn reply(&mut self, outcome: Result<Reply, Setback>, expect: &str) {
         assert!(self.step.is_some(), "a reply needs a step");
-        let plan = after(&self.service, &fixture::key("web"), outcome, self.now, 0);
+        let plan = after(&self.service, &self.key, outcome, self.now, 0);
         self.take(plan, expect);
     }
 
@@ -265,10 +267,21 @@ fn a_failed_guard_leads_to_a_fresh_look_and_after_three_to_back_off() {
         desk.look("→ LookAtWorkload");
         desk.reply(Ok(Reply::Looked(None)), "");
     }
+    let said = "Unreachable(\"the workload changes faster than it can be patched\")";
     desk.look("→ patch app=nginx:1.25");
-    desk.reply(Err(Setback::Outdated), "");
-    desk.look("");
-    assert!(desk.wake.is_some_and(|wake| wake > desk.now));
+    desk.reply(Err(Setback::Outdated), said);
+    let mut waits = Vec::new();
+    for _ in 0..4 {
+        desk.look("");
+        let wake = desk.wake.expect("it goes on later");
+        waits.push(wake.since(desk.now));
+        desk.now = wake;
+        desk.look("→ LookAtWorkload");
+        desk.reply(Ok(Reply::Looked(None)), "");
+        desk.look("→ patch app=nginx:1.25");
+        desk.reply(Err(Setback::Outdated), "");
+    }
+    assert!(waits.is_sorted() && waits[3] >= 8 * waits[0], "ever more slowly: {waits:?}");
 }
 
 #[test]
@@ -454,10 +467,10 @@ fn a_namespace_that_a_person_deleted_is_not_created_again() {
     desk.look("AlreadyRuns");
     desk.workload = None;
     desk.look("WorkloadDeleted → LookAtNamespace");
-    desk.reply(Ok(Reply::Namespace(NamespaceState::Terminating)), "NamespaceTerminating");
+    desk.reply(Ok(Reply::Namespace(NamespaceState::Terminating)), "");
     desk.later(5);
     desk.look("→ LookAtNamespace");
-    desk.reply(Ok(Reply::Namespace(NamespaceState::Missing)), "NamespaceGone");
+    desk.reply(Ok(Reply::Namespace(NamespaceState::Missing)), "");
     desk.look("");
     desk.save("nginx:1.25");
     desk.look("→ LookAtNamespace");
@@ -718,4 +731,132 @@ fn after_a_restart_a_changed_file_is_deployed_and_a_changed_cluster_is_drift() {
     desk.look("");
     desk.save("nginx:1.26");
     desk.look("→ patch app=nginx:1.26");
+}
+
+#[test]
+fn a_file_that_does_not_fit_leaves_the_rollout_in_flight_to_its_verdict() {
+    let mut desk = rolling();
+    let image = Image::parse("a:1").expect("valid");
+    let named = ImageSet::Named(vec![("nope".into(), image)]);
+    desk.desired = Some(DesiredState { images: Some(named), problem: None });
+    desk.look(
+        "Unfit(Problem { place: None, text: \"the workload has no container nope; its containers: \
+         app\" })",
+    );
+    desk.look("");
+    desk.status(3, 3, 3);
+    desk.look("succeeded in 0s");
+    desk.look("");
+}
+
+#[test]
+fn images_that_are_pinned_out_of_order_are_still_ours() {
+    let container = |name: &str, image: &str| Container { name: name.into(), image: image.into() };
+    let mut workload = fixture::workload("web");
+    workload.containers = Box::new([container("web", "web:1"), container("log", "log:1")]);
+    let mut desk = desk("nginx:1.25", Some(workload));
+    let image = |text: &str| Image::parse(text).expect("valid");
+    let lines = vec![("log".into(), image("log:2")), ("web".into(), image("web:2"))];
+    desk.desired = Some(DesiredState { images: Some(ImageSet::Named(lines)), problem: None });
+    desk.look("→ patch log=log:2 web=web:2");
+    let workload = desk.workload();
+    workload.containers =
+        Box::new([container("web", "web@sha256:aa"), container("log", "log@sha256:bb")]);
+    workload.generation = 2;
+    let stored = workload.clone();
+    let plan = after(
+        &desk.service,
+        &fixture::key("web"),
+        Ok(Reply::Patched(Box::new(stored))),
+        desk.now,
+        0,
+    );
+    desk.service = plan.service;
+    desk.look("");
+    desk.status(3, 3, 3);
+    desk.look("succeeded in 0s");
+}
+
+#[test]
+fn a_template_that_is_changed_on_the_way_makes_other_pods_the_new_ones() {
+    let mut desk = rolling();
+    desk.pods = vec![waiting("web-new", "bbb", "ErrImagePull", "authorization failed")];
+    desk.look("→ FindReplicaSet");
+    desk.reply(Ok(Reply::ReplicaSet(Some("bbb".into()))), "");
+    desk.look("");
+    desk.workload().generation += 1;
+    desk.status(4, 1, 3);
+    desk.pods = vec![waiting("web-newer", "ccc", "InvalidImageName", "")];
+    desk.look("→ FindReplicaSet");
+    desk.reply(Ok(Reply::ReplicaSet(Some("ccc".into()))), "");
+    desk.look("failed(InvalidImageName nginx:1.25 1/1 old 3 log \"\")");
+}
+
+#[test]
+fn a_pod_that_comes_and_goes_is_no_progress() {
+    let mut desk = rolling();
+    desk.look("");
+    for _ in 0..12 {
+        desk.later(10);
+        desk.status(4, 1, 4);
+        desk.look("");
+        desk.later(10);
+        desk.status(4, 1, 3);
+        desk.look("");
+    }
+    desk.later(10);
+    desk.look("timed out: NoProgress(240s)");
+}
+
+#[test]
+fn a_retry_after_of_nothing_does_not_shorten_the_back_off() {
+    let mut desk = desk("nginx:1.25", Some(fixture::workload("web")));
+    let mut waits = Vec::new();
+    for said in ["", "", "Unreachable(\"429\")", "", ""] {
+        desk.look("→ patch app=nginx:1.25");
+        let retry_after = Some(Duration::ZERO);
+        desk.reply(Err(Setback::Transient { text: "429".into(), retry_after }), said);
+        let wake = desk.wake.expect("later");
+        waits.push(wake.since(desk.now));
+        desk.now = wake;
+    }
+    assert!(waits[4] >= 8 * waits[0], "{waits:?}");
+}
+
+#[test]
+fn a_missing_right_is_said_again_for_another_wish() {
+    let mut desk = desk("nginx:1.25", Some(fixture::workload("web")));
+    let forbidden = || Err(Setback::NotPermitted("lacks patch".into()));
+    desk.look("→ patch app=nginx:1.25");
+    desk.reply(forbidden(), "NotPermitted(\"lacks patch\")");
+    desk.save("nginx:1.24");
+    desk.look("AlreadyRuns");
+    desk.save("nginx:1.26");
+    desk.look("→ patch app=nginx:1.26");
+    desk.reply(forbidden(), "NotPermitted(\"lacks patch\")");
+}
+
+#[test]
+fn a_hold_that_goes_on_is_not_said_to_be_lifted() {
+    let mut desk = rolling();
+    desk.status(3, 3, 3);
+    desk.look("succeeded in 0s");
+    desk.workload().paused = true;
+    desk.save("nginx:1.26");
+    desk.look("Held(Paused)");
+    desk.save("nginx:1.25");
+    desk.look("");
+}
+
+#[test]
+fn the_clusters_own_namespaces_are_left_alone_unless_they_are_named() {
+    let mut desk = desk("nginx:1.25", Some(fixture::workload("web")));
+    desk.key = ServiceKey::new("coredns", "kube-system").expect("valid");
+    desk.look(
+        "Unfit(Problem { place: None, text: \"the namespace kube-system belongs to Kubernetes \
+         itself; to deploy there, start depd with --allow-namespace kube-system\" })",
+    );
+    desk.look("");
+    desk.policy.allow_namespaces = vec!["kube-system".into()];
+    desk.look("→ patch app=nginx:1.25");
 }

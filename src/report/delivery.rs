@@ -16,7 +16,6 @@ use super::pace::Pace;
 use super::webhook::WebhookUrl;
 use crate::clock;
 use crate::queue::backoff;
-use crate::store::Outgoing;
 
 /// Messages that may wait.
 const CAPACITY: usize = 20_000;
@@ -29,7 +28,7 @@ const REQUEST_LIMIT: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Delivery {
     /// `None` once it was finished.
-    messages: Mutex<Option<Sender<Outgoing>>>,
+    messages: Mutex<Option<Sender<Parcel>>>,
     stopping: Sender<()>,
     thread: JoinHandle<()>,
 }
@@ -43,13 +42,13 @@ impl Delivery {
     pub fn start(
         url: WebhookUrl,
         per_second: u32,
-        settled: impl Fn(i64, Fate) + Send + 'static,
+        settled: impl Fn(u64, Fate) + Send + 'static,
     ) -> std::io::Result<Delivery> {
         let (messages, waiting) = bounded(CAPACITY);
         let (stopping, stop) = bounded(1);
         let mut postman = Postman {
+            agent: agent(&url),
             url,
-            agent: agent(),
             pace: Pace::new(per_second),
             waiting,
             stop,
@@ -60,7 +59,7 @@ impl Delivery {
     }
 
     /// Hands over a message. Never blocks.
-    pub fn send(&self, message: Outgoing) {
+    pub fn send(&self, message: Parcel) {
         let sent = self.messages.lock().as_ref().map(|waiting| waiting.try_send(message));
         if let Some(Err(TrySendError::Full(_))) = sent {
             error!("slack: {CAPACITY} messages wait already; this one is in the log only");
@@ -86,9 +85,18 @@ struct Postman {
     url: WebhookUrl,
     agent: ureq::Agent,
     pace: Pace,
-    waiting: Receiver<Outgoing>,
+    waiting: Receiver<Parcel>,
     stop: Receiver<()>,
-    settled: Box<dyn Fn(i64, Fate) + Send>,
+    settled: Box<dyn Fn(u64, Fate) + Send>,
+}
+
+/// A message on its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parcel {
+    /// Its number in the store, where it is in one.
+    pub id: Option<u64>,
+    /// The body.
+    pub payload: String,
 }
 
 /// What became of a message.
@@ -117,7 +125,7 @@ impl Postman {
     }
 
     /// Tries until the message is taken or set aside; false when told to stop.
-    fn deliver(&mut self, message: &Outgoing) -> bool {
+    fn deliver(&mut self, message: &Parcel) -> bool {
         let mut failures = 0;
         loop {
             if !self.rest(self.pace.wait(clock::now())) {
@@ -126,12 +134,12 @@ impl Postman {
             self.pace.spend(clock::now());
             match self.post(message) {
                 Answer::Taken => {
-                    (self.settled)(message.id, Fate::Delivered);
+                    self.settle(message, Fate::Delivered);
                     return true;
                 }
                 Answer::Never { why } => {
                     error!("slack: {} refused a message for good: {why}", self.url.host());
-                    (self.settled)(message.id, Fate::SetAside(why));
+                    self.settle(message, Fate::SetAside(why));
                     return true;
                 }
                 Answer::Later { why, wait } => {
@@ -147,7 +155,13 @@ impl Postman {
         }
     }
 
-    fn post(&self, message: &Outgoing) -> Answer {
+    fn settle(&self, message: &Parcel, fate: Fate) {
+        if let Some(id) = message.id {
+            (self.settled)(id, fate);
+        }
+    }
+
+    fn post(&self, message: &Parcel) -> Answer {
         let sent = self
             .agent
             .post(self.url.expose())
@@ -188,8 +202,11 @@ fn network_text(error: &ureq::Error) -> String {
     }
 }
 
-fn agent() -> ureq::Agent {
+fn agent(url: &WebhookUrl) -> ureq::Agent {
+    // No proxy can reach our own loopback interface for us.
+    let proxy = if url.is_loopback() { None } else { ureq::Proxy::try_from_env() };
     ureq::Agent::config_builder()
+        .proxy(proxy)
         .http_status_as_error(false)
         .max_redirects(0)
         .timeout_global(Some(REQUEST_LIMIT))

@@ -48,7 +48,13 @@ impl WebhookUrl {
         &self.0
     }
 
-    /// Scheme and host, for logs.
+    /// The receiver is on this machine.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        is_loopback(self.host())
+    }
+
+    /// Host and port, for logs.
     #[must_use]
     pub fn host(&self) -> &str {
         let start = self.0.find("://").map_or(0, |at| at + 3);

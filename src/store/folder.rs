@@ -1,50 +1,68 @@
-//! Where the state lives.
+//! Where the state is kept: the choice alone, without a look at the disk. `[C]`
+//!
+//! `STATE_DIRECTORY` is what systemd sets for `StateDirectory=` (systemd.exec(5): several are
+//! separated by colons); `XDG_STATE_HOME` is of the XDG Base Directory Specification, where a
+//! relative path is to be ignored and the default is `~/.local/state`.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-/// The state folder: the flag, else what systemd gives (`STATE_DIRECTORY`, its first entry), else
-/// `/var/lib/depd` for root, else `$XDG_STATE_HOME/depd`, which defaults to `~/.local/state/depd`
-/// (XDG base directory specification).
-#[must_use]
+/// The folder of the whole machine.
+const SYSTEM: &str = "/var/lib/depd";
+
+/// The state folder: the one that was asked for, else `$STATE_DIRECTORY`, else `/var/lib/depd` for
+/// root, else `$XDG_STATE_HOME/depd`, else `~/.local/state/depd`.
+///
+/// `variable` looks up the environment. Somebody who is not root and has no home (a container with
+/// an arbitrary user) is given `/var/lib/depd` too, where a volume is expected.
 pub fn folder(
-    flag: Option<PathBuf>,
-    env: impl Fn(&str) -> Option<OsString>,
+    explicit: Option<PathBuf>,
+    variable: impl Fn(&str) -> Option<OsString>,
     is_root: bool,
 ) -> PathBuf {
-    let from_systemd = || {
-        let list = env("STATE_DIRECTORY")?;
-        std::env::split_paths(&list).next().filter(|path| path.is_absolute())
+    let absolute = |name: &str| {
+        let first = variable(name)?.to_str().map(|list| list.split(':').next().map(PathBuf::from));
+        first.flatten().filter(|path| path.is_absolute())
     };
-    let from_user = || {
-        let own = env("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-        own.or_else(|| env("HOME").map(|home| PathBuf::from(home).join(".local/state")))
-    };
-    flag.or_else(from_systemd).unwrap_or_else(|| match from_user() {
-        Some(state) if !is_root => state.join("depd"),
-        _ => PathBuf::from("/var/lib/depd"),
-    })
+    let home = |name: &str| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    explicit
+        .or_else(|| absolute("STATE_DIRECTORY"))
+        .or_else(|| is_root.then(|| PathBuf::from(SYSTEM)))
+        .or_else(|| home("XDG_STATE_HOME").map(|state| state.join("depd")))
+        .or_else(|| home("HOME").map(|home| home.join(Path::new(".local/state/depd"))))
+        .unwrap_or_else(|| PathBuf::from(SYSTEM))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::folder;
+    use std::path::{Path, PathBuf};
+
+    #[track_caller]
+    fn check(explicit: Option<&str>, variables: &[(&str, &str)], is_root: bool, expect: &str) {
+        let variable = |name: &str| {
+            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into())
+        };
+        let chosen = folder(explicit.map(PathBuf::from), variable, is_root);
+        assert_eq!(chosen, Path::new(expect));
+    }
 
     #[test]
-    fn the_nearest_place_that_is_named_wins() {
-        let check = |flag: Option<&str>, vars: &[(&str, &str)], is_root, expect: &str| {
-            let env = |name: &str| {
-                vars.iter().find(|(own, _)| *own == name).map(|(_, value)| OsString::from(value))
-            };
-            assert_eq!(folder(flag.map(PathBuf::from), env, is_root), PathBuf::from(expect));
-        };
-        let home = ("HOME", "/home/me");
-        check(Some("here"), &[("STATE_DIRECTORY", "/s")], true, "here");
-        check(None, &[("STATE_DIRECTORY", "/s:/t"), home], false, "/s");
-        check(None, &[home], true, "/var/lib/depd");
-        check(None, &[home, ("XDG_STATE_HOME", "/x")], false, "/x/depd");
-        check(None, &[home, ("XDG_STATE_HOME", "relative")], false, "/home/me/.local/state/depd");
-        check(None, &[home], false, "/home/me/.local/state/depd");
+    fn the_state_folder_is_the_first_of_five_that_applies() {
+        let all = [("STATE_DIRECTORY", "/s"), ("XDG_STATE_HOME", "/x"), ("HOME", "/h")];
+        check(Some("here"), &all, true, "here");
+        check(None, &all, true, "/s");
+        check(None, &all[1..], true, "/var/lib/depd");
+        check(None, &all[1..], false, "/x/depd");
+        check(None, &all[2..], false, "/h/.local/state/depd");
         check(None, &[], false, "/var/lib/depd");
+    }
+
+    #[test]
+    fn of_systemds_list_the_first_is_taken_and_what_is_relative_or_empty_is_ignored() {
+        check(None, &[("STATE_DIRECTORY", "/a:/b")], false, "/a");
+        check(None, &[("STATE_DIRECTORY", ""), ("HOME", "/h")], false, "/h/.local/state/depd");
+        check(None, &[("XDG_STATE_HOME", "x"), ("HOME", "/h")], false, "/h/.local/state/depd");
+        check(None, &[("XDG_STATE_HOME", "/with:colon")], false, "/with:colon/depd");
     }
 }

@@ -1,45 +1,77 @@
-//! One depd per state folder.
+//! One depd per state folder: a lock that ends with the process that holds it, however it ends.
+//!
+//! The lock is `flock(2)` on a file, not the existence of the file: one that a dead process left
+//! behind is no lock. The process id inside is for people only.
 
-use std::fs::{self, File, TryLockError};
-use std::io::{Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
-use super::StoreError;
+use rustix::fs::OFlags;
 
-/// The lock; it ends with the process, however that ends, so a stale file is no lock.
+/// The name of the lock file.
+const NAME: &str = "depd.lock";
+/// The holder locks first and writes its process id then; looked at again this often.
+const PID_READS: u32 = 10;
+/// Between two looks.
+const PID_PAUSE: Duration = Duration::from_millis(5);
+
+/// A held lock; dropping it lets go.
 #[derive(Debug)]
 pub struct Lock {
     _file: File,
 }
 
+/// Why there is no lock.
+#[derive(Debug)]
+pub enum NoLock {
+    /// Another process holds it.
+    Held {
+        /// Which one, where it could be read.
+        pid: Option<u32>,
+    },
+    /// The file system does not do it.
+    Failed(io::Error),
+}
+
 impl Lock {
-    /// Makes the folder if it is missing, takes the lock in it, and writes our process id into it.
-    pub fn take(folder: &Path) -> Result<Lock, StoreError> {
-        let unusable = |error: std::io::Error| StoreError::Unusable {
-            path: folder.to_owned(),
-            why: error.to_string(),
-        };
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(unusable)?;
-        let mut options = File::options();
-        options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        let mut file = options.open(folder.join("depd.lock")).map_err(unusable)?;
+    /// Takes the lock of `folder` or says at once who has it.
+    pub fn take(folder: &Path) -> Result<Lock, NoLock> {
+        let mut file = open(&folder.join(NAME)).map_err(NoLock::Failed)?;
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut text = String::new();
-                let _ = file.read_to_string(&mut text);
-                return Err(StoreError::Locked { pid: text.trim().parse().ok() });
-            }
-            Err(TryLockError::Error(error)) => return Err(unusable(error)),
+            Err(TryLockError::WouldBlock) => return Err(NoLock::Held { pid: holder(&mut file) }),
+            Err(TryLockError::Error(error)) => return Err(NoLock::Failed(error)),
         }
-        let write = |file: &mut File| {
-            file.set_len(0)?;
-            file.rewind()?;
-            writeln!(file, "{}", std::process::id())
-        };
-        // The lock holds even where its text cannot be written, on a full disk for example.
-        let _ = write(&mut file);
+        // A full or read-only disk may refuse the process id; the lock holds without it.
+        let _ = file.set_len(0);
+        let _ = writeln!(file, "{}", std::process::id());
         Ok(Lock { _file: file })
     }
+}
+
+/// Opens for writing, or on a read-only disk for reading, which is enough to lock.
+fn open(path: &Path) -> io::Result<File> {
+    let no_follow = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default();
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(no_follow);
+    let read_only = options.clone();
+    options.write(true).create(true).truncate(false).mode(0o600);
+    options.open(path).or_else(|error| read_only.open(path).map_err(|_| error))
+}
+
+fn holder(file: &mut File) -> Option<u32> {
+    for _ in 0..PID_READS {
+        let mut text = String::new();
+        file.rewind().ok()?;
+        file.take(32).read_to_string(&mut text).ok()?;
+        if let Ok(pid) = text.trim().parse() {
+            return Some(pid);
+        }
+        thread::sleep(PID_PAUSE);
+    }
+    None
 }

@@ -1,242 +1,218 @@
-//! What must survive a restart: the state of every service, the history of rollouts, and messages
-//! that their receiver has not acknowledged. `[E]`
+//! What depd remembers across restarts and `kill -9`: services, the history of rollouts, and the
+//! messages that are due, in one SQLite database. `[E]`
 //!
-//! One SQLite database in the state folder (`schema`), written by one thread that commits what waits
-//! as one transaction (`writer`): write-ahead log, `synchronous=NORMAL`, which survives the death of
-//! the process at any moment. Other processes may read it meanwhile, with `sqlite3` for example.
+//! A step of a service is saved as a whole: its new state, its line of history and its messages are
+//! in one transaction, and a message is handed over for delivery only after it was committed. What
+//! is saved is a text of the caller; no secret comes here, and the files are 0600 anyway.
 //!
-//! A store that cannot be written to never stops a deployment: it is said loudly, the newest state
-//! of each service is kept in memory, and written when the disk has recovered.
+//! The store never stops a deployment. One thread writes; everybody else leaves a step in memory and
+//! goes on. A disk that is full, read-only or slow costs the memory of what happened, loudly, and
+//! nothing else; a damaged file is set aside. Nothing that is kept can grow without bound.
 //!
-//! States come and go as JSON text; what they mean is the business of `reconcile`.
+//! Facts are those of sqlite.org: WAL (wal.html), result codes (rescode.html), URI names (uri.html).
 
+mod batch;
+mod corrupt;
+mod disk;
+mod error;
 mod folder;
 mod lock;
+mod read;
 mod schema;
+mod step;
+#[cfg(test)]
+mod tests;
+mod write;
 mod writer;
 
-use std::collections::BTreeMap;
-use std::fmt;
-use std::io;
-use std::path::{Path, PathBuf};
-use std::thread::{self, JoinHandle};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread;
 use std::time::Duration;
 
-use crossbeam_channel::{Sender, bounded};
-use parking_lot::Mutex;
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
+use log::debug;
 
-use crate::clock;
-use crate::model::ServiceKey;
+use batch::Answer;
+use disk::{Disk, memory_only, unix_ms};
+use lock::{Lock, NoLock};
+use read::Contents;
+use writer::{Pending, Shared, Writer};
 
+pub use error::StoreError;
 pub use folder::folder;
+pub use read::{Reader, RolloutEnd, StoredMessage, StoredRollout, StoredService};
+pub use step::{HistoryChange, Message, Outgoing, Remembered, Saved, ServiceChange};
 
-use lock::Lock;
-use writer::{Job, Writer};
+/// A store that is dropped without having been closed waits this long for what is queued.
+const DROP_LIMIT: Duration = Duration::from_secs(2);
 
-/// Steps that may wait for the writer; beyond that a worker waits for it.
-const QUEUE: usize = 4096;
-
-/// An open store.
+/// The writing half; share it in an `Arc`. Dropping it closes it.
 #[derive(Debug)]
 pub struct Store {
-    jobs: Mutex<Option<Sender<Job>>>,
-    thread: JoinHandle<()>,
-    _lock: Lock,
+    shared: Arc<Shared>,
+    /// Disconnected when the thread has ended.
+    ended: Receiver<()>,
+    wait: Duration,
 }
 
-/// What an earlier run left.
-#[derive(Debug, Default)]
-pub struct Remembered {
-    /// The state of each service, as JSON.
-    pub services: Vec<(ServiceKey, String)>,
-    /// Messages that were not acknowledged, oldest first.
-    pub messages: Vec<Outgoing>,
-    /// Names and values that belong to no service.
-    pub meta: BTreeMap<String, String>,
-    /// What a person should know about the opening, one line each.
-    pub notes: Vec<String>,
+/// The limits that tests make smaller.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    /// A disk that refused is tried again after this.
+    retry: Duration,
+    /// Nobody waits longer than this for a disk that does not answer.
+    wait: Duration,
+    /// The size of the database, in pages of 4 KiB.
+    max_pages: u32,
 }
 
-/// A message on its way.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outgoing {
-    /// Its number, to acknowledge it by.
-    pub id: i64,
-    /// The body.
-    pub payload: String,
-}
-
-impl Outgoing {
-    /// The number of a message that is in no store.
-    pub const UNSAVED: i64 = 0;
-}
-
-/// One step of one service: all of it is kept, or nothing.
-#[derive(Clone, Debug)]
-pub struct Saved {
-    /// The service.
-    pub key: ServiceKey,
-    /// Its state, where that changed.
-    pub service: Option<ServiceChange>,
-    /// What is added to the history.
-    pub history: Vec<HistoryChange>,
-    /// Bodies of messages to send.
-    pub messages: Vec<String>,
-}
-
-/// A change of a service's state.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ServiceChange {
-    /// This is its state now, as JSON.
-    Put(String),
-    /// It is not managed any more.
-    Remove,
-}
-
-/// A change of the history of rollouts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HistoryChange {
-    /// A rollout began.
-    Started {
-        /// What it changes, in words.
-        changes: String,
-    },
-    /// The service's rollout that has no end yet ended.
-    Ended {
-        /// One or two words, for example `Deployed`.
-        verdict: &'static str,
-        /// A sentence.
-        detail: String,
-    },
-}
-
-/// Why there is no store.
-#[derive(Debug)]
-pub enum StoreError {
-    /// Another depd has it.
-    Locked {
-        /// Its process id, as far as it is known.
-        pid: Option<u32>,
-    },
-    /// A newer depd wrote it.
-    Newer {
-        /// The file.
-        file: PathBuf,
-        /// The version of its layout.
-        version: i64,
-    },
-    /// The folder or file cannot be used.
-    Unusable {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        why: String,
-    },
-    /// The writer's thread did not start.
-    Thread(io::Error),
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { retry: Duration::from_secs(5), wait: Duration::from_secs(5), max_pages: 1 << 18 }
+    }
 }
 
 impl Store {
-    /// Opens or makes the store in `folder`. `committed` is called on the store's thread for each
-    /// message once it is safe; after a failure to write too, because messages go on regardless.
+    /// Opens the database in `folder`, or makes both; locks the folder; and says what it remembers.
+    ///
+    /// `committed` is called on the store's thread for every message once it is safe on disk (or the
+    /// disk refused it, since reports go on), in the order of their ids. It must not block. Messages
+    /// in [`Remembered`] are not handed to it again.
+    ///
+    /// Where nothing can be saved at all, the store forgets what it is given, and a note says so.
     ///
     /// # Errors
-    /// Another depd runs on it, a newer depd wrote it, or the folder cannot be used. A corrupt file
-    /// is no error: it is set aside, and a note says so.
+    /// Another depd has the folder, a newer one wrote the store, or there is no thread to be had.
     pub fn open(
         folder: &Path,
         committed: impl Fn(Outgoing) + Send + 'static,
     ) -> Result<(Store, Remembered), StoreError> {
-        let lock = Lock::take(folder)?;
-        let (connection, remembered) = schema::open(folder)?;
-        let (jobs, inbox) = bounded(QUEUE);
-        let mut writer = Writer::new(connection, inbox, Box::new(committed));
-        let thread = thread::Builder::new()
-            .name("store".into())
-            .spawn(move || writer.run())
-            .map_err(StoreError::Thread)?;
-        Ok((Store { jobs: Mutex::new(Some(jobs)), thread, _lock: lock }, remembered))
+        Store::open_within(folder, Limits::default(), committed)
     }
 
-    /// Keeps a step, soon. Steps of one service keep their order.
+    fn open_within(
+        folder: &Path,
+        limits: Limits,
+        committed: impl Fn(Outgoing) + Send + 'static,
+    ) -> Result<(Store, Remembered), StoreError> {
+        let mut notes = Vec::new();
+        let (lock, disk, contents) = open(folder, limits, &mut notes)?;
+        let (bell, rung) = bounded(1);
+        let (end, ended) = bounded(0);
+        let shared = Arc::new(Shared::new(bell, contents.last_id));
+        let hands = (Arc::clone(&shared), rung);
+        let writer = Writer::new(hands, (lock, disk), limits.retry, committed);
+        let run = move || {
+            let _end = end;
+            writer.run();
+        };
+        thread::Builder::new().name("store".into()).spawn(run).map_err(StoreError::Thread)?;
+        let Contents { services, messages, meta, .. } = contents;
+        let remembered = Remembered { services, messages, meta, notes };
+        Ok((Store { shared, ended, wait: limits.wait }, remembered))
+    }
+
+    /// Queues a step and returns at once. Steps of one service are saved in the order of the calls.
     pub fn save(&self, step: Saved) {
-        self.send(Job::Save { step, done: None });
+        self.add(|pending| pending.batch.add(step, &mut pending.next_id, unix_ms()));
     }
 
-    /// Keeps a step, and returns when it is committed, or when the disk has refused it.
+    /// Queues a step and waits until it is committed, or the disk refused it: intent before action.
+    ///
+    /// A disk that does not answer is waited for some seconds once, and not at all while it stays so.
     pub fn save_and_wait(&self, step: Saved) {
-        let (done, wait) = bounded(1);
-        self.send(Job::Save { step, done: Some(done) });
-        // The writer drops the sender when it ends; then there is nothing to wait for either.
-        let _ = wait.recv();
+        let (release, released) = bounded(0);
+        self.add(|pending| {
+            pending.batch.add(step, &mut pending.next_id, unix_ms());
+            pending.waiters.push(release);
+        });
+        if self.shared.stuck.load(Ordering::Relaxed) {
+            return;
+        }
+        if released.recv_timeout(self.wait) == Err(RecvTimeoutError::Timeout) {
+            self.shared.stuck.store(true, Ordering::Relaxed);
+            let seconds = self.wait.as_secs();
+            self.shared.complain(|| {
+                format!(
+                    "the disk of the store did not answer for {seconds} s: deployments go on \
+                     without waiting for it"
+                )
+            });
+        }
     }
 
-    /// The receiver has acknowledged a message.
-    pub fn delivered(&self, message: i64) {
-        self.send(Job::Delivered(message));
+    /// The receiver acknowledged the message: it is forgotten.
+    pub fn delivered(&self, message_id: u64) {
+        self.add(|pending| pending.batch.answer(message_id, Answer::Delivered));
     }
 
-    /// The receiver will never take this message: it is kept for people to see.
-    pub fn set_aside(&self, message: i64, why: &str) {
-        self.send(Job::SetAside(message, why.to_owned()));
+    /// The message will never be taken: it is kept for people to look at, but not sent again.
+    pub fn set_aside(&self, message_id: u64, why: &str) {
+        let answer = Answer::SetAside { why: why.to_owned(), at: unix_ms() };
+        self.add(|pending| pending.batch.answer(message_id, answer));
     }
 
-    /// Keeps a value that belongs to no service.
+    /// Remembers `value` under `name`, in the place of what was there.
     pub fn set_meta(&self, name: &str, value: &str) {
-        self.send(Job::Meta(name.to_owned(), value.to_owned()));
+        self.add(|pending| pending.batch.meta.insert(name.to_owned(), value.to_owned()));
     }
 
-    /// Waits until everything so far is kept, at most for `limit`; true when it is.
+    /// Transactions so far; how many steps share one is for measurements and tests.
     #[must_use]
-    pub fn flush(&self, limit: Duration) -> bool {
-        let (done, wait) = bounded(1);
-        self.send(Job::Flush(done));
-        wait.recv_timeout(limit).is_ok()
+    pub fn commits(&self) -> u64 {
+        self.shared.commits.load(Ordering::Relaxed)
     }
 
-    /// Takes no more, and ends when everything is kept or `limit` has passed; true when all is kept.
-    #[must_use]
+    /// Takes no more, and waits until what is queued is committed, but no longer than `limit`; true
+    /// when everything that was ever saved is on disk. Lets go of the folder.
     pub fn close(&self, limit: Duration) -> bool {
-        *self.jobs.lock() = None;
-        let until = clock::now() + limit;
-        while !self.thread.is_finished() && clock::now() < until {
-            thread::sleep(Duration::from_millis(2));
-        }
-        self.thread.is_finished()
+        self.shared.pending.lock().closing = true;
+        let _ = self.shared.bell.try_send(());
+        let ended = self.ended.recv_timeout(limit) == Err(RecvTimeoutError::Disconnected);
+        ended && self.shared.pending.lock().saved_all
     }
 
-    fn send(&self, job: Job) {
-        let jobs = self.jobs.lock().clone();
-        if let Some(jobs) = jobs {
-            // The writer lives as long as the channel.
-            let _ = jobs.send(job);
+    fn add<T>(&self, change: impl FnOnce(&mut Pending) -> T) {
+        let mut pending = self.shared.pending.lock();
+        if pending.closing {
+            debug!("the store is closed already");
+            return;
         }
-    }
-}
-
-impl fmt::Display for StoreError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            StoreError::Locked { pid: Some(pid) } => write!(f, "already running, pid {pid}"),
-            StoreError::Locked { pid: None } => f.write_str("already running"),
-            StoreError::Newer { file, version } => write!(
-                f,
-                "{} was written by a newer depd (layout {version}, this one knows {}): run that \
-                 one, or choose another folder with --state",
-                file.display(),
-                schema::VERSION
-            ),
-            StoreError::Unusable { path, why } => write!(
-                f,
-                "cannot keep state in {}: {why}; choose another folder with --state",
-                path.display()
-            ),
-            StoreError::Thread(error) => write!(f, "cannot start a thread: {error}"),
-        }
+        change(&mut pending);
+        drop(pending);
+        // A token that is there already will do.
+        let _ = self.shared.bell.try_send(());
     }
 }
 
-impl std::error::Error for StoreError {}
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.close(DROP_LIMIT);
+    }
+}
 
-#[cfg(test)]
-mod tests;
+/// The folder, the lock and the database, as far as they are to be had.
+fn open(
+    folder: &Path,
+    limits: Limits,
+    notes: &mut Vec<String>,
+) -> Result<(Option<Lock>, Option<Disk>, Contents), StoreError> {
+    if let Err(error) = schema::make_folder(folder)
+        && !folder.is_dir()
+    {
+        return Ok((None, memory_only(folder, &error, notes), Contents::default()));
+    }
+    // SQLite refuses symbolic links anywhere in a name, and only the last part must not be one.
+    let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    let lock = match Lock::take(&folder) {
+        Ok(lock) => lock,
+        Err(NoLock::Held { pid }) => return Err(StoreError::Locked { pid }),
+        Err(NoLock::Failed(error)) => {
+            return Ok((None, memory_only(&folder, &error, notes), Contents::default()));
+        }
+    };
+    let (disk, contents) = Disk::start(&folder, limits.max_pages, notes)?;
+    Ok((Some(lock), disk, contents))
+}

@@ -1,224 +1,275 @@
-//! The one thread that writes. What waits at a moment is one transaction.
+//! The thread that writes: what waits at a moment becomes one transaction.
 //!
-//! When the disk refuses, nobody waits for it: messages go on, the newest state of each service stays
-//! here, and the next transaction tries again.
+//! While a transaction is written, the next batch gathers, so the more workers save at once, the
+//! fewer transactions there are for each. When the disk refuses, nobody waits for it: messages are
+//! handed over and waiters let go as if it had been written, and what was not is kept and tried
+//! again, together with all that came later.
 
-use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use crossbeam_channel::{Receiver, Sender};
 use log::{error, info};
-use rusqlite::{Connection, Error, Transaction, params};
+use parking_lot::Mutex;
 
-use super::{HistoryChange, Outgoing, Saved, ServiceChange};
+use super::batch::Batch;
+use super::disk::Disk;
+use super::lock::Lock;
+use super::schema::Trouble;
+use super::step::Outgoing;
 use crate::clock;
-use crate::model::{Moment, ServiceKey};
+use crate::model::Moment;
 
-/// Steps in one transaction at most, so that nobody waits long.
-const BATCH: usize = 512;
-/// The history keeps this many rollouts of each service.
-const HISTORY_OF_SERVICE: i64 = 100;
-/// Messages kept for receivers that never took them.
-const SET_ASIDE_KEPT: i64 = 1000;
-/// What the disk refused is tried again this often.
-const RETRY: Duration = Duration::from_secs(5);
-/// A failing disk is named this often.
-const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
+/// The log is told of trouble this often.
+const COMPLAINT_EVERY: Duration = Duration::from_secs(60);
 
-/// Something to write.
+/// What the handle and the thread share.
 #[derive(Debug)]
-pub enum Job {
-    /// A step; `done` is told when it is committed or refused.
-    Save { step: Saved, done: Option<Sender<()>> },
-    /// A message was acknowledged.
-    Delivered(i64),
-    /// A message will never be.
-    SetAside(i64, String),
-    /// A value of no service.
-    Meta(String, String),
-    /// Nothing; told when everything before it is committed or refused.
-    Flush(Sender<()>),
+pub struct Shared {
+    /// What was saved since the thread last looked.
+    pub pending: Mutex<Pending>,
+    /// One token wakes the thread.
+    pub bell: Sender<()>,
+    /// Transactions so far.
+    pub commits: AtomicU64,
+    /// The disk does not even answer; cleared when it does.
+    pub stuck: AtomicBool,
+    complaints: Mutex<Patience>,
 }
 
-/// The writing half.
-pub struct Writer {
-    pub(super) connection: Connection,
-    inbox: Receiver<Job>,
-    committed: Box<dyn Fn(Outgoing) + Send>,
-    /// States that the disk refused, newest only.
-    pub(super) owed: HashMap<ServiceKey, ServiceChange>,
-    complained: Option<Moment>,
+/// What was saved since the thread last looked.
+#[derive(Debug)]
+pub struct Pending {
+    /// The steps.
+    pub batch: Batch,
+    /// Dropped, which wakes who waits, when the steps are on disk or were refused.
+    pub waiters: Vec<Sender<()>>,
+    /// The id of the next message.
+    pub next_id: u64,
+    /// No more will come.
+    pub closing: bool,
+    /// Whether everything was on disk at the end; known once the thread has ended.
+    pub saved_all: bool,
 }
 
-impl Writer {
+/// The thread's own half.
+pub struct Writer<F> {
+    /// What it shares with the handle.
+    shared: Arc<Shared>,
+    /// Rings when something waits.
+    bell: Receiver<()>,
+    /// Is told of every message that may be sent.
+    committed: F,
+    /// `None`: nothing is saved.
+    disk: Option<Disk>,
+    /// Held until the end.
+    lock: Option<Lock>,
+    /// A disk that refused is tried again after this.
+    retry: Duration,
+    /// What is not on disk yet.
+    backlog: Batch,
+    /// The disk refused, and is left alone until then.
+    retry_at: Option<Moment>,
+    /// The disk refused the last attempt.
+    refused: bool,
+    /// Messages that were set aside for lack of room, and not told yet.
+    overflow: i64,
+    /// How often that is told.
+    overflow_complaints: Patience,
+}
+
+impl Shared {
+    /// Ready for a thread that listens to `bell`.
+    pub fn new(bell: Sender<()>, last_id: u64) -> Shared {
+        let pending = Pending {
+            batch: Batch::default(),
+            waiters: Vec::new(),
+            next_id: last_id + 1,
+            closing: false,
+            saved_all: false,
+        };
+        Shared {
+            pending: Mutex::new(pending),
+            bell,
+            commits: AtomicU64::new(0),
+            stuck: AtomicBool::new(false),
+            complaints: Mutex::default(),
+        }
+    }
+
+    /// Says into the log what is wrong, but not all the time.
+    pub fn complain(&self, text: impl FnOnce() -> String) {
+        if self.complaints.lock().is_over(clock::now()) {
+            error!("{}", text());
+        }
+    }
+}
+
+impl<F: Fn(Outgoing)> Writer<F> {
+    /// Writes what comes to `shared` onto `disk` whenever the bell rings; see the fields.
     pub fn new(
-        connection: Connection,
-        inbox: Receiver<Job>,
-        committed: Box<dyn Fn(Outgoing) + Send>,
-    ) -> Writer {
-        Writer { connection, inbox, committed, owed: HashMap::new(), complained: None }
-    }
-
-    /// Writes until every sender is gone, then what is left.
-    pub fn run(&mut self) {
-        loop {
-            let first = match self.inbox.recv_timeout(RETRY) {
-                Ok(job) => Some(job),
-                Err(RecvTimeoutError::Timeout) if self.owed.is_empty() => continue,
-                Err(RecvTimeoutError::Timeout) => None,
-                Err(RecvTimeoutError::Disconnected) => return,
-            };
-            let more = self.inbox.try_iter().take(BATCH);
-            let batch: Vec<Job> = first.into_iter().chain(more).collect();
-            self.write(batch);
+        (shared, bell): (Arc<Shared>, Receiver<()>),
+        (lock, disk): (Option<Lock>, Option<Disk>),
+        retry: Duration,
+        committed: F,
+    ) -> Writer<F> {
+        Writer {
+            shared,
+            bell,
+            committed,
+            disk,
+            lock,
+            retry,
+            backlog: Batch::default(),
+            retry_at: None,
+            refused: false,
+            overflow: 0,
+            overflow_complaints: Patience::default(),
         }
     }
 
-    /// One transaction.
-    pub(super) fn write(&mut self, batch: Vec<Job>) {
-        match transact(&mut self.connection, &self.owed, &batch) {
-            Ok(outgoing) => {
-                if self.complained.take().is_some() {
-                    info!("the store can be written again");
+    /// Writes until the store is closed.
+    pub fn run(mut self) {
+        while self.turn() {}
+        let saved_all = self.backlog.is_empty() && self.disk.is_some();
+        self.disk = None;
+        self.lock = None;
+        self.shared.pending.lock().saved_all = saved_all;
+    }
+
+    /// One batch; false after the last.
+    fn turn(&mut self) -> bool {
+        self.wait();
+        let mut pending = self.shared.pending.lock();
+        let fresh = std::mem::take(&mut pending.batch);
+        let waiters = std::mem::take(&mut pending.waiters);
+        let closing = pending.closing;
+        drop(pending);
+        self.backlog.absorb(fresh);
+        if closing || self.retry_at.is_none_or(|at| at <= clock::now()) {
+            self.write();
+        }
+        for message in self.backlog.announce() {
+            self.hand_over(message);
+        }
+        self.shared.stuck.store(false, Ordering::Relaxed);
+        drop(waiters);
+        self.fold();
+        !closing
+    }
+
+    /// Until something was saved, or it is time to try again.
+    fn wait(&self) {
+        // The bell cannot be disconnected, since `shared` has its other end.
+        let _ = match self.retry_at {
+            Some(at) => self.bell.recv_timeout(at.since(clock::now())).ok(),
+            None => self.bell.recv().ok(),
+        };
+    }
+
+    fn write(&mut self) {
+        if self.backlog.is_empty() {
+            self.retry_at = None;
+            return;
+        }
+        let result = match &mut self.disk {
+            Some(disk) => disk.write(&self.backlog),
+            None => Ok(Default::default()),
+        };
+        match result {
+            Ok(done) => {
+                self.shared.commits.fetch_add(1, Ordering::Relaxed);
+                let saved = std::mem::take(&mut self.backlog);
+                self.retry_at = None;
+                if std::mem::take(&mut self.refused) {
+                    info!("the store is written again, and all that waited for it is saved");
                 }
-                self.owed.clear();
-                outgoing.into_iter().for_each(|message| (self.committed)(message));
+                if saved.given_up > 0 {
+                    error!("the store lost {} entries that waited too long", saved.given_up);
+                }
+                self.overflow += done.overflow;
+                if self.overflow > 0 && self.overflow_complaints.is_over(clock::now()) {
+                    error!("{}", overflow_text(self.overflow));
+                    self.overflow = 0;
+                }
+                for waiting in saved.messages.into_values().filter(|waiting| !waiting.announced) {
+                    self.hand_over(waiting.message);
+                }
             }
-            Err(error) => self.refused(&error, &batch),
-        }
-        for job in batch {
-            if let Job::Save { done: Some(done), .. } | Job::Flush(done) = job {
-                let _ = done.send(());
+            Err(trouble) => {
+                self.refused = true;
+                self.retry_at = Some(clock::now() + self.retry);
+                let every = self.retry.as_secs();
+                self.shared.complain(|| refusal_text(&trouble, every));
             }
         }
     }
 
-    fn refused(&mut self, error: &Error, batch: &[Job]) {
-        let now = clock::now();
-        if self.complained.is_none_or(|last| now.since(last) >= COMPLAIN_EVERY) {
-            self.complained = Some(now);
-            error!(
-                "the store cannot be written ({error}): deployments and messages go on, but a \
-                 restart now would not know of them; free some space or mend the disk"
-            );
+    fn hand_over(&self, message: Outgoing) {
+        let id = message.id;
+        if catch_unwind(AssertUnwindSafe(|| (self.committed)(message))).is_err() {
+            error!("message {id} could not be handed over for delivery; this is a defect in depd");
         }
-        for job in batch {
-            let Job::Save { step, .. } = job else { continue };
-            if let Some(change) = &step.service {
-                self.owed.insert(step.key.clone(), change.clone());
-            }
-            for payload in &step.messages {
-                (self.committed)(Outgoing { id: Outgoing::UNSAVED, payload: payload.clone() });
-            }
+    }
+
+    fn fold(&mut self) {
+        if let Some(Err(trouble)) = self.disk.as_mut().map(Disk::fold) {
+            self.shared.complain(|| format!("the store's log grows: {}", reason(&trouble)));
         }
     }
 }
 
-fn transact(
-    connection: &mut Connection,
-    owed: &HashMap<ServiceKey, ServiceChange>,
-    batch: &[Job],
-) -> Result<Vec<Outgoing>, Error> {
-    let now = i64::try_from(clock::now().0).unwrap_or(i64::MAX);
-    let transaction = connection.transaction()?;
-    for (key, change) in owed {
-        put_service(&transaction, key, change, now)?;
-    }
-    let mut outgoing = Vec::new();
-    for job in batch {
-        match job {
-            Job::Save { step, .. } => put_step(&transaction, step, now, &mut outgoing)?,
-            Job::Delivered(id) => {
-                transaction.prepare_cached("DELETE FROM outbox WHERE id = ?1")?.execute([id])?;
-            }
-            Job::SetAside(id, why) => put_aside(&transaction, *id, why)?,
-            Job::Flush(_) => {}
-            Job::Meta(name, value) => {
-                let sql = "INSERT OR REPLACE INTO meta (name, value) VALUES (?1, ?2)";
-                transaction.prepare_cached(sql)?.execute([name, value])?;
-            }
-        }
-    }
-    transaction.commit()?;
-    Ok(outgoing)
+fn refusal_text(trouble: &Trouble, every_seconds: u64) -> String {
+    format!(
+        "the store cannot be written ({}): deployments and reports go on, what is new is kept in \
+         memory and tried again every {every_seconds} s; a restart before that forgets it",
+        reason(trouble)
+    )
 }
 
-fn put_step(
-    transaction: &Transaction,
-    step: &Saved,
-    now: i64,
-    outgoing: &mut Vec<Outgoing>,
-) -> Result<(), Error> {
-    if let Some(change) = &step.service {
-        put_service(transaction, &step.key, change, now)?;
-    }
-    for change in &step.history {
-        put_history(transaction, &step.key, change, now)?;
-    }
-    for payload in &step.messages {
-        let sql =
-            "INSERT INTO outbox (namespace, service, payload, created_ms) VALUES (?1, ?2, ?3, ?4)";
-        let (namespace, service) = (step.key.namespace(), step.key.service());
-        transaction.prepare_cached(sql)?.execute(params![namespace, service, payload, now])?;
-        outgoing.push(Outgoing { id: transaction.last_insert_rowid(), payload: payload.clone() });
-    }
-    Ok(())
+fn overflow_text(count: i64) -> String {
+    format!(
+        "too many messages wait for their receivers: the oldest {count} were set aside and will \
+         not be sent again"
+    )
 }
 
-fn put_service(
-    transaction: &Transaction,
-    key: &ServiceKey,
-    change: &ServiceChange,
-    now: i64,
-) -> Result<(), Error> {
-    let (namespace, service) = (key.namespace(), key.service());
-    match change {
-        ServiceChange::Put(state) => {
-            let sql = "INSERT OR REPLACE INTO services (namespace, service, state, updated_ms) \
-                       VALUES (?1, ?2, ?3, ?4)";
-            transaction.prepare_cached(sql)?.execute(params![namespace, service, state, now])?;
-        }
-        ServiceChange::Remove => {
-            let sql = "DELETE FROM services WHERE namespace = ?1 AND service = ?2";
-            transaction.prepare_cached(sql)?.execute([namespace, service])?;
-        }
+fn reason(trouble: &Trouble) -> String {
+    match trouble {
+        Trouble::Corrupt(why) => format!("it is corrupt: {why}"),
+        Trouble::Newer(version) => format!("a newer depd wrote it: schema version {version}"),
+        Trouble::Refused { why, .. } => why.clone(),
     }
-    Ok(())
 }
 
-fn put_history(
-    transaction: &Transaction,
-    key: &ServiceKey,
-    change: &HistoryChange,
-    now: i64,
-) -> Result<(), Error> {
-    let (namespace, service) = (key.namespace(), key.service());
-    match change {
-        HistoryChange::Started { changes } => {
-            let sql = "INSERT INTO rollouts (namespace, service, changes, started_ms) \
-                       VALUES (?1, ?2, ?3, ?4)";
-            transaction.prepare_cached(sql)?.execute(params![namespace, service, changes, now])?;
-            let sql = "DELETE FROM rollouts WHERE namespace = ?1 AND service = ?2 AND id <= \
-                       (SELECT id FROM rollouts WHERE namespace = ?1 AND service = ?2 \
-                        ORDER BY id DESC LIMIT 1 OFFSET ?3)";
-            let limits = params![namespace, service, HISTORY_OF_SERVICE];
-            transaction.prepare_cached(sql)?.execute(limits)?;
-        }
-        HistoryChange::Ended { verdict, detail } => {
-            let sql = "UPDATE rollouts SET ended_ms = ?3, verdict = ?4, detail = ?5 WHERE id = \
-                       (SELECT max(id) FROM rollouts WHERE namespace = ?1 AND service = ?2)";
-            let values = params![namespace, service, now, verdict, detail];
-            transaction.prepare_cached(sql)?.execute(values)?;
-        }
-    }
-    Ok(())
+/// Keeps a complaint that repeats itself from filling the log.
+#[derive(Debug, Default)]
+struct Patience {
+    last: Option<Moment>,
 }
 
-fn put_aside(transaction: &Transaction, id: i64, why: &str) -> Result<(), Error> {
-    let sql = "UPDATE outbox SET set_aside = ?2 WHERE id = ?1";
-    transaction.prepare_cached(sql)?.execute(params![id, why])?;
-    let sql = "DELETE FROM outbox WHERE set_aside IS NOT NULL AND id <= \
-               (SELECT id FROM outbox WHERE set_aside IS NOT NULL ORDER BY id DESC LIMIT 1 OFFSET ?1)";
-    transaction.prepare_cached(sql)?.execute([SET_ASIDE_KEPT])?;
-    Ok(())
+impl Patience {
+    /// It may be said again now.
+    fn is_over(&mut self, now: Moment) -> bool {
+        let over = self.last.is_none_or(|last| now.since(last) >= COMPLAINT_EVERY);
+        if over {
+            self.last = Some(now);
+        }
+        over
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Patience;
+    use crate::model::Moment;
+
+    #[test]
+    fn trouble_is_told_at_once_and_then_at_most_once_a_minute() {
+        let mut patience = Patience::default();
+        let told: Vec<u64> = (0..130).filter(|s| patience.is_over(Moment(s * 1000))).collect();
+        assert_eq!(told, [0, 60, 120]);
+    }
 }

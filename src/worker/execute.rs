@@ -18,9 +18,12 @@ impl StepRunner for Client {
         let namespace = key.namespace();
         let reply = match step {
             Step::LookAtNamespace => self.namespace_exists(namespace).map(Reply::Namespace),
-            Step::CreateNamespace => {
-                self.create_namespace(namespace).map(|()| Reply::NamespaceCreated)
-            }
+            Step::CreateNamespace => match self.create_namespace(namespace) {
+                Ok(true) => Ok(Reply::NamespaceCreated),
+                // Somebody else has it, or it is still going away.
+                Ok(false) => self.namespace_exists(namespace).map(Reply::Namespace),
+                Err(error) => Err(error),
+            },
             Step::LookAtWorkload => {
                 self.get_workload(key).map(|found| Reply::Looked(found.map(Box::new)))
             }

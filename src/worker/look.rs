@@ -20,33 +20,47 @@ pub fn look(floor: &Floor, key: &ServiceKey) {
         floor.queue.add(key);
         return;
     };
-    let workload = floor.workloads.read().get(key);
-    let step = decide(floor, key, &mut service, workload.as_deref());
-    if let Some(step) = step {
-        let outcome = floor.cluster.run(key, &step, workload.as_deref());
-        take_into_cache(floor, key, &outcome);
+    let seen = Seen::of(floor, key);
+    let workload = seen.workload.as_deref();
+    let was_in_flight = service.in_flight();
+    let step = decide(floor, key, &mut service, &seen);
+    if let Some(step) = &step {
+        let outcome = floor.cluster.run(key, step, workload);
+        take_into_cache(floor, key, workload, &outcome);
         let plan = after(&service, key, outcome, clock::now(), jitter());
         adopt(floor, key, &mut service, plan);
+    }
+    note_interest(floor, key, &service, workload);
+    // A rollout that begins must be held against the pods that are known already.
+    if step.is_some() || service.in_flight() && !was_in_flight {
         floor.queue.add(key);
     }
-    note_interest(floor, key, &service, workload.as_deref());
     if *service == Service::default() && floor.desired.read().get(key).is_none() {
         floor.services.forget(key);
     }
 }
 
-fn decide(
-    floor: &Floor,
-    key: &ServiceKey,
-    service: &mut Service,
-    workload: Option<&Workload>,
-) -> Option<Step> {
+/// What the cache shows, both from one moment: an absent workload is only absent once a list came.
+struct Seen {
+    workload: Option<Arc<Workload>>,
+    synced: bool,
+}
+
+impl Seen {
+    fn of(floor: &Floor, key: &ServiceKey) -> Seen {
+        let cache = floor.workloads.read();
+        Seen { workload: cache.get(key), synced: cache.is_synced() }
+    }
+}
+
+fn decide(floor: &Floor, key: &ServiceKey, service: &mut Service, seen: &Seen) -> Option<Step> {
+    let workload = seen.workload.as_deref();
     let desired = floor.desired.read().get(key).cloned();
     let pods = workload.filter(|_| service.in_flight()).map_or(Vec::new(), |w| pods_of(floor, w));
     let mut view = View {
         key,
         desired: desired.as_ref(),
-        synced: floor.workloads.read().is_synced(),
+        synced: seen.synced,
         workload,
         pods: &pods,
         admitted: true,
@@ -105,13 +119,22 @@ fn judge(floor: &Floor, plan: &Plan) {
 
 /// The reply to a PATCH is ahead of the watch stream; planning on the older version would send the
 /// same PATCH again.
-fn take_into_cache(floor: &Floor, key: &ServiceKey, outcome: &Result<Reply, Setback>) {
-    let workload = match outcome {
-        Ok(Reply::Patched(workload) | Reply::Looked(Some(workload))) => workload,
-        Ok(Reply::Looked(None)) => return floor.workloads.write().forget(key),
-        _ => return,
-    };
-    floor.workloads.write().apply((**workload).clone());
+fn take_into_cache(
+    floor: &Floor,
+    key: &ServiceKey,
+    seen: Option<&Workload>,
+    outcome: &Result<Reply, Setback>,
+) {
+    match outcome {
+        Ok(Reply::Patched(workload) | Reply::Looked(Some(workload))) => {
+            floor.workloads.write().apply((**workload).clone());
+        }
+        Ok(Reply::Looked(None)) => {
+            let version = seen.map_or(0, |workload| workload.resource_version);
+            floor.workloads.write().forget(key, version);
+        }
+        _ => {}
+    }
 }
 
 /// Pods are watched only where a rollout is in flight, and a rollout that is over makes room.

@@ -3,9 +3,13 @@
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use depd::sandbox::{Sandbox, SandboxOptions};
 use tempfile::TempDir;
@@ -64,7 +68,7 @@ fn a_near_miss_is_suggested() {
 fn without_a_kubeconfig_it_says_what_to_set() {
     refuses(
         depd(folder().path(), &["run"]),
-        1,
+        2,
         "depd: no kubeconfig: set KUBECONFIG or --kubeconfig",
     );
 }
@@ -115,7 +119,7 @@ fn bad_settings_are_named_and_secrets_are_not_repeated() {
     refuses(depd(folder.path(), &["run", "--env-file", "nope"]), 2, "depd: cannot read nope");
     refuses(
         depd(folder.path(), &["run", "--kubeconfig", "kubeconfig", "--context", "nope"]),
-        1,
+        2,
         "depd: ",
     );
 }
@@ -127,22 +131,28 @@ fn a_broken_kubeconfig_is_named() {
     let mut command = depd(folder.path(), &["run", "--kubeconfig", "broken"]);
     let text = stderr(&command.output().expect("it runs"));
     assert!(text.contains("broken"), "{text}");
-    refuses(command, 1, "depd: ");
+    refuses(command, 2, "depd: ");
 }
 
 /// Starts depd on `kubeconfig`, waits for a line of its log, and ends it.
 #[track_caller]
 fn says(folder: &Path, kubeconfig: &str, part: &str) {
-    use std::io::{BufRead, BufReader};
     fs::write(folder.join("kubeconfig"), kubeconfig).expect("written");
     let mut command = depd(folder, &["run", "--kubeconfig", "kubeconfig"]);
-    let mut child = command.stderr(std::process::Stdio::piped()).spawn().expect("it runs");
+    let mut child = command.stderr(Stdio::piped()).spawn().expect("it runs");
     let lines = BufReader::new(child.stderr.take().expect("piped")).lines();
-    let mut seen = Vec::new();
-    let found = lines.map_while(Result::ok).take(50).any(|line| {
-        seen.push(line.clone());
-        line.contains(part)
+    let (sender, told) = mpsc::channel();
+    thread::spawn(move || {
+        lines.map_while(Result::ok).for_each(|line| drop(sender.send(line)));
     });
+    let mut seen = Vec::new();
+    let found = loop {
+        match told.recv_timeout(Duration::from_secs(60)) {
+            Ok(line) if line.contains(part) => break true,
+            Ok(line) => seen.push(line),
+            Err(_) => break false,
+        }
+    };
     child.kill().expect("it still runs, and tries again");
     child.wait().expect("it ends");
     assert!(found, "no {part:?} in:\n{}", seen.join("\n"));

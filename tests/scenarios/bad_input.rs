@@ -23,7 +23,7 @@ fn bad_files_are_named_and_the_others_go_on() {
     assert_eq!(message.color, "danger");
     depd.wait_for_log("no underscore.dep");
     depd.wait_for_log("Upper_case.dep");
-    assert_eq!(cluster.requests_of_depd(&namespace), ["patch good"]);
+    assert_eq!(cluster.requests_of_depd(&namespace), ["patch deployments/good"]);
     assert_eq!(cluster.image(&namespace, "web"), "nginx:1.24");
     depd.save("broken", &namespace, "nginx:1.26");
     depd.slack.wait_for("Deployed: broken");

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use depd::cluster::kubeconfig::{self, Choice};
 use depd::cluster::{Authorization, ClientIdentity, Material, Trust};
-use depd::sandbox::{Sandbox, SandboxOptions};
+use depd::sandbox::{RequestRecord, Sandbox, SandboxOptions};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use ureq::Agent;
@@ -142,25 +142,37 @@ impl Cluster {
         self.admin.delete(&format!("/apis/apps/v1/namespaces/{namespace}/deployments/{name}"));
     }
 
-    /// The requests of depd that name a Deployment or namespace in `namespace`, as `VERB name`,
-    /// without reads of whole lists.
+    /// Every request of depd that concerns `namespace`, as `VERB RESOURCE/NAME`, but for the lists
+    /// and watches that keep its view of Deployments and pods.
     pub fn requests_of_depd(&self, namespace: &str) -> Vec<String> {
-        match &self.kind {
-            Kind::Sandbox { sandbox, .. } => {
-                let single = format!("/namespaces/{namespace}/deployments/");
-                let requests = sandbox.requests().into_iter();
-                requests
-                    .filter(|request| request.user == "depd")
-                    .filter_map(|request| {
-                        let (_, rest) = request.uri.split_once(&single)?;
-                        let name = rest.split(['?', '/']).next()?.to_owned();
-                        Some(format!("{} {name}", request.method.to_lowercase()))
-                    })
-                    .collect()
-            }
+        let all = match &self.kind {
+            Kind::Sandbox { sandbox, .. } => recorded(sandbox, namespace),
             Kind::Real { audit_log } => audited(audit_log, namespace),
-        }
+        };
+        let view = ["list deployments/", "watch deployments/", "list pods/", "watch pods/"];
+        all.into_iter().filter(|request| !view.contains(&request.as_str())).collect()
     }
+}
+
+/// What the sandbox has answered.
+fn recorded(sandbox: &Sandbox, namespace: &str) -> Vec<String> {
+    let part = format!("/namespaces/{namespace}");
+    let line = |request: RequestRecord| {
+        let (path, query) = request.uri.split_once('?').unwrap_or((&request.uri, ""));
+        let (_, rest) = path.split_once(&part)?;
+        let mut rest = rest.split('/').skip(1);
+        let (resource, name) = match (rest.next(), rest.next()) {
+            (Some(resource), name) => (resource, name.unwrap_or_default()),
+            (None, _) => ("namespaces", namespace),
+        };
+        let verb = match (request.method.as_str(), name) {
+            ("GET", "") if query.contains("watch=") => "watch".to_owned(),
+            ("GET", "") => "list".to_owned(),
+            (method, _) => method.to_lowercase(),
+        };
+        Some(format!("{verb} {resource}/{name}"))
+    };
+    sandbox.requests().into_iter().filter(|r| r.user == "depd").filter_map(line).collect()
 }
 
 /// What the API server's own audit log says.
@@ -170,13 +182,12 @@ fn audited(audit_log: &Path, namespace: &str) -> Vec<String> {
     let of_depd = events.filter(|event| {
         let object = &event["objectRef"];
         event["user"]["username"] == "system:serviceaccount:depd-system:depd"
-            && object["resource"] == "deployments"
             && object["namespace"] == namespace
-            && object["name"].is_string()
     });
     let line = |event: Value| {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        format!("{} {}", text(&event["verb"]), text(&event["objectRef"]["name"]))
+        let object = &event["objectRef"];
+        format!("{} {}/{}", text(&event["verb"]), text(&object["resource"]), text(&object["name"]))
     };
     of_depd.map(line).collect()
 }

@@ -19,7 +19,7 @@ fn a_saved_file_is_deployed_followed_and_reported() {
     assert_eq!(deployment["status"]["availableReplicas"], 3);
     let cause = &deployment["metadata"]["annotations"]["kubernetes.io/change-cause"];
     assert_eq!(*cause, format!("depd: web_{namespace}.dep set web=nginx:1.25"));
-    assert_eq!(cluster.requests_of_depd(&namespace), ["patch web"]);
+    assert_eq!(cluster.requests_of_depd(&namespace), ["patch deployments/web"]);
 }
 
 #[test]
@@ -49,7 +49,8 @@ fn a_hundred_files_in_a_tight_loop_are_a_hundred_patches_and_a_hundred_messages(
     }
     let mut requests = cluster.requests_of_depd(&namespace);
     requests.sort();
-    let mut patches: Vec<String> = names.iter().map(|name| format!("patch {name}")).collect();
+    let mut patches: Vec<String> =
+        names.iter().map(|name| format!("patch deployments/{name}")).collect();
     patches.sort();
     assert_eq!(requests, patches, "one PATCH each and nothing else");
 }
@@ -65,7 +66,7 @@ fn files_that_are_there_at_the_start_are_deployed_and_agreeing_ones_left_alone()
     depd.save("other", &namespace, "nginx:1.25");
     depd.slack.wait_for("Deployed: other");
     depd.wait_for_log(&format!("same_{namespace}: Up to date"));
-    assert_eq!(cluster.requests_of_depd(&namespace), ["patch other"]);
+    assert_eq!(cluster.requests_of_depd(&namespace), ["patch deployments/other"]);
     assert_eq!(depd.slack.titles().len(), 1);
 }
 

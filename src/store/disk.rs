@@ -1,0 +1,260 @@
+//! The database as something that may be refused, damaged or taken away at any moment.
+//!
+//! It never panics and never waits longer than SQLite's busy time limit: a batch is written, or it
+//! is said why not, and the next attempt begins with a new connection where that may help.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use log::error;
+use rusqlite::Connection;
+
+use super::batch::{Batch, UnixMs};
+use super::corrupt::set_aside;
+use super::error::StoreError;
+use super::read::{Contents, contents, waiting};
+use super::schema::{self, Trouble, VERSION, connect, connect_to_read, protect};
+use super::write::{Done, write};
+
+/// Changed rows after which the log is folded back into the database: about 4 MiB of log.
+const FOLD_AFTER_ROWS: u64 = 1_000;
+
+/// The database of a state folder.
+#[derive(Debug)]
+pub struct Disk {
+    path: PathBuf,
+    max_pages: u32,
+    open: Option<Open>,
+    /// What was set with `set_meta`: small, and the one thing that cannot be found again in the
+    /// cluster, so a database that is begun anew gets it back.
+    meta: BTreeMap<String, String>,
+    /// A damaged database was set aside once; that is not done over and over.
+    repaired: bool,
+}
+
+#[derive(Debug)]
+struct Open {
+    connection: Connection,
+    /// Device and inode, to notice that the file was taken away.
+    identity: (u64, u64),
+    /// Messages that wait in the outbox.
+    waiting: i64,
+    /// `total_changes` when the log was folded back last.
+    folded_at: u64,
+}
+
+/// The time as people and other programs tell it; it may jump.
+pub fn unix_ms() -> UnixMs {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+impl Disk {
+    /// Opens the database in `folder` and reads what it knows; `None` when there is no use in
+    /// trying, now or later. `notes` are sentences for people.
+    ///
+    /// # Errors
+    /// Only [`StoreError::Newer`].
+    pub fn start(
+        folder: &Path,
+        max_pages: u32,
+        notes: &mut Vec<String>,
+    ) -> Result<(Option<Disk>, Contents), StoreError> {
+        let path = folder.join(schema::NAME);
+        notes.extend(warn_of_others(folder, &path));
+        let mut disk =
+            Disk { path, max_pages, open: None, meta: BTreeMap::default(), repaired: false };
+        let mut remembered = disk.remember();
+        if let Err(Trouble::Corrupt(why)) = &remembered {
+            notes.push(disk.set_aside(why));
+            remembered = disk.remember();
+        }
+        let name = disk.path.display();
+        let contents = match remembered {
+            Ok(contents) => contents,
+            Err(Trouble::Newer(found)) => {
+                return Err(StoreError::Newer { path: disk.path, found, known: VERSION });
+            }
+            Err(Trouble::Refused { why, .. }) => match look(&disk.path) {
+                Ok(contents) => {
+                    notes.push(format!(
+                        "the store {name} cannot be written ({why}): deployments go on, and what \
+                         is new is saved when it can be"
+                    ));
+                    contents
+                }
+                Err(_) => return Ok((memory_only(&disk.path, &why, notes), Contents::default())),
+            },
+            Err(Trouble::Corrupt(why)) => {
+                return Ok((memory_only(&disk.path, &why, notes), Contents::default()));
+            }
+        };
+        disk.meta = contents.meta.clone();
+        Ok((Some(disk), contents))
+    }
+
+    /// Writes `batch` in one transaction.
+    ///
+    /// # Errors
+    /// Nothing of it is written; it can be given again later.
+    pub fn write(&mut self, batch: &Batch) -> Result<Done, Trouble> {
+        self.meta.extend(batch.meta.iter().map(|(name, value)| (name.clone(), value.clone())));
+        match self.attempt(batch) {
+            Err(Trouble::Corrupt(why)) if !self.repaired => {
+                // Outside of the macro, which does nothing when the log is off.
+                let said = self.set_aside(&why);
+                error!("{said}");
+                self.attempt(batch)
+            }
+            result => result,
+        }
+    }
+
+    /// Folds the log back into the database when there is enough of it. Never waits for readers.
+    ///
+    /// # Errors
+    /// The disk refuses; the log keeps everything until it does not.
+    pub fn fold(&mut self) -> Result<(), Trouble> {
+        let Some(open) = &mut self.open else { return Ok(()) };
+        let rows = open.connection.total_changes();
+        if rows - open.folded_at < FOLD_AFTER_ROWS {
+            return Ok(());
+        }
+        open.folded_at = rows;
+        open.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", (), |_| Ok(()))?;
+        Ok(())
+    }
+
+    fn remember(&mut self) -> Result<Contents, Trouble> {
+        let open = self.open()?;
+        Ok(contents(&open.connection)?)
+    }
+
+    fn attempt(&mut self, batch: &Batch) -> Result<Done, Trouble> {
+        if self.open.as_ref().is_some_and(|open| self.is_taken_away(open)) {
+            error!(
+                "the store {} was deleted or replaced under the running depd; it is begun anew",
+                self.path.display()
+            );
+            self.open = None;
+        }
+        let open = self.open()?;
+        match write(&mut open.connection, batch, open.waiting, unix_ms()) {
+            Ok(done) => {
+                open.waiting = done.waiting;
+                Ok(done)
+            }
+            Err(error) => {
+                let trouble = Trouble::from(error);
+                if !matches!(trouble, Trouble::Refused { reopen: false, .. }) {
+                    self.open = None;
+                }
+                Err(trouble)
+            }
+        }
+    }
+
+    /// The open database; a new connection where there is none.
+    fn open(&mut self) -> Result<&mut Open, Trouble> {
+        let open = match self.open.take() {
+            Some(open) => open,
+            None => self.connect()?,
+        };
+        Ok(self.open.insert(open))
+    }
+
+    fn connect(&self) -> Result<Open, Trouble> {
+        let mut connection = connect(&self.path)?;
+        connection.pragma_update(None, "max_page_count", self.max_pages)?;
+        let mut waiting = waiting(&connection)?;
+        if !self.meta.is_empty() {
+            let meta = Batch { meta: self.meta.clone(), ..Batch::default() };
+            waiting = write(&mut connection, &meta, waiting, unix_ms())?.waiting;
+        }
+        let refuse = |why: io::Error| Trouble::Refused { why: why.to_string(), reopen: true };
+        let identity = identity(&self.path).map_err(refuse)?;
+        Ok(Open { connection, identity, waiting, folded_at: 0 })
+    }
+
+    /// SQLite writes on happily into a file that has no name any more.
+    fn is_taken_away(&self, open: &Open) -> bool {
+        match identity(&self.path) {
+            Ok(now) => now != open.identity,
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        }
+    }
+
+    /// Moves a damaged database out of the way; says what was done.
+    fn set_aside(&mut self, why: &str) -> String {
+        self.open = None;
+        self.repaired = true;
+        let name = self.path.display();
+        match set_aside(&self.path) {
+            Ok(aside) => format!(
+                "the store {name} was corrupt ({why}) and was set aside as {aside}: depd begins \
+                 anew and learns from the cluster what runs there; messages that waited may be lost"
+            ),
+            Err(error) => {
+                format!("the store {name} is corrupt ({why}) and cannot be set aside ({error})")
+            }
+        }
+    }
+}
+
+/// What can be read of a database that cannot be written; nothing of one that is yet to be made.
+fn look(path: &Path) -> Result<Contents, Trouble> {
+    if !path.exists() {
+        return Ok(Contents::default());
+    }
+    let connection = connect_to_read(path)?;
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if version == 0 { Ok(Contents::default()) } else { Ok(contents(&connection)?) }
+}
+
+/// The note of a daemon without a database.
+pub fn memory_only(
+    path: &Path,
+    why: &dyn std::fmt::Display,
+    notes: &mut Vec<String>,
+) -> Option<Disk> {
+    notes.push(format!(
+        "nothing is saved, because {} cannot be used ({why}): deployments go on, but a restart \
+         forgets rollouts in flight and messages that wait; make it writable for this user or \
+         choose another folder with --state, and start depd again",
+        path.display()
+    ));
+    None
+}
+
+/// Takes the files away from others, and says so where others could read or replace them.
+fn warn_of_others(folder: &Path, path: &Path) -> Vec<String> {
+    let mut notes = Vec::new();
+    match protect(path) {
+        None => {}
+        Some(Ok(())) => notes.push(format!(
+            "the state files in {} could be read by others; they are for depd only now",
+            folder.display()
+        )),
+        Some(Err(error)) => notes.push(format!(
+            "the state files in {0} can be read by others, and that cannot be changed ({error}): \
+             chmod go= {0}",
+            folder.display()
+        )),
+    }
+    let mode = fs::metadata(folder).map_or(0, |folder| folder.permissions().mode());
+    if mode & 0o022 != 0 {
+        notes.push(format!(
+            "others may write into the state folder {0}: chmod go-w {0}",
+            folder.display()
+        ));
+    }
+    notes
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    fs::symlink_metadata(path).map(|file| (file.dev(), file.ino()))
+}

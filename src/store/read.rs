@@ -1,0 +1,274 @@
+//! The tables as values: what a starting daemon remembers, and what another process may look at
+//! while the daemon runs.
+//!
+//! Nothing here writes. A row that does not read as what it must be is damage of the file.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use rusqlite::types::Type;
+use rusqlite::{Connection, Row};
+
+use super::batch::UnixMs;
+use super::error::StoreError;
+use super::schema::{self, Trouble, VERSION};
+use super::step::Outgoing;
+use crate::model::ServiceKey;
+
+/// The state of one service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredService {
+    /// Which service.
+    pub key: ServiceKey,
+    /// Its state, as the daemon wrote it.
+    pub state: String,
+    /// When it was saved last, in Unix milliseconds.
+    pub changed_ms: UnixMs,
+}
+
+/// One rollout of the history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredRollout {
+    /// Which service.
+    pub key: ServiceKey,
+    /// The number of the attempt.
+    pub attempt: u32,
+    /// What it changed, as the daemon wrote it.
+    pub changes: String,
+    /// Who asked for it, where that is known.
+    pub by: Option<String>,
+    /// When it began, in Unix milliseconds.
+    pub started_ms: UnixMs,
+    /// How it ended; `None` while it is in flight.
+    pub end: Option<RolloutEnd>,
+}
+
+/// The end of a rollout.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RolloutEnd {
+    /// The verdict in one word.
+    pub verdict: String,
+    /// Its reason; may be empty.
+    pub detail: String,
+    /// When it was given, in Unix milliseconds.
+    pub at_ms: UnixMs,
+}
+
+/// One message of the outbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredMessage {
+    /// The message.
+    pub message: Outgoing,
+    /// When it was due, in Unix milliseconds.
+    pub created_ms: UnixMs,
+    /// Why nobody will send it any more, and since when; `None` while it waits.
+    pub set_aside: Option<(String, UnixMs)>,
+}
+
+/// What a starting daemon needs to know.
+#[derive(Debug, Default)]
+pub struct Contents {
+    /// Every service, sorted by namespace and name.
+    pub services: Vec<(ServiceKey, String)>,
+    /// The messages that wait, oldest first.
+    pub messages: Vec<Outgoing>,
+    /// Every name that was set.
+    pub meta: BTreeMap<String, String>,
+    /// The last message id that was ever given.
+    pub last_id: u64,
+}
+
+/// Reads the store of a daemon, running or not, from any process that may read its files.
+pub struct Reader {
+    connection: Connection,
+    path: PathBuf,
+}
+
+impl Reader {
+    /// Opens the store in `folder` for reading only.
+    ///
+    /// # Errors
+    /// There is none, a newer depd wrote it, or it cannot be read.
+    pub fn open(folder: &Path) -> Result<Reader, StoreError> {
+        let path = folder.canonicalize().unwrap_or_else(|_| folder.to_owned()).join(schema::NAME);
+        // A database without anything in it is one that a daemon is about to make.
+        if !path.metadata().is_ok_and(|file| file.len() > 0) && !schema::has_log(&path) {
+            return Err(StoreError::Missing { path });
+        }
+        let opened = schema::connect_to_read(&path).and_then(|connection| {
+            let version: i64 = connection.pragma_query_value(None, "user_version", |r| r.get(0))?;
+            Ok((connection, version))
+        });
+        match opened {
+            Ok((_, 0)) => Err(StoreError::Missing { path }),
+            Ok((connection, _)) => Ok(Reader { connection, path }),
+            Err(Trouble::Newer(found)) => Err(StoreError::Newer { path, found, known: VERSION }),
+            Err(Trouble::Corrupt(why) | Trouble::Refused { why, .. }) => {
+                Err(StoreError::Unreadable { path, why })
+            }
+        }
+    }
+
+    /// Every service, sorted by namespace and name.
+    ///
+    /// # Errors
+    /// The store cannot be read; so with all of these.
+    pub fn services(&self) -> Result<Vec<StoredService>, StoreError> {
+        self.all(services(&self.connection))
+    }
+
+    /// The newest `limit` rollouts, of all services or of one, newest first.
+    ///
+    /// # Errors
+    /// See [`Reader::services`].
+    pub fn history(
+        &self,
+        key: Option<&ServiceKey>,
+        limit: usize,
+    ) -> Result<Vec<StoredRollout>, StoreError> {
+        self.all(history(&self.connection, key, limit))
+    }
+
+    /// Every message that waits or was set aside, oldest first.
+    ///
+    /// # Errors
+    /// See [`Reader::services`].
+    pub fn outbox(&self) -> Result<Vec<StoredMessage>, StoreError> {
+        self.all(outbox(&self.connection))
+    }
+
+    /// Everything that was set with `set_meta`.
+    ///
+    /// # Errors
+    /// See [`Reader::services`].
+    pub fn meta(&self) -> Result<BTreeMap<String, String>, StoreError> {
+        self.all(meta(&self.connection))
+    }
+
+    fn all<T>(&self, read: rusqlite::Result<T>) -> Result<T, StoreError> {
+        let why = |error: rusqlite::Error| error.to_string();
+        read.map_err(|error| StoreError::Unreadable { path: self.path.clone(), why: why(error) })
+    }
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// Everything that a starting daemon needs.
+pub fn contents(connection: &Connection) -> rusqlite::Result<Contents> {
+    let services = services(connection)?.into_iter().map(|row| (row.key, row.state)).collect();
+    let waiting = outbox(connection)?.into_iter().filter(|row| row.set_aside.is_none());
+    Ok(Contents {
+        services,
+        messages: waiting.map(|row| row.message).collect(),
+        meta: meta(connection)?,
+        last_id: last_id(connection)?,
+    })
+}
+
+/// How many messages wait.
+pub fn waiting(connection: &Connection) -> rusqlite::Result<i64> {
+    let sql = "SELECT count(*) FROM outbox WHERE set_aside_ms IS NULL";
+    connection.query_row(sql, (), |row| row.get(0))
+}
+
+/// SQLite remembers the greatest id of an AUTOINCREMENT table also when its row is gone.
+fn last_id(connection: &Connection) -> rusqlite::Result<u64> {
+    let sql = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'outbox'";
+    connection.query_row(sql, (), |row| id(row, 0))
+}
+
+fn services(connection: &Connection) -> rusqlite::Result<Vec<StoredService>> {
+    let mut select = connection.prepare_cached(
+        "SELECT namespace, service, state, changed_ms FROM service ORDER BY namespace, service",
+    )?;
+    let rows = select.query_map((), |row| {
+        Ok(StoredService { key: key(row)?, state: row.get(2)?, changed_ms: row.get(3)? })
+    })?;
+    rows.collect()
+}
+
+fn history(
+    connection: &Connection,
+    key: Option<&ServiceKey>,
+    limit: usize,
+) -> rusqlite::Result<Vec<StoredRollout>> {
+    const COLUMNS: &str = "namespace, service, attempt, changes, started_by, started_ms, \
+                           verdict, detail, ended_ms";
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    match key {
+        Some(key) => connection
+            .prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM rollout WHERE namespace = ?2 AND service = ?3
+                 ORDER BY id DESC LIMIT ?1"
+            ))?
+            .query_map((limit, key.namespace(), key.service()), rollout)?
+            .collect(),
+        None => connection
+            .prepare_cached(&format!("SELECT {COLUMNS} FROM rollout ORDER BY id DESC LIMIT ?1"))?
+            .query_map([limit], rollout)?
+            .collect(),
+    }
+}
+
+fn rollout(row: &Row) -> rusqlite::Result<StoredRollout> {
+    let end = match row.get(6)? {
+        Some(verdict) => Some(RolloutEnd {
+            verdict,
+            detail: row.get::<_, Option<String>>(7)?.unwrap_or_default(),
+            at_ms: row.get(8)?,
+        }),
+        None => None,
+    };
+    Ok(StoredRollout {
+        key: key(row)?,
+        attempt: row.get(2)?,
+        changes: row.get(3)?,
+        by: row.get(4)?,
+        started_ms: row.get(5)?,
+        end,
+    })
+}
+
+fn outbox(connection: &Connection) -> rusqlite::Result<Vec<StoredMessage>> {
+    let mut select = connection.prepare_cached(
+        "SELECT namespace, service, id, receiver, payload, created_ms, set_aside_ms, set_aside_why
+         FROM outbox ORDER BY id",
+    )?;
+    let rows = select.query_map((), |row| {
+        let message = Outgoing {
+            id: id(row, 2)?,
+            key: key(row)?,
+            receiver: row.get(3)?,
+            payload: row.get(4)?,
+        };
+        let since: Option<UnixMs> = row.get(6)?;
+        let why: Option<String> = row.get(7)?;
+        let set_aside = since.map(|since| (why.unwrap_or_default(), since));
+        Ok(StoredMessage { message, created_ms: row.get(5)?, set_aside })
+    })?;
+    rows.collect()
+}
+
+fn meta(connection: &Connection) -> rusqlite::Result<BTreeMap<String, String>> {
+    let mut select = connection.prepare_cached("SELECT name, value FROM meta")?;
+    let rows = select.query_map((), |row| Ok((row.get(0)?, row.get(1)?)))?;
+    rows.collect()
+}
+
+/// The first two columns: `namespace, service`.
+fn key(row: &Row) -> rusqlite::Result<ServiceKey> {
+    let (namespace, service): (String, String) = (row.get(0)?, row.get(1)?);
+    ServiceKey::new(&service, &namespace).map_err(|problem| {
+        rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(problem))
+    })
+}
+
+fn id(row: &Row, column: usize) -> rusqlite::Result<u64> {
+    let id: i64 = row.get(column)?;
+    u64::try_from(id).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, id))
+}

@@ -1,0 +1,203 @@
+//! Files that are not what they should be.
+
+use std::os::unix::fs::FileExt;
+
+use super::*;
+use crate::store::schema;
+
+/// A store with 200 services in it, closed.
+fn filled(folder: &Path) {
+    let (store, ..) = open(folder);
+    for n in 0..200 {
+        store.save(put(&format!("s{n}"), &"x".repeat(500)));
+    }
+    store.set_meta("cluster", "uid");
+    close(&store);
+}
+
+/// Damages the database, and expects a fresh one and the old one aside.
+#[track_caller]
+fn check_set_aside(damage: impl FnOnce(&mut Vec<u8>)) {
+    let folder = temp();
+    filled(folder.path());
+    let database = folder.path().join("depd.db");
+    let mut bytes = fs::read(&database).expect("readable");
+    damage(&mut bytes);
+    fs::write(&database, &bytes).expect("writable");
+
+    let (store, remembered, _) = open(folder.path());
+    assert_eq!((remembered.services.len(), remembered.meta.len()), (0, 0));
+    let [note] = &remembered.notes[..] else { panic!("{:?}", remembered.notes) };
+    assert!(
+        note.contains("was corrupt (") && note.contains("aside as depd.db.corrupt-1:"),
+        "{note}"
+    );
+    assert_eq!(fs::read(folder.path().join("depd.db.corrupt-1")).expect("there"), bytes);
+    store.save_and_wait(put("web", "1"));
+    close(&store);
+    let (_store, remembered, _) = open(folder.path());
+    assert_eq!((remembered.services.len(), remembered.notes.len()), (1, 0));
+}
+
+#[test]
+fn security_18_a_file_that_is_no_database_is_set_aside() {
+    check_set_aside(|bytes| *bytes = b"this is not a database, but somebody's letter".repeat(100));
+}
+
+#[test]
+fn security_18_a_database_with_a_broken_page_is_set_aside() {
+    check_set_aside(|bytes| bytes[4096..].fill(0x55));
+}
+
+#[test]
+fn security_18_a_truncated_database_is_set_aside() {
+    check_set_aside(|bytes| bytes.truncate(bytes.len() / 2));
+    check_set_aside(|bytes| bytes.truncate(5000));
+}
+
+#[test]
+fn a_row_that_is_no_service_is_damage() {
+    let folder = temp();
+    filled(folder.path());
+    let database = folder.path().join("depd.db");
+    let connection = rusqlite::Connection::open(&database).expect("opens");
+    connection
+        .execute("UPDATE service SET namespace = '../etc' WHERE service = 's7'", ())
+        .expect("tampers");
+    drop(connection);
+    let (_store, remembered, _) = open(folder.path());
+    assert_eq!(remembered.services.len(), 0);
+    assert!(remembered.notes[0].contains("a dot is not allowed"), "{:?}", remembered.notes);
+}
+
+#[test]
+fn somebody_elses_database_is_not_written_into() {
+    let folder = temp();
+    let database = folder.path().join("depd.db");
+    let connection = rusqlite::Connection::open(&database).expect("opens");
+    connection.execute_batch("CREATE TABLE recipe (name TEXT)").expect("writes");
+    drop(connection);
+    let (_store, remembered, _) = open(folder.path());
+    assert!(
+        remembered.notes.last().expect("said").contains("not depd's"),
+        "{:?}",
+        remembered.notes
+    );
+    let aside = rusqlite::Connection::open(folder.path().join("depd.db.corrupt-1"));
+    aside.expect("opens").execute("INSERT INTO recipe VALUES ('soup')", ()).expect("is as it was");
+}
+
+#[test]
+fn an_empty_file_is_a_new_store() {
+    let folder = temp();
+    fs::write(folder.path().join("depd.db"), "").expect("writable");
+    let error = Reader::open(folder.path()).expect_err("nothing in it");
+    assert!(matches!(error, StoreError::Missing { .. }), "{error}");
+    let (store, remembered, _) = open(folder.path());
+    assert_eq!(remembered, Remembered { notes: remembered.notes.clone(), ..Remembered::default() });
+    store.save_and_wait(put("web", "1"));
+    close(&store);
+}
+
+#[test]
+fn three_damaged_databases_are_kept_and_the_oldest_goes() {
+    let folder = temp();
+    for n in 1..=5 {
+        fs::write(folder.path().join("depd.db"), format!("garbage {n} ").repeat(99)).expect("ok");
+        let (store, remembered, _) = open(folder.path());
+        assert!(remembered.notes.last().expect("said").contains(&format!("corrupt-{n}:")));
+        close(&store);
+    }
+    assert_eq!(
+        files(folder.path()),
+        ["depd.db", "depd.db.corrupt-3", "depd.db.corrupt-4", "depd.db.corrupt-5", "depd.lock",]
+    );
+}
+
+#[test]
+fn a_database_that_breaks_while_depd_runs_is_begun_anew_with_what_is_known() {
+    let folder = temp();
+    filled(folder.path());
+    let database = folder.path().join("depd.db");
+    let connection = rusqlite::Connection::open(&database).expect("opens");
+    // Damage where a start does not look, so that it is met by a save.
+    let sql = "SELECT rootpage FROM sqlite_schema WHERE name = 'rollout_of_service'";
+    let page: u32 = connection.query_row(sql, (), |row| row.get(0)).expect("is there");
+    drop(connection);
+    let file = fs::OpenOptions::new().write(true).open(&database).expect("opens");
+    file.write_all_at(&[0x55; 4096], u64::from(page - 1) * 4096).expect("writes");
+
+    let (store, remembered, _) = open(folder.path());
+    assert_eq!((remembered.services.len(), remembered.notes.len()), (200, 0));
+    store.save_and_wait(Saved { history: Some(started(1)), ..put("s7", "2") });
+    assert!(folder.path().join("depd.db.corrupt-1").exists());
+    store.save_and_wait(put("s8", "3"));
+    close(&store);
+    let (_store, remembered, _) = open(folder.path());
+    assert_eq!(remembered.meta["cluster"], "uid", "the identity of the cluster is not forgotten");
+    assert_eq!(services(&remembered), [("s7_prod".into(), "2"), ("s8_prod".into(), "3")]);
+}
+
+#[test]
+fn a_store_that_is_deleted_under_the_running_depd_is_begun_anew() {
+    let folder = temp();
+    let state = folder.path().join("state");
+    filled(&state);
+    let (store, _, messages) = open(&state);
+    fs::remove_dir_all(&state).expect("ours");
+    store.save_and_wait(put("web", "1"));
+    store.save_and_wait(tell("web", "x"));
+    assert_eq!(messages.recv_timeout(LIMIT).expect("handed over").payload, "x");
+    close(&store);
+    let (_store, remembered, _) = open(&state);
+    assert_eq!(remembered.meta["cluster"], "uid");
+    assert_eq!(services(&remembered), [("web_prod".into(), "1")]);
+    assert_eq!(remembered.messages.len(), 1);
+}
+
+#[test]
+fn the_store_of_a_newer_depd_is_refused_and_left_as_it_is() {
+    let folder = temp();
+    filled(folder.path());
+    let database = folder.path().join("depd.db");
+    let connection = rusqlite::Connection::open(&database).expect("opens");
+    connection.pragma_update(None, "user_version", 99).expect("writes");
+    drop(connection);
+    let before = fs::read(&database).expect("readable");
+    let shown = database.canonicalize().expect("there");
+    let expect = format!(
+        "the store {} has schema version 99, and this depd knows versions up to {}: start the \
+         newer depd again, or choose another folder with --state",
+        shown.display(),
+        schema::VERSION
+    );
+    assert_eq!(refused(folder.path()).to_string(), expect);
+    assert_eq!(Reader::open(folder.path()).expect_err("newer").to_string(), expect);
+    assert_eq!(fs::read(&database).expect("readable"), before);
+    // The lock went with the refusal.
+    assert!(matches!(refused(folder.path()), StoreError::Newer { found: 99, .. }));
+}
+
+#[test]
+fn a_missing_store_is_a_clear_error_for_a_reader_and_nothing_is_made() {
+    let folder = temp();
+    let error = Reader::open(folder.path()).expect_err("missing");
+    let shown = folder.path().canonicalize().expect("there");
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "there is no store {}/depd.db: start depd with the same --state first",
+            shown.display()
+        )
+    );
+    assert_eq!(files(folder.path()), [""; 0]);
+}
+
+#[test]
+fn a_corrupt_store_is_an_error_for_a_reader_and_left_alone() {
+    let folder = temp();
+    fs::write(folder.path().join("depd.db"), "garbage ".repeat(99)).expect("writable");
+    let error = Reader::open(folder.path()).expect_err("corrupt");
+    assert!(error.to_string().contains("file is not a database"), "{error}");
+    assert_eq!(files(folder.path()), ["depd.db"]);
+}

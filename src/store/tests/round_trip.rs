@@ -1,0 +1,289 @@
+//! What goes in comes out, in order, in few transactions.
+
+use std::os::unix::fs::PermissionsExt;
+use std::sync::{Arc, Barrier};
+
+use super::*;
+
+#[test]
+fn what_was_saved_is_remembered_at_the_next_start() {
+    let folder = temp();
+    let (store, remembered, _) = open(folder.path());
+    assert_eq!(remembered, Remembered::default());
+    store.save(put("web", "1"));
+    store.save(put("api", "1"));
+    store.save(put("old", "1"));
+    store.save(put("web", "2"));
+    store.save(Saved { service: Some(ServiceChange::Remove), ..Saved::of(key("old")) });
+    store.save(tell("web", "first"));
+    store.save(tell("api", "second"));
+    store.set_meta("cluster", "uid-1");
+    store.set_meta("cluster", "uid-2");
+    close(&store);
+
+    let (_store, remembered, messages) = open(folder.path());
+    assert_eq!(services(&remembered), [("api_prod".into(), "1"), ("web_prod".into(), "2")]);
+    assert_eq!(payloads(&remembered.messages), [(1, "first"), (2, "second")]);
+    assert_eq!(remembered.messages[1].key, key("api"));
+    assert_eq!(
+        remembered.meta.into_iter().collect::<Vec<_>>(),
+        [("cluster".into(), "uid-2".into())]
+    );
+    assert_eq!(remembered.notes, [""; 0]);
+    assert!(messages.is_empty(), "what is remembered is not handed over again");
+}
+
+#[test]
+fn a_message_is_handed_over_once_it_is_committed_and_forgotten_once_it_is_delivered() {
+    let folder = temp();
+    let (store, _, messages) = open(folder.path());
+    for n in 0..3 {
+        store.save(tell("web", &n.to_string()));
+        let message = messages.recv_timeout(LIMIT).expect("handed over");
+        let outbox = Reader::open(folder.path()).expect("opens").outbox().expect("reads");
+        assert!(outbox.iter().any(|row| row.message == message), "it is on disk by then");
+    }
+    store.delivered(1);
+    store.set_aside(2, "status 404");
+    store.delivered(1);
+    store.delivered(77);
+    close(&store);
+
+    let outbox = Reader::open(folder.path()).expect("opens").outbox().expect("reads");
+    let rows = outbox.iter().map(|row| (row.message.id, row.set_aside.as_ref().map(|s| &*s.0)));
+    assert_eq!(rows.collect::<Vec<_>>(), [(2, Some("status 404")), (3, None)]);
+    let (_store, remembered, _) = open(folder.path());
+    assert_eq!(payloads(&remembered.messages), [(3, "2")]);
+}
+
+#[test]
+fn an_id_is_never_used_again_not_even_when_its_message_is_gone_and_depd_was_restarted() {
+    let folder = temp();
+    for expect in 1..4 {
+        let (store, _, messages) = open(folder.path());
+        store.save(tell("web", "x"));
+        let message = messages.recv_timeout(LIMIT).expect("handed over");
+        assert_eq!(message.id, expect);
+        store.delivered(message.id);
+        close(&store);
+    }
+}
+
+/// The verdicts of `service`, newest first, as `attempt:verdict`.
+#[track_caller]
+fn check_history(changes: impl IntoIterator<Item = HistoryChange>, expect: &[&str]) {
+    let folder = temp();
+    let (store, _, _) = open(folder.path());
+    store.save_and_wait(history("other", started(1)));
+    // Each in a transaction of its own, as it would be in life.
+    changes.into_iter().for_each(|change| store.save_and_wait(history("web", change)));
+    let reader = Reader::open(folder.path()).expect("opens");
+    let rows = reader.history(Some(&key("web")), 3).expect("reads");
+    let shown = rows.iter().map(|row| {
+        let verdict = row.end.as_ref().map_or("in flight", |end| &end.verdict);
+        format!("{}{} {verdict}", row.attempt, row.changes)
+    });
+    assert_eq!(shown.collect::<Vec<_>>(), expect);
+    let other = reader.history(Some(&key("other")), 3).expect("reads");
+    assert!(other[0].end.is_none(), "nobody else's rollout is touched");
+}
+
+#[test]
+fn the_history_has_each_rollout_once_with_its_last_verdict() {
+    check_history([], &[]);
+    check_history([ended("failed")], &[]);
+    check_history([started(1)], &["1[1] in flight"]);
+    check_history([started(1), started(1)], &["1[1] in flight"]);
+    check_history([started(1), ended("succeeded")], &["1[1] succeeded"]);
+    check_history([started(1), ended("failed"), ended("recovered")], &["1[1] recovered"]);
+    check_history([started(1), started(2)], &["2[2] in flight", "1[1] superseded"]);
+    check_history(
+        [started(1), ended("succeeded"), started(1)],
+        &["1[1] in flight", "1[1] succeeded"],
+    );
+    check_history(
+        (1..=150).map(started),
+        &["150[150] in flight", "149[149] superseded", "148[148] superseded"],
+    );
+}
+
+#[test]
+fn the_history_keeps_the_last_hundred_rollouts_of_a_service() {
+    let folder = temp();
+    let (store, _, _) = open(folder.path());
+    store.save(history("other", started(1)));
+    (1..=130).for_each(|attempt| store.save(history("web", started(attempt))));
+    close(&store);
+    let reader = Reader::open(folder.path()).expect("opens");
+    let rows = reader.history(Some(&key("web")), 1000).expect("reads");
+    assert_eq!(rows.len(), 100);
+    assert_eq!((rows[0].attempt, rows[99].attempt), (130, 31));
+    assert_eq!(reader.history(None, 1000).expect("reads").len(), 101);
+}
+
+#[test]
+fn a_full_outbox_sets_its_oldest_messages_aside() {
+    let folder = temp();
+    let (store, _, messages) = open(folder.path());
+    for _ in 0..200 {
+        let hundred = vec![Message { receiver: "slack".into(), payload: "x".into() }; 100];
+        store.save(Saved { messages: hundred, ..Saved::of(key("web")) });
+    }
+    store.save_and_wait(tell("web", "one more"));
+    store.save_and_wait(tell("web", "and another"));
+    // It is room for one.
+    store.delivered(5);
+    store.save_and_wait(tell("web", "the last"));
+    close(&store);
+    assert_eq!(messages.len(), 20_003, "each is handed over nevertheless");
+    let (_store, remembered, _) = open(folder.path());
+    assert_eq!(remembered.messages.len(), 20_000);
+    assert_eq!(remembered.messages[0].id, 3);
+}
+
+#[test]
+fn steps_of_many_workers_share_a_transaction() {
+    let folder = temp();
+    let (store, _, _) = open(folder.path());
+    // The thread is held in the middle of a batch while the others come.
+    let gate = Arc::new(Barrier::new(2));
+    drop(store);
+    let committed = {
+        let gate = Arc::clone(&gate);
+        move |_| {
+            gate.wait();
+            gate.wait();
+        }
+    };
+    let (store, _) = Store::open(folder.path(), committed).expect("opens");
+    store.save(tell("web", "first"));
+    gate.wait();
+    let before = store.commits();
+    thread::scope(|scope| {
+        for n in 0..100 {
+            let store = &store;
+            scope.spawn(move || store.save_and_wait(put(&format!("s{n}"), "1")));
+        }
+        wait_until("all have saved", || store.shared.pending.lock().waiters.len() == 100);
+        gate.wait();
+    });
+    assert_eq!(store.commits(), before + 1);
+    let reader = Reader::open(folder.path()).expect("opens");
+    assert_eq!(reader.services().expect("reads").len(), 100);
+}
+
+#[test]
+fn steps_of_one_service_keep_their_order_whoever_else_saves() {
+    let folder = temp();
+    let (store, _, _) = open(folder.path());
+    thread::scope(|scope| {
+        for service in ["a", "b", "c", "d"] {
+            let store = &store;
+            scope.spawn(move || {
+                for n in 1..=300 {
+                    let step = Saved { history: Some(started(n)), ..put(service, &n.to_string()) };
+                    if n % 7 == 0 { store.save_and_wait(step) } else { store.save(step) }
+                }
+            });
+        }
+    });
+    close(&store);
+    let reader = Reader::open(folder.path()).expect("opens");
+    for service in reader.services().expect("reads") {
+        assert_eq!(service.state, "300");
+        let attempts = reader.history(Some(&service.key), 5).expect("reads");
+        let attempts: Vec<u32> = attempts.iter().map(|row| row.attempt).collect();
+        assert_eq!(attempts, [300, 299, 298, 297, 296]);
+    }
+}
+
+#[test]
+fn a_callback_that_panics_costs_one_message_and_not_the_store() {
+    let folder = temp();
+    let committed = |message: Outgoing| assert_ne!(message.payload, "bad", "on purpose");
+    let (store, _) = Store::open(folder.path(), committed).expect("opens");
+    store.save_and_wait(tell("web", "bad"));
+    store.save_and_wait(put("web", "1"));
+    close(&store);
+    assert_eq!(open(folder.path()).1.services.len(), 1);
+}
+
+#[test]
+fn after_closing_nothing_is_taken_and_nobody_waits() {
+    let folder = temp();
+    let (store, _, _) = open(folder.path());
+    close(&store);
+    store.save(put("web", "1"));
+    store.save_and_wait(put("web", "1"));
+    close(&store);
+    assert_eq!(open(folder.path()).1.services.len(), 0);
+}
+
+#[test]
+fn security_18_the_folder_is_0700_and_every_file_in_it_0600() {
+    let parent = temp();
+    let folder = parent.path().join("a/b");
+    let (store, _, _) = open(&folder);
+    store.save_and_wait(put("web", "1"));
+    let mode = |path: &Path| path.metadata().expect("there").permissions().mode() & 0o777;
+    assert_eq!(mode(&folder), 0o700);
+    assert_eq!(files(&folder), ["depd.db", "depd.db-shm", "depd.db-wal", "depd.lock"]);
+    for name in files(&folder) {
+        assert_eq!(mode(&folder.join(&name)), 0o600, "{name}");
+    }
+}
+
+#[test]
+fn security_18_files_that_others_can_read_are_taken_away_from_them_and_it_is_said() {
+    let folder = temp();
+    drop(open(folder.path()));
+    let database = folder.path().join("depd.db");
+    fs::set_permissions(&database, fs::Permissions::from_mode(0o644)).expect("ours");
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).expect("ours");
+    let (_store, remembered, _) = open(folder.path());
+    let shown = folder.path().display();
+    assert_eq!(
+        remembered.notes,
+        [
+            format!(
+                "the state files in {shown} could be read by others; they are for depd only now"
+            ),
+            format!("others may write into the state folder {shown}: chmod go-w {shown}"),
+        ]
+    );
+    assert_eq!(database.metadata().expect("there").permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn save_and_wait_latency() {
+    for threads in [1, 100] {
+        let folder = temp();
+        let (store, _, _) = open(folder.path());
+        let each = 2_000 / threads;
+        let step = |n: usize| Saved {
+            history: Some(started(1)),
+            ..put(&format!("s{n}"), &"x".repeat(600))
+        };
+        let measured = |n: usize| {
+            let begin = Instant::now();
+            store.save_and_wait(step(n));
+            begin.elapsed()
+        };
+        let begin = Instant::now();
+        let mut took: Vec<Duration> = thread::scope(|scope| {
+            let threads: Vec<_> = (0..threads)
+                .map(|n| scope.spawn(move || (0..each).map(|_| measured(n)).collect::<Vec<_>>()))
+                .collect();
+            threads.into_iter().flat_map(|thread| thread.join().expect("no panic")).collect()
+        });
+        took.sort();
+        println!(
+            "{threads} threads, {} steps in {:?}, {} transactions: median {:?}, p99 {:?}",
+            took.len(),
+            begin.elapsed(),
+            store.commits(),
+            took[took.len() / 2],
+            took[took.len() * 99 / 100],
+        );
+    }
+}

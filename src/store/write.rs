@@ -1,0 +1,253 @@
+//! A batch → SQL, in one transaction, with everything that grows kept within its bound.
+
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+
+use super::batch::{Answer, Batch, UnixMs};
+use super::schema::begin;
+use super::step::{HistoryChange, Outgoing, ServiceChange};
+use crate::model::ServiceKey;
+
+/// Rollouts that are remembered of one service.
+const ROLLOUTS_PER_SERVICE: i64 = 100;
+/// Rollouts that are remembered in all.
+const ROLLOUTS: i64 = 200_000;
+/// Messages that may wait for their receivers.
+const OUTBOX: i64 = 20_000;
+/// Messages that are kept after they were set aside.
+const SET_ASIDE: i64 = 1_000;
+
+/// What a batch did, besides what it was asked to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Done {
+    /// Messages that wait in the outbox now.
+    pub waiting: i64,
+    /// Messages that were set aside because too many waited.
+    pub overflow: i64,
+}
+
+/// Writes `batch` as one transaction; `waiting` messages are in the outbox before it.
+///
+/// # Errors
+/// Nothing of it is written then.
+pub fn write(
+    connection: &mut Connection,
+    batch: &Batch,
+    waiting: i64,
+    now: UnixMs,
+) -> rusqlite::Result<Done> {
+    let transaction = begin(connection)?;
+    write_meta(&transaction, batch)?;
+    write_services(&transaction, batch)?;
+    for (key, change, at) in &batch.history {
+        write_history(&transaction, key, change, *at)?;
+    }
+    if !batch.history.is_empty() {
+        forget_old_rollouts(&transaction)?;
+    }
+    let mut done = Done { waiting: waiting + write_outbox(&transaction, batch)?, overflow: 0 };
+    if done.waiting > OUTBOX {
+        done.overflow = shed(&transaction, done.waiting - OUTBOX, now)?;
+        done.waiting -= done.overflow;
+    }
+    transaction.commit()?;
+    Ok(done)
+}
+
+fn write_meta(transaction: &Transaction, batch: &Batch) -> rusqlite::Result<()> {
+    let mut put = transaction.prepare_cached(
+        "INSERT INTO meta (name, value) VALUES (?1, ?2)
+         ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+    )?;
+    for (name, value) in &batch.meta {
+        put.execute([name, value])?;
+    }
+    Ok(())
+}
+
+fn write_services(transaction: &Transaction, batch: &Batch) -> rusqlite::Result<()> {
+    let mut put = transaction.prepare_cached(
+        "INSERT INTO service (namespace, service, state, changed_ms) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (namespace, service)
+         DO UPDATE SET state = excluded.state, changed_ms = excluded.changed_ms",
+    )?;
+    let mut remove =
+        transaction.prepare_cached("DELETE FROM service WHERE namespace = ?1 AND service = ?2")?;
+    for (key, (change, at)) in &batch.services {
+        match change {
+            ServiceChange::Put(state) => put.execute((key.namespace(), key.service(), state, at)),
+            ServiceChange::Remove => remove.execute((key.namespace(), key.service())),
+        }?;
+    }
+    Ok(())
+}
+
+/// The newest rollout of a service: its row, its attempt, and whether it has a verdict.
+type Newest = (i64, u32, bool);
+
+fn write_history(
+    transaction: &Transaction,
+    key: &ServiceKey,
+    change: &HistoryChange,
+    at: UnixMs,
+) -> rusqlite::Result<()> {
+    let newest = transaction
+        .prepare_cached(
+            "SELECT id, attempt, ended_ms IS NOT NULL FROM rollout
+             WHERE namespace = ?1 AND service = ?2 ORDER BY id DESC LIMIT 1",
+        )?
+        .query_row((key.namespace(), key.service()), |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })
+        .optional()?;
+    match (change, newest) {
+        (HistoryChange::Started { changes, attempt, by }, newest) => {
+            start(transaction, key, newest, (changes, *attempt, by.as_deref()), at)
+        }
+        (HistoryChange::Ended { verdict, detail }, Some((row, ..))) => {
+            end(transaction, row, verdict, detail, at)
+        }
+        // Its beginning went with a store that was lost.
+        (HistoryChange::Ended { .. }, None) => Ok(()),
+    }
+}
+
+fn start(
+    transaction: &Transaction,
+    key: &ServiceKey,
+    newest: Option<Newest>,
+    (changes, attempt, by): (&str, u32, Option<&str>),
+    at: UnixMs,
+) -> rusqlite::Result<()> {
+    match newest {
+        Some((row, same, false)) if same == attempt => {
+            let mut renew =
+                transaction.prepare_cached("UPDATE rollout SET changes = ?2 WHERE id = ?1")?;
+            return renew.execute(params![row, changes]).map(drop);
+        }
+        Some((row, _, false)) => end(transaction, row, "superseded", "", at)?,
+        _ => {}
+    }
+    let names = (key.namespace(), key.service());
+    transaction
+        .prepare_cached(
+            "INSERT INTO rollout (namespace, service, attempt, changes, started_by, started_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?
+        .execute((names.0, names.1, attempt, changes, by, at))?;
+    transaction
+        .prepare_cached(
+            "DELETE FROM rollout WHERE id IN
+             (SELECT id FROM rollout WHERE namespace = ?1 AND service = ?2
+              ORDER BY id DESC LIMIT -1 OFFSET ?3)",
+        )?
+        .execute((names.0, names.1, ROLLOUTS_PER_SERVICE))
+        .map(drop)
+}
+
+fn end(
+    transaction: &Transaction,
+    row: i64,
+    verdict: &str,
+    detail: &str,
+    at: UnixMs,
+) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached(
+            "UPDATE rollout SET verdict = ?2, detail = ?3, ended_ms = ?4 WHERE id = ?1",
+        )?
+        .execute((row, verdict, detail, at))
+        .map(drop)
+}
+
+/// Rows are numbered in the order of their beginning, and the newest is never deleted before older
+/// ones, so the distance to it is a bound on their number.
+fn forget_old_rollouts(transaction: &Transaction) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached("DELETE FROM rollout WHERE id <= (SELECT max(id) FROM rollout) - ?1")?
+        .execute([ROLLOUTS])
+        .map(drop)
+}
+
+/// Returns by how many more messages wait afterwards.
+fn write_outbox(transaction: &Transaction, batch: &Batch) -> rusqlite::Result<i64> {
+    let mut more = 0;
+    // Deletes come first: on a full disk they make the room for the rest.
+    for (id, answer) in &batch.answers {
+        if *answer == Answer::Delivered {
+            more -= delete(transaction, *id)?;
+        }
+    }
+    for waiting in batch.messages.values() {
+        insert(transaction, &waiting.message, waiting.at)?;
+        more += 1;
+    }
+    let mut set_any_aside = false;
+    for (id, answer) in &batch.answers {
+        if let Answer::SetAside { why, at } = answer {
+            more -= set_aside(transaction, *id, why, *at)?;
+            set_any_aside = true;
+        }
+    }
+    if set_any_aside {
+        forget_set_aside(transaction)?;
+    }
+    Ok(more)
+}
+
+/// Returns whether one that was still waiting is gone: one that was set aside may be delivered too.
+fn delete(transaction: &Transaction, id: u64) -> rusqlite::Result<i64> {
+    let waited = transaction
+        .prepare_cached("DELETE FROM outbox WHERE id = ?1 RETURNING set_aside_ms IS NULL")?
+        .query_row([signed(id)], |row| row.get(0))
+        .optional()?;
+    Ok(waited.unwrap_or(0))
+}
+
+fn insert(transaction: &Transaction, message: &Outgoing, at: UnixMs) -> rusqlite::Result<()> {
+    let Outgoing { id, key, receiver, payload } = message;
+    transaction
+        .prepare_cached(
+            "INSERT OR REPLACE INTO outbox (id, namespace, service, receiver, payload, created_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?
+        .execute((signed(*id), key.namespace(), key.service(), receiver, payload, at))
+        .map(drop)
+}
+
+fn set_aside(transaction: &Transaction, id: u64, why: &str, at: UnixMs) -> rusqlite::Result<i64> {
+    let changed = transaction
+        .prepare_cached(
+            "UPDATE outbox SET set_aside_ms = ?2, set_aside_why = ?3
+             WHERE id = ?1 AND set_aside_ms IS NULL",
+        )?
+        .execute((signed(id), at, why))?;
+    Ok(i64::from(changed > 0))
+}
+
+/// Sets the oldest `count` waiting messages aside.
+fn shed(transaction: &Transaction, count: i64, now: UnixMs) -> rusqlite::Result<i64> {
+    let shed = transaction
+        .prepare_cached(
+            "UPDATE outbox SET set_aside_ms = ?2, set_aside_why = 'too many messages waited'
+             WHERE id IN (SELECT id FROM outbox WHERE set_aside_ms IS NULL ORDER BY id LIMIT ?1)",
+        )?
+        .execute((count, now))?;
+    forget_set_aside(transaction)?;
+    Ok(i64::try_from(shed).unwrap_or(i64::MAX))
+}
+
+fn forget_set_aside(transaction: &Transaction) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached(
+            "DELETE FROM outbox WHERE id IN
+             (SELECT id FROM outbox WHERE set_aside_ms IS NOT NULL
+              ORDER BY id DESC LIMIT -1 OFFSET ?1)",
+        )?
+        .execute([SET_ASIDE])
+        .map(drop)
+}
+
+/// SQLite's integers are signed; ids count from one and never get there.
+fn signed(id: u64) -> i64 {
+    i64::try_from(id).unwrap_or(i64::MAX)
+}
