@@ -22,7 +22,7 @@ const PID_PAUSE: Duration = Duration::from_millis(5);
 /// A held lock; dropping it lets go.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
 }
 
 /// Why there is no lock.
@@ -49,7 +49,15 @@ impl Lock {
         // A full or read-only disk may refuse the process id; the lock holds without it.
         let _ = file.set_len(0);
         let _ = writeln!(file, "{}", std::process::id());
-        Ok(Lock { _file: file })
+        Ok(Lock { file })
+    }
+}
+
+impl Drop for Lock {
+    /// Closing alone is not enough: a child between `fork` and `exec` has the file open too, and
+    /// would keep the lock for that moment.
+    fn drop(&mut self) {
+        let _ = self.file.unlock();
     }
 }
 
