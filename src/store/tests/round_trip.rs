@@ -133,7 +133,7 @@ fn a_full_outbox_sets_its_oldest_messages_aside() {
     let (store, _, messages) = open(folder.path());
     for _ in 0..200 {
         let hundred = vec![Message { receiver: "slack".into(), payload: "x".into() }; 100];
-        store.save(Saved { messages: hundred, ..Saved::of(key("web")) });
+        store.save_and_wait(Saved { messages: hundred, ..Saved::of(key("web")) });
     }
     store.save_and_wait(tell("web", "one more"));
     store.save_and_wait(tell("web", "and another"));
