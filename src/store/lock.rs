@@ -83,3 +83,19 @@ fn holder(file: &mut File) -> Option<u32> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Lock;
+
+    #[test]
+    fn a_child_that_inherited_the_file_does_not_keep_the_lock() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let lock = Lock::take(folder.path()).expect("free");
+        // What `fork` leaves in a child: the same open file once more.
+        let inherited = lock.file.try_clone().expect("a copy");
+        drop(lock);
+        Lock::take(folder.path()).expect("free again");
+        drop(inherited);
+    }
+}
