@@ -22,7 +22,7 @@ const PID_PAUSE: Duration = Duration::from_millis(5);
 /// A held lock; dropping it lets go.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
 }
 
 /// Why there is no lock.
@@ -49,7 +49,15 @@ impl Lock {
         // A full or read-only disk may refuse the process id; the lock holds without it.
         let _ = file.set_len(0);
         let _ = writeln!(file, "{}", std::process::id());
-        Ok(Lock { _file: file })
+        Ok(Lock { file })
+    }
+}
+
+impl Drop for Lock {
+    /// Closing alone is not enough: a child between `fork` and `exec` has the file open too, and
+    /// would keep the lock for that moment.
+    fn drop(&mut self) {
+        let _ = self.file.unlock();
     }
 }
 
@@ -74,4 +82,20 @@ fn holder(file: &mut File) -> Option<u32> {
         thread::sleep(PID_PAUSE);
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Lock;
+
+    #[test]
+    fn a_child_that_inherited_the_file_does_not_keep_the_lock() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let lock = Lock::take(folder.path()).expect("free");
+        // What `fork` leaves in a child: the same open file once more.
+        let inherited = lock.file.try_clone().expect("a copy");
+        drop(lock);
+        Lock::take(folder.path()).expect("free again");
+        drop(inherited);
+    }
 }

@@ -187,7 +187,7 @@ impl<F: Fn(Outgoing)> Writer<F> {
                     info!("the store is written again, and all that waited for it is saved");
                 }
                 if saved.given_up > 0 {
-                    error!("the store lost {} entries that waited too long", saved.given_up);
+                    error!("{}", given_up_text(saved.given_up));
                 }
                 self.overflow += done.overflow;
                 if self.overflow > 0 && self.overflow_complaints.is_over(clock::now()) {
@@ -226,6 +226,13 @@ fn refusal_text(trouble: &Trouble, every_seconds: u64) -> String {
         "the store cannot be written ({}): deployments and reports go on, what is new is kept in \
          memory and tried again every {every_seconds} s; a restart before that forgets it",
         reason(trouble)
+    )
+}
+
+fn given_up_text(count: u64) -> String {
+    format!(
+        "too much waited for the disk: the oldest {count} messages and entries of the history were \
+         given up and are not in the store"
     )
 }
 

@@ -56,6 +56,26 @@ fn security_18_a_truncated_database_is_set_aside() {
 }
 
 #[test]
+fn the_log_of_a_damaged_database_goes_with_it_and_never_into_the_new_one() {
+    let (running, killed) = (temp(), temp());
+    // Folded back into the database once: a log with every page in it would heal the damage.
+    filled(running.path());
+    let (store, ..) = open(running.path());
+    store.save_and_wait(put("web", "1"));
+    for name in ["depd.db", "depd.db-wal"] {
+        fs::copy(running.path().join(name), killed.path().join(name)).expect("copied");
+    }
+    fs::write(killed.path().join("depd.db"), "garbage ".repeat(999)).expect("writable");
+    let (store, remembered, _) = open(killed.path());
+    assert_eq!(services(&remembered), []);
+    close(&store);
+    assert_eq!(
+        files(killed.path()),
+        ["depd.db", "depd.db.corrupt-1", "depd.db.corrupt-1-wal", "depd.lock",]
+    );
+}
+
+#[test]
 fn a_row_that_is_no_service_is_damage() {
     let folder = temp();
     filled(folder.path());
@@ -144,13 +164,15 @@ fn a_store_that_is_deleted_under_the_running_depd_is_begun_anew() {
     let state = folder.path().join("state");
     filled(&state);
     let (store, _, messages) = open(&state);
+    store.set_meta("folder", "/deps");
+    store.save_and_wait(put("web", "0"));
     fs::remove_dir_all(&state).expect("ours");
     store.save_and_wait(put("web", "1"));
     store.save_and_wait(tell("web", "x"));
     assert_eq!(messages.recv_timeout(LIMIT).expect("handed over").payload, "x");
     close(&store);
     let (_store, remembered, _) = open(&state);
-    assert_eq!(remembered.meta["cluster"], "uid");
+    assert_eq!((&*remembered.meta["cluster"], &*remembered.meta["folder"]), ("uid", "/deps"));
     assert_eq!(services(&remembered), [("web_prod".into(), "1")]);
     assert_eq!(remembered.messages.len(), 1);
 }
