@@ -214,3 +214,6 @@ fn agent(url: &WebhookUrl) -> ureq::Agent {
         .build()
         .into()
 }
+
+#[cfg(test)]
+mod tests;

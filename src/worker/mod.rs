@@ -17,3 +17,6 @@ pub use journal::{Entry, Journal, Kept};
 pub use look::look;
 pub use pool::Pool;
 pub use services::Services;
+
+#[cfg(test)]
+mod tests;

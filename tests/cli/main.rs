@@ -188,3 +188,47 @@ fn a_folder_that_watches_without_an_api_still_names_bad_files() {
     fs::write(folder.path().join("deps/no underscore.dep"), "nginx:1\n").expect("written");
     says(folder.path(), &sandbox.kubeconfig(), "no underscore.dep");
 }
+
+#[test]
+fn the_demo_deploys_what_it_tells_to_type_and_leaves_nothing_behind() {
+    let folder = folder();
+    let temporary = folder.path().join("tmp");
+    fs::create_dir(&temporary).expect("a folder");
+    let mut command = depd(folder.path(), &["demo"]);
+    command.env("TMPDIR", &temporary).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("it runs");
+    let (sender, told) = mpsc::channel();
+    let pass_on = |lines: Box<dyn BufRead + Send>, sender: mpsc::Sender<String>| {
+        thread::spawn(move || {
+            lines.lines().map_while(Result::ok).for_each(|line| drop(sender.send(line)));
+        });
+    };
+    pass_on(Box::new(BufReader::new(child.stdout.take().expect("piped"))), sender.clone());
+    pass_on(Box::new(BufReader::new(child.stderr.take().expect("piped"))), sender);
+    let mut seen = Vec::new();
+    // Looks through everything that was said so far, and then waits for more.
+    let mut wait_for = |parts: &[&str]| loop {
+        let fits = |line: &&String| parts.iter().all(|part| line.contains(part));
+        if let Some(line) = seen.iter().find(fits) {
+            return String::clone(line);
+        }
+        match told.recv_timeout(Duration::from_secs(60)) {
+            Ok(line) => seen.push(line),
+            Err(_) => return format!("no {parts:?} in:\n{}", seen.join("\n")),
+        }
+    };
+    let rollout = wait_for(&["web_default: Deployed", "nginx:1.24.3"]);
+    let printed = wait_for(&["echo nginx:1.25 > deps/web_default.dep"]);
+    let typed = Command::new("sh").args(["-c", printed.trim()]).current_dir(folder.path()).status();
+    let deployed = wait_for(&["web_default: Deployed", "nginx:1.24.3 → nginx:1.25"]);
+    let kubeconfigs = fs::read_dir(&temporary).expect("readable").count();
+    let term = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
+    let status = child.wait().expect("it ends");
+    assert!(rollout.contains("web_default: Deployed"), "{rollout}");
+    assert!(typed.expect("sh runs").success(), "{printed}");
+    assert!(deployed.contains("web_default: Deployed"), "{deployed}");
+    assert_eq!(kubeconfigs, 1, "the one that the demo tells to use");
+    assert!(term.expect("kill runs").success());
+    assert_eq!(status.code(), Some(0));
+    assert_eq!(fs::read_dir(&temporary).expect("readable").count(), 0);
+}

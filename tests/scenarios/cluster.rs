@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use depd::cluster::kubeconfig::{self, Choice};
 use depd::cluster::{Authorization, ClientIdentity, Material, Trust};
-use depd::sandbox::{RequestRecord, Sandbox, SandboxOptions};
+use depd::sandbox::{Fault, RequestRecord, RequestView, Sandbox, SandboxOptions};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use ureq::Agent;
@@ -39,6 +39,43 @@ impl Cluster {
     /// Whether this is a real control plane.
     pub fn is_real(&self) -> bool {
         matches!(self.kind, Kind::Real { .. })
+    }
+
+    /// A cluster that can be made to misbehave, which a real one cannot; says so where there is none.
+    pub fn start_for_faults() -> Option<Cluster> {
+        let cluster = Cluster::start();
+        if cluster.is_real() {
+            println!("skipped: the faults of this test are made by the sandbox's own API server");
+            return None;
+        }
+        Some(cluster)
+    }
+
+    /// From now on every request is shown to `hook`, which may let it go wrong.
+    pub fn set_faults(
+        &self,
+        hook: impl Fn(&RequestView<'_>) -> Option<Fault> + Send + Sync + 'static,
+    ) {
+        match &self.kind {
+            Kind::Sandbox { sandbox, .. } => sandbox.set_faults(hook),
+            Kind::Real { .. } => panic!("a real cluster has no faults on demand"),
+        }
+    }
+
+    /// Where the sandbox listens on loopback.
+    pub fn port(&self) -> u16 {
+        match &self.kind {
+            Kind::Sandbox { sandbox, .. } => sandbox.address().port(),
+            Kind::Real { .. } => panic!("a real cluster is named by its kubeconfig"),
+        }
+    }
+
+    /// From now on nothing goes wrong.
+    pub fn clear_faults(&self) {
+        match &self.kind {
+            Kind::Sandbox { sandbox, .. } => sandbox.clear_faults(),
+            Kind::Real { .. } => {}
+        }
     }
 
     fn real(kubeconfig: PathBuf) -> Cluster {

@@ -12,48 +12,83 @@ use tempfile::TempDir;
 use crate::receiver::Receiver;
 use crate::wait::wait_for;
 
-/// A running depd. Killed when dropped; its log is shown when the test panics.
+/// A depd in its folder, running or not. Killed when dropped; its logs are shown when the test panics.
 pub struct Depd {
-    child: Child,
+    child: Option<Child>,
+    kubeconfig: PathBuf,
     folder: TempDir,
-    log: Arc<Mutex<Vec<String>>>,
+    /// One for each process so far.
+    logs: Vec<Arc<Mutex<Vec<String>>>>,
     pub slack: Receiver,
 }
 
 impl Depd {
     /// Starts `depd run` with these further arguments, and waits until it watches folder and cluster.
     pub fn start(kubeconfig: &Path, arguments: &[&str]) -> Depd {
-        let depd = Depd::start_unready(kubeconfig, arguments);
-        depd.wait_for_log("services differ from them");
+        let mut depd = Depd::prepare(kubeconfig);
+        depd.launch(arguments);
         depd
     }
 
     /// Starts `depd run` and returns at once.
     pub fn start_unready(kubeconfig: &Path, arguments: &[&str]) -> Depd {
+        let mut depd = Depd::prepare(kubeconfig);
+        depd.launch_unready(arguments);
+        depd
+    }
+
+    /// A folder and a receiver, without a process yet.
+    pub fn prepare(kubeconfig: &Path) -> Depd {
         let folder = tempfile::tempdir().expect("a folder");
         fs::create_dir(folder.path().join("deps")).expect("a folder");
         let slack = Receiver::start();
         fs::write(folder.path().join(".env"), format!("WEBHOOK_FOR_SLACK={}\n", slack.url()))
             .expect("written");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_depd"))
-            .args(["run", "--slack-rate", "100", "--state", "state"])
-            .args(arguments)
-            .current_dir(folder.path())
-            .env_clear()
-            .env("KUBECONFIG", kubeconfig)
-            .env("RUST_LOG", "depd=debug")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("depd starts");
+        Depd { child: None, kubeconfig: kubeconfig.to_owned(), folder, logs: Vec::new(), slack }
+    }
+
+    /// Starts `depd run` where an earlier one may have left its state, and waits until it watches.
+    pub fn launch(&mut self, arguments: &[&str]) {
+        self.launch_unready(arguments);
+        self.wait_for_log("services differ from them");
+    }
+
+    /// The same, without waiting.
+    pub fn launch_unready(&mut self, arguments: &[&str]) {
+        assert!(self.child.is_none(), "it runs already");
+        let mut command = self.command(arguments);
+        command.env("RUST_LOG", "depd=debug");
+        let mut child = command.spawn().expect("depd starts");
         let log: Arc<Mutex<Vec<String>>> = Arc::default();
         let lines = BufReader::new(child.stderr.take().expect("piped")).lines();
         let kept = Arc::clone(&log);
         thread::spawn(move || {
             lines.map_while(Result::ok).for_each(|line| kept.lock().expect("fine").push(line));
         });
-        Depd { child, folder, log, slack }
+        self.logs.push(log);
+        self.child = Some(child);
+    }
+
+    /// `depd run` in this folder and on this state, with nothing of the caller's environment.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_depd"));
+        command
+            .args(["run", "--slack-rate", "100", "--state", "state"])
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .env_clear()
+            .env("KUBECONFIG", &self.kubeconfig)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        let mut child = self.child.take().expect("it runs");
+        child.kill().expect("it can be killed");
+        child.wait().expect("it ends");
     }
 
     pub fn file(&self, name: &str) -> PathBuf {
@@ -66,8 +101,9 @@ impl Depd {
             .expect("written");
     }
 
+    /// What the latest process has logged.
     pub fn log(&self) -> Vec<String> {
-        self.log.lock().expect("fine").clone()
+        self.logs.last().map(|log| log.lock().expect("fine").clone()).unwrap_or_default()
     }
 
     #[track_caller]
@@ -78,21 +114,27 @@ impl Depd {
     }
 
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.child.as_ref().expect("it runs").id()
     }
 
     /// Waits for its end.
     pub fn wait(&mut self) -> ExitStatus {
-        wait_for("the end of depd", || self.child.try_wait().expect("a child"))
+        let mut child = self.child.take().expect("it runs");
+        wait_for("the end of depd", || child.try_wait().expect("a child"))
     }
 }
 
 impl Drop for Depd {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
         if thread::panicking() {
-            eprintln!("--- the log of depd\n{}\n---", self.log().join("\n"));
+            for log in &self.logs {
+                let lines = log.lock().expect("fine").join("\n");
+                eprintln!("--- the log of depd\n{lines}\n---");
+            }
         }
     }
 }

@@ -15,5 +15,7 @@ mod bad_input;
 mod credentials;
 mod deploying;
 mod failing;
+mod faults;
 mod pending;
+mod restarting;
 mod stopping;

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -26,22 +27,50 @@ pub struct Message {
 /// Listens until the process ends.
 pub struct Receiver {
     port: u16,
-    messages: Arc<Mutex<Vec<Message>>>,
+    state: Arc<State>,
+}
+
+#[derive(Default)]
+struct State {
+    messages: Mutex<Vec<Message>>,
+    /// Connections are closed at once, as by a receiver that is down.
+    down: AtomicBool,
+    /// So many were.
+    refused: AtomicUsize,
 }
 
 impl Receiver {
     pub fn start() -> Receiver {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("bound").port();
-        let messages: Arc<Mutex<Vec<Message>>> = Arc::default();
-        let taken = Arc::clone(&messages);
+        let state: Arc<State> = Arc::default();
+        let shared = Arc::clone(&state);
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let taken = Arc::clone(&taken);
-                thread::spawn(move || serve(stream, &taken));
+                if shared.down.load(Ordering::SeqCst) {
+                    shared.refused.fetch_add(1, Ordering::SeqCst);
+                    continue;
+                }
+                let shared = Arc::clone(&shared);
+                thread::spawn(move || serve(stream, &shared));
             }
         });
-        Receiver { port, messages }
+        Receiver { port, state }
+    }
+
+    /// From now on every new connection is closed without an answer.
+    pub fn go_down(&self) {
+        self.state.down.store(true, Ordering::SeqCst);
+    }
+
+    /// Answers again.
+    pub fn come_back(&self) {
+        self.state.down.store(false, Ordering::SeqCst);
+    }
+
+    /// Connections that were closed without an answer.
+    pub fn refused(&self) -> usize {
+        self.state.refused.load(Ordering::SeqCst)
     }
 
     pub fn url(&self) -> String {
@@ -49,7 +78,7 @@ impl Receiver {
     }
 
     pub fn messages(&self) -> Vec<Message> {
-        self.messages.lock().expect("not poisoned").clone()
+        self.state.messages.lock().expect("not poisoned").clone()
     }
 
     /// Waits for the first message whose title begins like this.
@@ -65,7 +94,7 @@ impl Receiver {
     }
 }
 
-fn serve(stream: TcpStream, taken: &Mutex<Vec<Message>>) {
+fn serve(stream: TcpStream, state: &State) {
     stream.set_read_timeout(Some(Duration::from_secs(120))).expect("a limit");
     let mut reader = BufReader::new(stream);
     while let Some(body) = read_request(&mut reader) {
@@ -77,7 +106,11 @@ fn serve(stream: TcpStream, taken: &Mutex<Vec<Message>>) {
             text: text("text"),
             at: Instant::now(),
         };
-        taken.lock().expect("not poisoned").push(message);
+        if state.down.load(Ordering::SeqCst) {
+            state.refused.fetch_add(1, Ordering::SeqCst);
+            return;
+        }
+        state.messages.lock().expect("not poisoned").push(message);
         if reader.get_mut().write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").is_err() {
             return;
         }

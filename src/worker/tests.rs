@@ -1,0 +1,237 @@
+//! The control loop with a pretend cluster and a pretend journal.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, RwLock};
+
+use super::*;
+use crate::desired::Register;
+use crate::model::{
+    Alert, Image, ImagePatch, ImageSet, NamespaceState, ServiceKey, Workload, fixture,
+};
+use crate::reconcile::{Drift, Gate, Phase, Policy, Reply, Setback, Step};
+
+/// Far beyond what anything here takes on a busy machine.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// What happened, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Event {
+    /// The journal was told of an intent, and asked to wait until it is safe.
+    IntentKept,
+    /// The journal was told of anything else.
+    Entered,
+    Patch,
+    LookAtNamespace,
+}
+
+type Events = Arc<Mutex<Vec<Event>>>;
+
+/// Performs every PATCH at once, as if all pods were replaced in an instant.
+#[derive(Default)]
+struct Cluster {
+    events: Events,
+    /// So many PATCHes panic first.
+    panics: AtomicUsize,
+    in_hand: Mutex<Vec<ServiceKey>>,
+    two_hands: Arc<AtomicBool>,
+}
+
+impl StepRunner for Cluster {
+    fn run(
+        &self,
+        key: &ServiceKey,
+        step: &Step,
+        workload: Option<&Workload>,
+    ) -> Result<Reply, Setback> {
+        let is_second = {
+            let mut in_hand = self.in_hand.lock();
+            let held = in_hand.contains(key);
+            in_hand.push(key.clone());
+            held
+        };
+        self.two_hands.fetch_or(is_second, Ordering::SeqCst);
+        // Gives a second worker, if there is one, the time to come by.
+        thread::yield_now();
+        let reply = self.perform(step, workload);
+        let mut in_hand = self.in_hand.lock();
+        let at = in_hand.iter().position(|held| held == key).expect("it is in hand");
+        in_hand.remove(at);
+        drop(in_hand);
+        let panics = matches!(step, Step::Patch(_))
+            && self
+                .panics
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1))
+                .is_ok();
+        assert!(!panics, "a defect, as the test has ordered");
+        Ok(reply)
+    }
+}
+
+impl Cluster {
+    fn perform(&self, step: &Step, workload: Option<&Workload>) -> Reply {
+        match step {
+            Step::Patch(patch) => {
+                self.events.lock().push(Event::Patch);
+                Reply::Patched(Box::new(patched(patch, workload.expect("it was planned for one"))))
+            }
+            Step::LookAtNamespace => {
+                self.events.lock().push(Event::LookAtNamespace);
+                Reply::Namespace(NamespaceState::Active)
+            }
+            other => panic!("{other:?} is not needed here"),
+        }
+    }
+}
+
+fn patched(patch: &ImagePatch, before: &Workload) -> Workload {
+    let mut after = before.clone();
+    for target in &patch.targets {
+        let is_meant = |name: &str| *name == *target.container;
+        let own = after.containers.iter_mut().find(|own| is_meant(&own.name));
+        own.expect("a container").image = target.image.to_string().into();
+    }
+    after.resource_version += 1;
+    after.generation += 1;
+    after.observed_generation = after.generation;
+    after
+}
+
+struct Recorder(Events);
+
+impl Journal for Recorder {
+    fn enter(&self, entry: Entry<'_>) {
+        let is_intent = |kept: &Kept<'_>| matches!(kept, Kept::State(service) if matches!(service.phase, Phase::Patching(_)));
+        let kept = entry.before_action && entry.service.as_ref().is_some_and(is_intent);
+        self.0.lock().push(if kept { Event::IntentKept } else { Event::Entered });
+    }
+
+    fn alert(&self, alert: &Alert) {
+        panic!("{alert:?}");
+    }
+}
+
+/// A control loop whose gate is open.
+fn floor(cluster: Cluster) -> Floor {
+    let mut gate = Gate::new(None, None);
+    assert!(gate.open().is_empty());
+    Floor {
+        queue: Default::default(),
+        desired: RwLock::new(Register::default()),
+        workloads: RwLock::default(),
+        pods: RwLock::default(),
+        interest: Mutex::default(),
+        gate: Mutex::new(gate),
+        services: Services::default(),
+        journal: Box::new(Recorder(Arc::clone(&cluster.events))),
+        cluster: Box::new(cluster),
+        interest_changed: Box::new(|| {}),
+        policy: Policy {
+            timeout: Duration::from_secs(240),
+            drift: Drift::Report,
+            create_namespaces: true,
+            allow_namespaces: Vec::new(),
+        },
+    }
+}
+
+fn ask(floor: &Floor, name: &str, image: &str) {
+    let images = ImageSet::Single(Image::parse(image).expect("valid"));
+    floor.desired.write().images(&fixture::key(name), images);
+    floor.queue.add(&fixture::key(name));
+}
+
+fn runs(floor: &Floor, name: &str) -> String {
+    let workload = floor.workloads.read().get(&fixture::key(name)).expect("known");
+    workload.containers[0].image.to_string()
+}
+
+#[track_caller]
+fn wait_until(what: &str, condition: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < LIMIT, "still waiting for {what}");
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn the_intent_is_kept_before_the_patch_is_sent() {
+    let cluster = Cluster::default();
+    let events = Arc::clone(&cluster.events);
+    let floor = floor(cluster);
+    floor.workloads.write().replace(vec![fixture::workload("web")], 1);
+    ask(&floor, "web", "nginx:1.25");
+    look(&floor, &fixture::key("web"));
+    assert_eq!(events.lock()[..2], [Event::IntentKept, Event::Patch]);
+    assert_eq!(events.lock().iter().filter(|event| **event == Event::Patch).count(), 1);
+}
+
+#[test]
+fn a_panic_costs_one_step_and_neither_the_thread_nor_the_service() {
+    let cluster = Cluster { panics: AtomicUsize::new(1), ..Cluster::default() };
+    let events = Arc::clone(&cluster.events);
+    let floor = Arc::new(floor(cluster));
+    let both = vec![fixture::workload("web"), fixture::workload("api")];
+    floor.workloads.write().replace(both, 1);
+    // One thread only, so that whatever follows is done by the one that panicked.
+    let pool = Pool::start(1, &floor).expect("a thread");
+    ask(&floor, "web", "nginx:1.25");
+    wait_until("the panic", || events.lock().contains(&Event::Patch));
+    ask(&floor, "api", "nginx:1.25");
+    wait_until("the other service", || runs(&floor, "api") == "nginx:1.25");
+    assert_eq!(runs(&floor, "web"), "nginx:1.24", "its step is lost");
+    floor.queue.add(&fixture::key("web"));
+    wait_until("the next step", || runs(&floor, "web") == "nginx:1.25");
+    floor.queue.close();
+    assert!(pool.finish(LIMIT), "the thread lives, and ends in order");
+}
+
+#[test]
+fn no_key_is_in_two_hands_and_the_last_wish_wins() {
+    let cluster = Cluster::default();
+    let (events, two_hands) = (Arc::clone(&cluster.events), Arc::clone(&cluster.two_hands));
+    let floor = Arc::new(floor(cluster));
+    let names: Vec<String> = (0..10).map(|n| format!("svc-{n}")).collect();
+    let workloads = names.iter().map(|name| fixture::workload(name)).collect();
+    floor.workloads.write().replace(workloads, 1);
+    let pool = Pool::start(16, &floor).expect("threads");
+    for touch in 0..1000 {
+        ask(&floor, &names[touch % 10], &format!("nginx:2.{touch}"));
+    }
+    for (n, name) in names.iter().enumerate() {
+        let last = format!("nginx:2.{}", 990 + n);
+        wait_until(&format!("{name} to run {last}"), || runs(&floor, name) == last);
+    }
+    floor.queue.close();
+    assert!(pool.finish(LIMIT));
+    assert!(!two_hands.load(Ordering::SeqCst), "two workers had one service");
+    let patches = events.lock().iter().filter(|event| **event == Event::Patch).count();
+    assert!((10..=1000).contains(&patches), "{patches} PATCHes");
+}
+
+#[test]
+fn a_list_that_arrives_during_a_look_never_makes_a_workload_look_missing() {
+    for _ in 0..500 {
+        let cluster = Cluster::default();
+        let events = Arc::clone(&cluster.events);
+        let floor = floor(cluster);
+        ask(&floor, "web", "nginx:1.25");
+        let start = Barrier::new(2);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                start.wait();
+                floor.workloads.write().replace(vec![fixture::workload("web")], 1);
+            });
+            start.wait();
+            look(&floor, &fixture::key("web"));
+        });
+        look(&floor, &fixture::key("web"));
+        let events = events.lock();
+        assert!(!events.contains(&Event::LookAtNamespace), "{events:?}");
+        assert_eq!(events.iter().filter(|event| **event == Event::Patch).count(), 1, "{events:?}");
+    }
+}
