@@ -34,7 +34,7 @@ impl Fake {
         let port = listener.local_addr().expect("bound").port();
         let (told, bodies) = crossbeam_channel::unbounded();
         let over: Arc<AtomicBool> = Arc::default();
-        let mut acts = acts.to_vec().into_iter();
+        let mut acts = Vec::from(acts).into_iter();
         let ended = Arc::clone(&over);
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
