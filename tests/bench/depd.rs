@@ -32,7 +32,7 @@ pub struct Start {
     pub spawned: Stamp,
     /// The first list of Deployments has arrived, as depd's own log says.
     pub listed: Stamp,
-    /// From here on it was quiet.
+    /// It has said how many services differ from their files, and then was quiet.
     pub compared: Stamp,
 }
 
@@ -65,7 +65,8 @@ impl Depd {
         let mut depd = Depd { child, folder, receiver, start };
         depd.start.listed = depd.wait_for_log("the cluster has");
         depd.wait_for_log("the folder is watched");
-        depd.start.compared = depd.wait_until_quiet();
+        let said = depd.wait_for_log("services differ from them");
+        depd.start.compared = depd.wait_until_quiet().max(said);
         depd
     }
 
