@@ -3,6 +3,7 @@
 //! Nothing starts before both the cluster and the folder were seen completely, and before it is
 //! clear that this is the cluster, folder and setting of the last run (no mass accident).
 
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,9 +15,9 @@ use log::{info, warn};
 use super::settings::Settings;
 use crate::clock;
 use crate::cluster::Client;
-use crate::model::{Alert, ServiceKey};
+use crate::model::{Alert, ImageSet, ServiceKey};
 use crate::queue::backoff;
-use crate::reconcile::{FIRST_START_LIMIT, Identity, differs};
+use crate::reconcile::{FIRST_START_LIMIT, Identity, Service, differs};
 use crate::store::Store;
 use crate::worker::Floor;
 
@@ -41,9 +42,9 @@ pub struct StartUp {
     /// What earlier runs left, with its names and values.
     pub store: Option<Arc<Store>>,
     /// Names and values of the store at its opening.
-    pub meta: std::collections::BTreeMap<String, String>,
-    /// Services that the store remembers.
-    pub remembered: Vec<ServiceKey>,
+    pub meta: BTreeMap<String, String>,
+    /// The services as the store remembers them.
+    pub remembered: HashMap<ServiceKey, Service>,
     /// The settings.
     pub settings: Settings,
     /// Told when start-up is over.
@@ -93,7 +94,7 @@ impl StartUp {
             None => self.go(&identity),
         }
         // A file that vanished while nobody watched is noticed by what the store remembers.
-        self.remembered.iter().for_each(|key| self.floor.queue.add(key));
+        self.remembered.keys().for_each(|key| self.floor.queue.add(key));
     }
 
     fn go(&self, identity: &Identity) {
@@ -118,23 +119,23 @@ impl StartUp {
         None
     }
 
-    /// The services whose workload runs something else than the file asks for, with what.
+    /// The services whose workload runs something else than a changed file asks for, with what.
+    ///
+    /// It asks what the store remembered and not the services themselves: those belong to the
+    /// workers, and no lock is held while another is taken.
     fn differing(&self) -> Vec<(ServiceKey, String)> {
-        let desired = self.floor.desired.read();
-        let mut found = Vec::new();
-        for key in desired.keys() {
-            let images = desired.get(key).and_then(|state| state.images.as_ref());
+        let wishes: Vec<(ServiceKey, ImageSet)> = {
+            let desired = self.floor.desired.read();
+            let images = |key: &ServiceKey| desired.get(key)?.images.clone();
+            desired.keys().filter_map(|key| Some((key.clone(), images(key)?))).collect()
+        };
+        let differs_now = |(key, images): &(ServiceKey, ImageSet)| {
+            let known = self.remembered.get(key).is_some_and(|s| s.phase.desired() == Some(images));
             let workload = self.floor.workloads.read().get(key);
-            let service = self.floor.services.of(key);
-            if let (Some(images), Some(workload)) = (images, workload) {
-                let service = service.lock();
-                let known = service.phase.desired() == Some(images);
-                let accepted = if known { service.phase.changes() } else { &[] };
-                if !known && differs(images, &workload, accepted) {
-                    found.push((key.clone(), images.to_string()));
-                }
-            }
-        }
+            !known && workload.is_some_and(|workload| differs(images, &workload, &[]))
+        };
+        let differing = wishes.into_iter().filter(differs_now);
+        let mut found: Vec<_> = differing.map(|(key, images)| (key, images.to_string())).collect();
         found.sort();
         found
     }

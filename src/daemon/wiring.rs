@@ -4,6 +4,7 @@
 //! with the watches feeding the caches and the queue from the other side, and reports leaving by
 //! their own thread.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::sync::{Arc, OnceLock};
@@ -88,7 +89,7 @@ impl Daemon {
             interest_changed: Box::new(move || bell.ring()),
             policy: settings.policy.clone(),
         });
-        let remembered_keys = restore(&floor, &remembered.services);
+        let services = restore(&floor, &remembered.services);
         let (seen, waits) = start_up::bell();
         let (over, started_up) = bounded(1);
         let start_up = StartUp {
@@ -96,7 +97,7 @@ impl Daemon {
             client: client.clone(),
             store: store.clone(),
             meta: remembered.meta,
-            remembered: remembered_keys,
+            remembered: services,
             settings: settings.clone(),
             over,
         };
@@ -166,15 +167,23 @@ fn parcel(message: Outgoing) -> Parcel {
     Parcel { id: Some(message.id), payload: message.payload }
 }
 
-/// Puts back what the store remembers; a state that cannot be read is found out again.
-fn restore(floor: &Floor, services: &[(ServiceKey, String)]) -> Vec<ServiceKey> {
+/// Puts back what the store remembers; a state that cannot be read is found out again. A rollout
+/// that was in flight has its place before any other may start.
+fn restore(floor: &Floor, services: &[(ServiceKey, String)]) -> HashMap<ServiceKey, Service> {
+    let mut remembered = HashMap::with_capacity(services.len());
     for (key, state) in services {
         match serde_json::from_str::<Service>(state) {
-            Ok(service) => floor.services.restore(key.clone(), service.resumed(clock::now())),
+            Ok(service) => {
+                let service = service.resumed(clock::now());
+                let woken = floor.gate.lock().note(key, service.has_place());
+                debug_assert!(woken.is_empty(), "nobody waits yet");
+                floor.services.restore(key.clone(), service.clone());
+                remembered.insert(key.clone(), service);
+            }
             Err(problem) => warn!("{key}: its state cannot be read ({problem}); it begins anew"),
         }
     }
-    services.iter().map(|(key, _)| key.clone()).collect()
+    remembered
 }
 
 fn introduce(settings: &Settings) {

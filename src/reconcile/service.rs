@@ -169,6 +169,12 @@ impl Service {
         self
     }
 
+    /// It counts among the rollouts that may be in flight at once.
+    #[must_use]
+    pub fn has_place(&self) -> bool {
+        matches!(self.phase, Phase::Patching(_) | Phase::Rolling(_))
+    }
+
     /// A rollout is in flight, so the pods of the namespace matter.
     #[must_use]
     pub fn in_flight(&self) -> bool {

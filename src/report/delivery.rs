@@ -62,7 +62,7 @@ impl Delivery {
     pub fn send(&self, message: Parcel) {
         let sent = self.messages.lock().as_ref().map(|waiting| waiting.try_send(message));
         if let Some(Err(TrySendError::Full(_))) = sent {
-            error!("slack: {CAPACITY} messages wait already; this one is in the log only");
+            error!("slack: {CAPACITY} messages wait already; this one is sent at the next start");
         }
     }
 

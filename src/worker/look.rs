@@ -139,8 +139,7 @@ fn take_into_cache(
 
 /// Pods are watched only where a rollout is in flight, and a rollout that is over makes room.
 fn note_interest(floor: &Floor, key: &ServiceKey, service: &Service, workload: Option<&Workload>) {
-    let busy = matches!(service.phase, Phase::Patching(_) | Phase::Rolling(_));
-    let admitted = floor.gate.lock().note(key, busy);
+    let admitted = floor.gate.lock().note(key, service.has_place());
     admitted.iter().for_each(|key| floor.queue.add(key));
     let changed = match workload {
         Some(workload) if service.in_flight() => floor.interest.lock().add(key, &workload.selector),

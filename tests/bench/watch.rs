@@ -9,10 +9,13 @@ use serde_json::Value;
 use crate::api::Api;
 use crate::figures::Stamp;
 
+/// Lines as they came, each with its time.
+type Lines = Vec<(Stamp, Vec<u8>)>;
+
 /// A running recording.
 pub struct Recording {
     api: Api,
-    lines: Arc<Mutex<Vec<(Stamp, Vec<u8>)>>>,
+    lines: Arc<Mutex<Lines>>,
     thread: JoinHandle<()>,
 }
 
