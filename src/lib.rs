@@ -26,6 +26,11 @@
 //!   a single JSON Patch, guarded by `test` operations on the uid and the container's name. No GET
 //!   first, no blind update, no conflict with somebody who scales or annotates.
 //!
+//! - **Intent before action.** What a service is about to do is committed to the store before its PATCH
+//!   is sent; a verdict and its message are one transaction. A crash at any point resumes there.
+//! - **No mass accident.** Nothing starts before folder and cluster were seen completely and this is
+//!   the cluster, folder and setting of the last run (`daemon::start_up`, [`reconcile::Gate`]).
+//!
 //! # Rooms
 //!
 //! `[C]` is pure core: no I/O, no clock, no threads, no locks. `[E]` is edge. `tests/tidy.rs` reads
@@ -42,6 +47,7 @@
 //! | [`reconcile`] | the decision, the verdict, the reply to a step | `[C]` |
 //! | [`worker`] | the threads, one pass over one service, steps → requests | `[E]` |
 //! | [`cluster`] | kubeconfig, TLS, requests, list and watch | `[E]`, formats `[C]` |
+//! | [`store`] | SQLite: states, history, undelivered messages; one writer thread | `[E]`, values `[C]` |
 //! | [`report`] | notice → words → Slack message; delivery | `[C]`, delivery `[E]` |
 //! | [`sandbox`] | an embedded Kubernetes API, for the demo and for tests | `[E]` |
 //! | [`daemon`] | `wiring.rs`, the only file that knows every edge; log, signals | `[E]` |
