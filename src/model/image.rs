@@ -296,7 +296,8 @@ fn check_digest(digest: &str, at: usize) -> Result<(), ImageProblem> {
         "sha512" => 128,
         _ => return refuse(at, "after @ stands a digest: sha256: and 64 hexadecimal digits"),
     };
-    let start = at + algorithm.len() + 1;
+    // Where the digits begin, or where they are missing.
+    let start = at + digest.len() - hex.len();
     if let Some((i, c)) = hex.char_indices().find(|(_, c)| !matches!(c, '0'..='9' | 'a'..='f')) {
         return refuse(start + i, format!("{} is not a lowercase hexadecimal digit", describe(c)));
     }

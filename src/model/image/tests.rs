@@ -168,3 +168,9 @@ proptest! {
         prop_assert_eq!(full, image);
     }
 }
+
+#[test]
+fn a_digest_without_digits_is_refused_within_the_text() {
+    let problem = Image::parse("nginx:1.2@sha256").unwrap_err();
+    assert_eq!(problem.at, "nginx:1.2@sha256".len());
+}
