@@ -57,6 +57,7 @@ fn help_reads_well() {
     insta::assert_snapshot!("help-status", text(&["status", "--help"]));
     insta::assert_snapshot!("help-history", text(&["history", "--help"]));
     insta::assert_snapshot!("help-wait", text(&["wait", "--help"]));
+    insta::assert_snapshot!("help-rollback", text(&["rollback", "--help"]));
     insta::assert_snapshot!("help-demo", text(&["demo", "--help"]));
     insta::assert_snapshot!("help-sandbox", text(&["sandbox", "--help"]));
 }
