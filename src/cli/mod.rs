@@ -7,6 +7,7 @@
 mod check;
 mod demo;
 mod env_file;
+mod resume;
 mod run;
 mod sandbox;
 mod settings;
@@ -32,6 +33,7 @@ struct Arguments {
 enum Command {
     Run(run::RunArguments),
     Check(check::CheckArguments),
+    Resume(resume::ResumeArguments),
     Demo(demo::DemoArguments),
     Sandbox(sandbox::SandboxArguments),
 }
@@ -42,6 +44,7 @@ pub fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Resume(arguments) => resume::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Sandbox(arguments) => sandbox::run(&arguments),
     };

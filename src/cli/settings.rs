@@ -35,7 +35,7 @@ pub fn validate(arguments: &RunArguments, env: &Environment) -> Result<Settings,
         slack: slack(arguments, env)?.filter(|_| !arguments.dry_run),
         workers: usize::from(arguments.workers),
         policy: policy(arguments),
-        state: (!arguments.dry_run).then(|| state(arguments, env)),
+        state: (!arguments.dry_run).then(|| state(arguments.state.clone(), env)),
         max_rollouts: arguments.max_rollouts.and_then(|most| usize::try_from(most).ok()),
         halt_after: arguments.halt_after,
         accept_change: arguments.accept_change,
@@ -74,9 +74,10 @@ fn policy(arguments: &RunArguments) -> Policy {
     }
 }
 
-fn state(arguments: &RunArguments, env: &Environment) -> PathBuf {
+/// The state folder: as given, else as the environment says.
+pub fn state(given: Option<PathBuf>, env: &Environment) -> PathBuf {
     let is_root = rustix::process::geteuid().is_root();
-    store::folder(arguments.state.clone(), |name| env.get(name), is_root)
+    store::folder(given, |name| env.get(name), is_root)
 }
 
 /// How images are completed: by the argument, else by `ECR_REPO`, else not at all.
