@@ -7,10 +7,15 @@
 mod check;
 mod demo;
 mod env_file;
+mod history;
+mod print;
 mod resume;
 mod run;
 mod sandbox;
 mod settings;
+mod status;
+mod stored;
+mod wait;
 
 use std::fmt::Display;
 use std::process::ExitCode;
@@ -33,6 +38,9 @@ struct Arguments {
 enum Command {
     Run(run::RunArguments),
     Check(check::CheckArguments),
+    Status(status::StatusArguments),
+    History(history::HistoryArguments),
+    Wait(wait::WaitArguments),
     Resume(resume::ResumeArguments),
     Demo(demo::DemoArguments),
     Sandbox(sandbox::SandboxArguments),
@@ -44,6 +52,9 @@ pub fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Status(arguments) => status::run(&arguments),
+        Command::History(arguments) => history::run(&arguments),
+        Command::Wait(arguments) => wait::run(&arguments),
         Command::Resume(arguments) => resume::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Sandbox(arguments) => sandbox::run(&arguments),

@@ -9,9 +9,9 @@ use super::run::{DriftChoice, RunArguments};
 use crate::cluster::kubeconfig::{self, Choice};
 use crate::daemon::{Settings, SlackSettings};
 use crate::desired::{EcrRepo, ImageRules};
+use crate::model::shown;
 use crate::reconcile::{Drift, Policy};
 use crate::report::webhook::WebhookUrl;
-use crate::source::show;
 use crate::store;
 
 /// Flags win over the environment, which wins over `.env`.
@@ -35,7 +35,7 @@ pub fn validate(arguments: &RunArguments, env: &Environment) -> Result<Settings,
         slack: slack(arguments, env)?.filter(|_| !arguments.dry_run),
         workers: usize::from(arguments.workers),
         policy: policy(arguments),
-        state: (!arguments.dry_run).then(|| state(arguments.state.clone(), env)),
+        state: (!arguments.dry_run).then(|| state(arguments, env)),
         max_rollouts: arguments.max_rollouts.and_then(|most| usize::try_from(most).ok()),
         halt_after: arguments.halt_after,
         accept_change: arguments.accept_change,
@@ -57,7 +57,7 @@ pub fn deps(given: Option<&Path>, name: &str, env: &Environment) -> Result<PathB
     let what = if deps.exists() { "is not a folder" } else { "does not exist" };
     Err(Failure::usage(format!(
         "the folder {} {what}: create it, or set DEPS (or {name}) to the folder of your dep files",
-        show(deps.as_os_str())
+        shown(&deps)
     )))
 }
 
@@ -74,10 +74,9 @@ fn policy(arguments: &RunArguments) -> Policy {
     }
 }
 
-/// The state folder: as given, else as the environment says.
-pub fn state(given: Option<PathBuf>, env: &Environment) -> PathBuf {
+fn state(arguments: &RunArguments, env: &Environment) -> PathBuf {
     let is_root = rustix::process::geteuid().is_root();
-    store::folder(given, |name| env.get(name), is_root)
+    store::folder(arguments.state.clone(), |name| env.get(name), is_root)
 }
 
 /// How images are completed: by the argument, else by `ECR_REPO`, else not at all.
@@ -97,10 +96,10 @@ fn slack(arguments: &RunArguments, env: &Environment) -> Result<Option<SlackSett
     let (text, source) = match &arguments.slack_webhook_file {
         Some(file) => {
             let text = fs::read_to_string(file).map_err(|error| {
-                let file = file.display();
+                let file = shown(file);
                 Failure::usage(format!("cannot read the webhook's address from {file}: {error}"))
             })?;
-            (Some(text), file.display().to_string())
+            (Some(text), shown(file))
         }
         None => (env.text("WEBHOOK_FOR_SLACK")?, "WEBHOOK_FOR_SLACK".to_owned()),
     };

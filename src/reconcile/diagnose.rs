@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::rollout::is_observed;
 use crate::model::{
-    ContainerState, Failure, Moment, Pod, PodContainer, Rollout, Sign, Terminated, Workload,
+    ContainerState, Failure, Kind, Moment, Pod, PodContainer, Rollout, Sign, Terminated, Workload,
 };
 
 /// Runs of a crashing container after which one pod speaks for all.
@@ -75,6 +75,13 @@ pub fn diagnose(
         rollout.log_tail = None;
         rollout.ever_ready = false;
     }
+    if workload.kind != Kind::Deployment {
+        let own = workload.revision.clone();
+        rollout.template = own.map(|revision| (workload.generation, revision));
+        if rollout.template.is_none() {
+            return Finding::Fine;
+        }
+    }
     let Some((_, hash)) = rollout.template.clone() else {
         rollout.asked_for = workload.generation;
         let mut troubled = live().filter(|pod| trouble(pod).is_some());
@@ -86,7 +93,7 @@ pub fn diagnose(
         };
         return if ask { Finding::WhichReplicaSet } else { Finding::Fine };
     };
-    let new: Vec<&Pod> = live().filter(|pod| pod.template_hash() == Some(&*hash)).collect();
+    let new: Vec<&Pod> = live().filter(|pod| pod.revision(workload.kind) == Some(&*hash)).collect();
     rollout.ever_ready |= new.iter().any(|pod| pod.ready);
     let troubles: Vec<Trouble> = new.iter().filter_map(|pod| trouble(pod)).collect();
     let Some(worst) = troubles.iter().min_by_key(|t| (t.sign, &t.pod.name)) else {
@@ -129,7 +136,7 @@ pub fn diagnose(
 /// was there before the pod, so asking once for each hash is enough.
 fn note_early<'a>(rollout: &mut Rollout, troubled: impl Iterator<Item = &'a Pod>) -> bool {
     let before = rollout.asked_early.len();
-    for hash in troubled.filter_map(Pod::template_hash) {
+    for hash in troubled.filter_map(|pod| pod.revision(Kind::Deployment)) {
         if rollout.asked_early.len() < MOST_EARLY_HASHES
             && !rollout.asked_early.iter().any(|asked| **asked == *hash)
         {

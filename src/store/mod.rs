@@ -16,6 +16,7 @@ mod corrupt;
 mod disk;
 mod error;
 mod folder;
+mod holder;
 mod lock;
 mod read;
 mod schema;
@@ -43,6 +44,7 @@ use writer::{Pending, Shared, Writer};
 
 pub use error::StoreError;
 pub use folder::folder;
+pub use holder::{Holder, holder};
 pub use read::{Reader, RolloutEnd, StoredMessage, StoredRollout, StoredService};
 pub use step::{HistoryChange, Message, Outgoing, Remembered, Saved, ServiceChange};
 

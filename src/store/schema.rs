@@ -19,7 +19,8 @@ pub const NAME: &str = "depd.db";
 const BUSY_LIMIT: Duration = Duration::from_secs(1);
 
 /// Each entry brings a database from the schema version that is its index to the next one.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE service (
         namespace   TEXT NOT NULL,
         service     TEXT NOT NULL,
@@ -56,7 +57,11 @@ const MIGRATIONS: &[&str] = &["
         name   TEXT PRIMARY KEY,
         value  TEXT NOT NULL
     ) STRICT;
-"];
+",
+    "
+    ALTER TABLE rollout ADD COLUMN wanted TEXT;
+",
+];
 
 /// The schema version that this program writes.
 pub const VERSION: i64 = MIGRATIONS.len() as i64;
