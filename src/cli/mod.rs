@@ -12,6 +12,7 @@ mod env_file;
 mod history;
 mod print;
 mod rollback;
+mod resume;
 mod run;
 mod sandbox;
 mod settings;
@@ -44,6 +45,7 @@ enum Command {
     History(history::HistoryArguments),
     Wait(wait::WaitArguments),
     Rollback(rollback::RollbackArguments),
+    Resume(resume::ResumeArguments),
     Demo(demo::DemoArguments),
     Sandbox(sandbox::SandboxArguments),
     #[command(hide = true)]
@@ -60,6 +62,7 @@ pub fn main() -> ExitCode {
         Command::History(arguments) => history::run(&arguments),
         Command::Wait(arguments) => wait::run(&arguments),
         Command::Rollback(arguments) => rollback::run(&arguments),
+        Command::Resume(arguments) => resume::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Sandbox(arguments) => sandbox::run(&arguments),
         Command::Documents(arguments) => documents::run(&arguments, &Arguments::command()),

@@ -58,6 +58,7 @@ fn help_reads_well() {
     insta::assert_snapshot!("help-history", text(&["history", "--help"]));
     insta::assert_snapshot!("help-wait", text(&["wait", "--help"]));
     insta::assert_snapshot!("help-rollback", text(&["rollback", "--help"]));
+    insta::assert_snapshot!("help-resume", text(&["resume", "--help"]));
     insta::assert_snapshot!("help-demo", text(&["demo", "--help"]));
     insta::assert_snapshot!("help-sandbox", text(&["sandbox", "--help"]));
 }
