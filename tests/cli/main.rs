@@ -65,7 +65,7 @@ fn help_reads_well() {
 
 #[test]
 fn a_near_miss_is_suggested() {
-    refuses(depd(folder().path(), &["rum"]), 2, "  tip: a similar subcommand exists: 'run'");
+    refuses(depd(folder().path(), &["demmo"]), 2, "  tip: a similar subcommand exists: 'demo'");
     refuses(
         depd(folder().path(), &["run", "--dep", "x"]),
         2,
