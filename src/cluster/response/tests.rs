@@ -25,7 +25,7 @@ fn workload(change: impl FnOnce(&mut Value)) -> Workload {
 }
 
 fn container(name: &str, image: &str) -> Box<[Container]> {
-    [Container { name: name.into(), image: image.into() }].into()
+    [crate::model::fixture::container(name, image)].into()
 }
 
 #[test]
@@ -42,8 +42,10 @@ fn a_deployment_is_reduced_to_what_the_planner_needs() {
         has_annotations: true,
         held_by_annotation: false,
         timeout: None,
+        rollback: None,
         paused: false,
         strategy: Strategy::Rolling,
+        in_order: false,
         min_ready: Duration::ZERO,
         progress_deadline: Duration::from_secs(600),
         selector: Selector([rule("app", &["web"]), rule("tier", &["front", "back"])].into()),
