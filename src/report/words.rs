@@ -43,10 +43,10 @@ pub fn words(notice: &Notice) -> Words {
                 log_tail: Some(log_lines(&failure.log_tail)).filter(|text| !text.is_empty()),
             };
         }
-        What::TimedOut { lateness, cause: Some(failure), .. } => {
+        What::TimedOut { changes, lateness, cause: Some(failure), .. } => {
             return Words {
                 title: "Timed out",
-                sentence: format!("{}: {}", late(lateness), failed(failure)),
+                sentence: format!("{}: {}; {}", images(changes), late(lateness), failed(failure)),
                 advice: Some(format!(
                     "{} depd goes on watching and says so if it recovers.",
                     advice(failure, &notice.key)
