@@ -24,7 +24,7 @@ use crate::cluster::{
     Access, Client, ClientOptions, ConnectError, Reflector, Scope, Trust, WatchEvent,
     spawn_reflector,
 };
-use crate::model::{Kind, ServiceKey, Workload};
+use crate::model::{Kind, ServiceKey, Workload, shown};
 use crate::reconcile::{Gate, Service};
 use crate::report::delivery::{Delivery, Fate, Parcel};
 use crate::source::{FileReport, FolderEvent, FolderState, Source, SourceError, SourceOptions};
@@ -187,7 +187,7 @@ fn restore(floor: &Floor, services: &[(ServiceKey, String)]) -> HashMap<ServiceK
 
 fn introduce(settings: &Settings) {
     let Access { origin, context, server, .. } = &settings.access;
-    let folder = settings.deps.display();
+    let folder = shown(&settings.deps);
     info!("depd {}: folder {folder}, API server {server}", env!("CARGO_PKG_VERSION"));
     info!("credentials from {origin}, context {context:?}");
     if settings.access.trust == Trust::Unverified {

@@ -179,6 +179,8 @@ impl Draft<'_> {
     fn replica_set(&mut self, hash: Option<Box<str>>) {
         match (self.answered(), hash) {
             (Some(rollout), Some(hash)) => rollout.template = Some((rollout.asked_for, hash)),
+            // Troubled pods of older ReplicaSets: the own one is not there yet.
+            (Some(rollout), None) if !rollout.asked_early.is_empty() => {}
             (_, None) => self.back_off(),
             (None, Some(_)) => {}
         }
@@ -237,7 +239,7 @@ impl Draft<'_> {
                 rollout.warning = Some(None);
                 return;
             }
-            Some(Question::ReplicaSet) | None => {}
+            Some(Question::ReplicaSet) | None => rollout.asked_early.clear(),
         }
         if let Setback::NotPermitted(text) = setback {
             self.complain_of_requests(What::NotPermitted(text));

@@ -17,6 +17,8 @@ use crate::model::{
 
 /// Runs of a crashing container after which one pod speaks for all.
 const CRASHES_THAT_SETTLE_IT: u32 = 3;
+/// Troubled ReplicaSets that are asked about before the controller has seen the generation.
+const MOST_EARLY_HASHES: usize = 4;
 /// Pods that a failure names as those to delete.
 const NAMED_PODS: usize = 5;
 
@@ -75,8 +77,14 @@ pub fn diagnose(rollout: &mut Rollout, evidence: Evidence<'_>) -> Finding {
     let live = || evidence.pods.iter().map(|pod| &**pod).filter(|pod| !pod.deleting);
     let shown = |pod| evidence.trouble_of(pod);
     let Some((_, revision)) = rollout.template.clone() else {
-        let asks = || live().any(|pod| evidence.halfway || shown(pod).is_some());
-        if workload.kind == Kind::Deployment && asks() {
+        let mut troubled = live().filter(|pod| evidence.halfway || shown(pod).is_some());
+        let ask = if is_observed(rollout, workload) {
+            rollout.asked_early.clear();
+            troubled.next().is_some()
+        } else {
+            note_early(rollout, troubled)
+        };
+        if workload.kind == Kind::Deployment && ask {
             return Finding::WhichReplicaSet;
         }
         return evidence.without_pods(rollout);
@@ -122,6 +130,20 @@ fn note_template(rollout: &mut Rollout, workload: &Workload) {
             .filter(|_| workload.kind == Kind::DaemonSet || is_observed(rollout, workload));
         rollout.template = own.map(|revision| (workload.generation, revision));
     }
+}
+
+/// Whether any of these pods is of a ReplicaSet that was not asked about yet. A new pod's ReplicaSet
+/// was there before the pod, so asking once for each hash is enough.
+fn note_early<'a>(rollout: &mut Rollout, troubled: impl Iterator<Item = &'a Pod>) -> bool {
+    let before = rollout.asked_early.len();
+    for hash in troubled.filter_map(|pod| pod.revision(Kind::Deployment)) {
+        if rollout.asked_early.len() < MOST_EARLY_HASHES
+            && !rollout.asked_early.iter().any(|asked| **asked == *hash)
+        {
+            rollout.asked_early.push(hash.into());
+        }
+    }
+    rollout.asked_early.len() > before
 }
 
 /// A container of a new pod that starts is progress, however long the pod takes to be ready.

@@ -78,7 +78,8 @@ impl Draft<'_> {
         if forward {
             self.say(What::Progressed { replicas: workload.replicas });
         }
-        let observed = rollout::is_observed(rollout, workload);
+        let known =
+            rollout::is_observed(rollout, workload) || rollout::is_known_early(rollout, workload);
         let limit = rollout::time_limit(workload, self.view.policy.timeout);
         let waits_for = waits_for(workload);
         let mut lateness = None;
@@ -91,7 +92,7 @@ impl Draft<'_> {
         }
         let evidence = Evidence {
             workload,
-            pods: if observed { self.view.pods } else { &[] },
+            pods: if known { self.view.pods } else { &[] },
             patience: self.view.policy.patience,
             halfway: now >= rollout.progressed + limit / 2,
             late: lateness.is_some(),
@@ -153,6 +154,9 @@ impl Draft<'_> {
         };
         rollout.question = Some(question);
         self.request(step);
+        if self.plan.step.is_none() {
+            rollout.asked_early.clear();
+        }
     }
 
     /// Trouble that is left to the time limit is told of before that, once.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 mod failure;
 
-use crate::model::{Change, Hold, Kind, Lateness, Notice, Replicas, ServiceKey, What};
+use crate::model::{Change, Hold, Kind, Lateness, Notice, Replicas, ServiceKey, What, printable};
 use failure::{advice, failed};
 
 /// What to say about a notice. No text ends with a full stop but the advice.
@@ -208,21 +208,6 @@ pub fn duration(took: Duration) -> String {
         1..60 => format!("{}.{} s", ms / 1000, ms % 1000 / 100),
         seconds => format!("{} min {:02} s", seconds / 60, seconds % 60),
     }
-}
-
-/// Control characters and marks that turn the writing direction become `\u{…}`, so that the text
-/// cannot steer a terminal nor pretend to be another.
-#[must_use]
-pub fn printable(text: &str) -> String {
-    let steers = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if steers(c) { out.extend(c.escape_unicode()) } else { out.push(c) }
-    }
-    out
 }
 
 fn late(lateness: &Lateness) -> String {

@@ -3,9 +3,8 @@
 //! A sentence answers: which container, in how many of how many pods, since when, and whether
 //! anything still serves.
 
-use crate::model::{Failure, Kind, ServiceKey, Sign};
-
-use super::{duration, printable};
+use super::duration;
+use crate::model::{Failure, Kind, ServiceKey, Sign, printable};
 
 /// A shorter time is as good as none.
 const WORTH_SAYING_SECS: u64 = 1;
