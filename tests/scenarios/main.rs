@@ -17,6 +17,8 @@ mod deploying;
 mod failing;
 mod faults;
 mod holding;
+mod machine;
 mod pending;
+mod people;
 mod restarting;
 mod stopping;
