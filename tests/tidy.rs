@@ -26,6 +26,7 @@ const CORE: &[&str] = &[
     "src/cluster/kubeconfig.rs",
     "src/cluster/kubeconfig/pick.rs",
     "src/cluster/reflector.rs",
+    "src/cluster/mark.rs",
     "src/cluster/request.rs",
     "src/cluster/response.rs",
     "src/cluster/response",

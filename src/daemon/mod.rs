@@ -7,6 +7,7 @@ pub mod control;
 mod journal;
 mod logging;
 mod pod_watches;
+mod requests;
 mod settings;
 mod signals;
 mod start_up;

@@ -7,7 +7,6 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
-use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
@@ -16,9 +15,10 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use log::{error, info, warn};
 use parking_lot::{Mutex, RwLock};
 
-use super::control::{Answer, Control, Request};
+use super::control::Control;
 use super::journal::Ledger;
 use super::pod_watches::{self, PodWatches};
+use super::requests;
 use super::settings::{Settings, SlackSettings};
 use super::start_up::{self, Seen, StartUp};
 use crate::clock;
@@ -27,7 +27,7 @@ use crate::cluster::{
     spawn_reflector,
 };
 use crate::model::{Kind, ServiceKey, Workload, shown};
-use crate::reconcile::{Gate, Resumed, Service};
+use crate::reconcile::{Gate, Service};
 use crate::report::delivery::{Delivery, Fate, Parcel};
 use crate::source::{FileReport, FolderEvent, FolderState, Source, SourceError, SourceOptions};
 use crate::store::{Outgoing, Remembered, Store, StoreError};
@@ -85,6 +85,7 @@ impl Daemon {
             workloads: RwLock::default(),
             pods: RwLock::default(),
             interest: Mutex::default(),
+            retries: Mutex::default(),
             gate: Mutex::new(Gate::new(settings.max_rollouts, settings.halt_after)),
             services: Default::default(),
             cluster: Box::new(client.clone()),
@@ -110,7 +111,7 @@ impl Daemon {
         pod_watches::keep(client.clone(), &floor, wanted).map_err(StartError::Threads)?;
         let workloads = watch_workloads(&client, &floor, &seen).map_err(StartError::Threads)?;
         let source = watch_folder(settings, &floor, seen).map_err(StartError::Source)?;
-        let control = settings.state.as_deref().and_then(|folder| listen(folder, &floor));
+        let control = settings.state.as_deref().and_then(|folder| requests::listen(folder, &floor));
         Ok(Daemon { source, floor, pool, client, workloads, delivery, store, started_up, control })
     }
 
@@ -166,43 +167,6 @@ fn open_ledger(settings: &Settings) -> Result<(Ledger, Remembered), StartError> 
         remembered.messages.drain(..).for_each(|message| delivery.send(parcel(message)));
     }
     Ok((Ledger { store: Some(store), delivery }, remembered))
-}
-
-/// Without a control socket everything else goes on.
-fn listen(folder: &Path, floor: &Arc<Floor>) -> Option<Control> {
-    let floor = Arc::downgrade(floor);
-    let answer = move |request| match (request, floor.upgrade()) {
-        (Request::ResumeAll, Some(floor)) => resume_all(&floor),
-        (_, None) => Answer { done: false, text: "depd is about to end".to_owned() },
-    };
-    let name = folder.display();
-    Control::start(folder, answer)
-        .inspect_err(|error| {
-            warn!("no control socket in {name} ({error}): depd resume cannot work")
-        })
-        .ok()
-}
-
-fn resume_all(floor: &Floor) -> Answer {
-    let resumed = floor.gate.lock().resume();
-    match resumed {
-        Resumed::GoesOn(waiting) => {
-            waiting.iter().for_each(|key| floor.queue.add(key));
-            let text = format!("depd goes on; {} services waited", waiting.len());
-            info!("resumed: {text}");
-            Answer { done: true, text }
-        }
-        Resumed::WasNotHalted => {
-            Answer { done: true, text: "nothing was halted; depd goes on as before".to_owned() }
-        }
-        Resumed::HeldOtherwise => Answer {
-            done: false,
-            text:
-                "depd is held for another reason, which its log and its message name: it must be \
-                   started anew with what they say (--accept-change or --apply-all)"
-                    .to_owned(),
-        },
-    }
 }
 
 fn parcel(message: Outgoing) -> Parcel {

@@ -7,7 +7,7 @@ use log::error;
 use super::{Entry, Floor, Kept};
 use crate::clock;
 use crate::model::{Kind, Pod, ServiceKey, What, Workload};
-use crate::reconcile::{Phase, Plan, Reply, Service, Setback, Step, View, after, plan};
+use crate::reconcile::{Phase, Plan, Reply, Service, Setback, Step, View, after, plan, retry};
 
 /// Locks the service, plans, keeps and tells, performs at most one step, and lets go.
 ///
@@ -71,10 +71,13 @@ fn decide(floor: &Floor, key: &ServiceKey, service: &mut Service, seen: &Seen) -
         policy: &floor.policy,
         now: clock::now(),
     };
-    let mut decision = plan(service, &view);
+    let asked = floor.retries.lock().remove(key);
+    let retried = asked.then(|| retry(service));
+    let basis = retried.as_ref().unwrap_or(service);
+    let mut decision = plan(basis, &view);
     if starts_rollout(&decision) && !floor.gate.lock().admit(key) {
         view.admitted = false;
-        decision = plan(service, &view);
+        decision = plan(basis, &view);
     }
     adopt(floor, key, service, decision)
 }

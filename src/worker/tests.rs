@@ -124,6 +124,7 @@ fn floor(cluster: Cluster) -> Floor {
         workloads: RwLock::default(),
         pods: RwLock::default(),
         interest: Mutex::default(),
+        retries: Mutex::default(),
         gate: Mutex::new(gate),
         services: Services::default(),
         journal: Box::new(Recorder(Arc::clone(&cluster.events))),

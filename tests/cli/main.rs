@@ -59,6 +59,9 @@ fn help_reads_well() {
     insta::assert_snapshot!("help-wait", text(&["wait", "--help"]));
     insta::assert_snapshot!("help-rollback", text(&["rollback", "--help"]));
     insta::assert_snapshot!("help-resume", text(&["resume", "--help"]));
+    insta::assert_snapshot!("help-pause", text(&["pause", "--help"]));
+    insta::assert_snapshot!("help-retry", text(&["retry", "--help"]));
+    insta::assert_snapshot!("help-restart", text(&["restart", "--help"]));
     insta::assert_snapshot!("help-demo", text(&["demo", "--help"]));
     insta::assert_snapshot!("help-sandbox", text(&["sandbox", "--help"]));
 }
