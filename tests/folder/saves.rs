@@ -10,7 +10,10 @@
 use std::path::Path;
 use std::process::Command;
 
+use crate::Test;
 use crate::watched::Watched;
+
+pub const TESTS: &[Test] = tests![each_way_to_save_leads_to_exactly_one_report_the_final_content,];
 
 /// How a case begins.
 #[derive(Clone, Copy, PartialEq)]
@@ -292,7 +295,6 @@ fn run(case: &Case) {
 }
 
 /// FAULTS row 6 (vim or git replacing a file) and row 1 (torn writes) are among these.
-#[test]
 fn each_way_to_save_leads_to_exactly_one_report_the_final_content() {
     let strict = std::env::var_os("DEPD_TEST_REQUIRE_PROGRAMS").is_some_and(|v| v == "1");
     let mut failures = Vec::new();
