@@ -17,6 +17,7 @@ pub const TESTS: &[Test] = tests![
     a_file_that_is_saved_without_any_pause_is_still_told_of,
     fault_8_what_is_written_while_the_process_is_stopped_is_all_seen_after_an_overflow,
     fault_8_a_reader_that_falls_behind_sees_every_file_in_the_end,
+    security_9_a_folder_that_is_opened_to_everybody_later_is_warned_of,
 ];
 
 pub const CHILDREN: &[Test] = tests![observe,];
@@ -91,6 +92,27 @@ fn fault_8_what_is_written_while_the_process_is_stopped_is_all_seen_after_an_ove
     process.wait().unwrap();
     assert!(overflow, "no overflow happened, so nothing is proven");
     assert!((0..FILES).all(|n| seen[&format!("a{n}_prod")] == n.to_string()));
+}
+
+/// Security row 9, while depd runs.
+fn security_9_a_folder_that_is_opened_to_everybody_later_is_warned_of() {
+    let base = tempfile::tempdir().unwrap();
+    let deps = base.path().join("deps");
+    std::fs::create_dir(&deps).unwrap();
+    let allow = |mode| {
+        std::fs::set_permissions(&deps, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap()
+    };
+    allow(0o755);
+    let mut process = child::start("storms::observe", "exec \"$@\"", base.path());
+    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let warns = |line: &String| line.starts_with("log: everybody on this machine may write");
+    assert!(
+        lines.by_ref().take_while(|line| !line.starts_with("scanned")).all(|line| !warns(&line))
+    );
+    allow(0o777);
+    assert!(lines.any(|line| warns(&line)));
+    process.kill().unwrap();
+    process.wait().unwrap();
 }
 
 struct ToStdout;
