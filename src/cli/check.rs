@@ -8,17 +8,17 @@
 
 mod output;
 
-use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use super::env_file::Environment;
+use super::print::{Form, document};
 use super::{Failure, settings};
 use crate::model::shown;
 use crate::source::{SourceError, SourceOptions, read_all};
-use output::{Report, json, table};
+use output::{Report, table};
 
 /// Say what each file of the folder asks for, or what is wrong with it; no cluster is needed.
 ///
@@ -52,15 +52,6 @@ pub struct CheckArguments {
     env_file: Option<PathBuf>,
 }
 
-/// What the output looks like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Form {
-    /// For people and editors: one line for each file
-    Table,
-    /// For programs: one JSON document
-    Json,
-}
-
 /// Reads, prints, and sums up in the exit code.
 pub fn run(arguments: &CheckArguments) -> Result<ExitCode, Failure> {
     let environment = Environment::load(arguments.env_file.as_deref())?;
@@ -75,21 +66,6 @@ pub fn run(arguments: &CheckArguments) -> Result<ExitCode, Failure> {
         error => Failure::work(error),
     })?;
     let report = Report::new(&shown(&options.folder), &files);
-    let text = match arguments.output {
-        Form::Table => table(&report),
-        Form::Json => json(&report).map_err(Failure::work)?,
-    };
-    print(&text)?;
+    document(arguments.output, &report, table)?;
     Ok(if report.counts.problems == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// Prints; a reader that wants no more, such as `head`, is no failure.
-fn print(text: &str) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::work(format!("cannot print: {error}")))
-        }
-        _ => Ok(()),
-    }
 }

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use crate::model::{ImagePatch, Selector, ServiceKey};
+use crate::model::{ImagePatch, Kind, Selector, ServiceKey};
 
 /// Who wrote a field, in `metadata.managedFields`.
 const FIELD_MANAGER: &str = "depd";
@@ -42,16 +42,32 @@ impl Scope {
 pub enum Resource {
     /// `apps/v1` Deployments.
     Deployments,
+    /// `apps/v1` StatefulSets.
+    StatefulSets,
+    /// `apps/v1` DaemonSets.
+    DaemonSets,
     /// `apps/v1` ReplicaSets.
     ReplicaSets,
     /// `v1` Pods.
     Pods,
     /// The log of a pod.
     PodLog,
+    /// `v1` Events.
+    Events,
     /// `v1` Namespaces.
     Namespaces,
     /// `/version`.
     Version,
+}
+
+impl From<Kind> for Resource {
+    fn from(kind: Kind) -> Resource {
+        match kind {
+            Kind::Deployment => Resource::Deployments,
+            Kind::StatefulSet => Resource::StatefulSets,
+            Kind::DaemonSet => Resource::DaemonSets,
+        }
+    }
 }
 
 impl Resource {
@@ -60,9 +76,12 @@ impl Resource {
     pub fn plural(self) -> &'static str {
         match self {
             Resource::Deployments => "deployments",
+            Resource::StatefulSets => "statefulsets",
+            Resource::DaemonSets => "daemonsets",
             Resource::ReplicaSets => "replicasets",
             Resource::Pods => "pods",
             Resource::PodLog => "pods/log",
+            Resource::Events => "events",
             Resource::Namespaces => "namespaces",
             Resource::Version => "version",
         }
@@ -70,16 +89,21 @@ impl Resource {
 
     fn prefix(self) -> &'static str {
         match self {
-            Resource::Deployments | Resource::ReplicaSets => "/apis/apps/v1",
-            Resource::Pods | Resource::PodLog | Resource::Namespaces => "/api/v1",
+            Resource::Deployments
+            | Resource::StatefulSets
+            | Resource::DaemonSets
+            | Resource::ReplicaSets => "/apis/apps/v1",
+            Resource::Pods | Resource::PodLog | Resource::Events | Resource::Namespaces => {
+                "/api/v1"
+            }
             Resource::Version => "",
         }
     }
 
     /// As a role names it, for example `apps/deployments`.
     pub(super) fn with_group(self) -> String {
-        match self {
-            Resource::Deployments | Resource::ReplicaSets => format!("apps/{}", self.plural()),
+        match self.prefix() {
+            "/apis/apps/v1" => format!("apps/{}", self.plural()),
             _ => self.plural().to_owned(),
         }
     }
@@ -196,9 +220,9 @@ impl Request {
         Request { body: Some(Body { content_type, bytes: value.to_string().into_bytes() }), ..self }
     }
 
-    pub(super) fn get_workload(key: &ServiceKey) -> Request {
+    pub(super) fn get_workload(kind: Kind, key: &ServiceKey) -> Request {
         let (namespace, name) = (Some(key.namespace()), Some(key.service()));
-        Request::new(Verb::Get, Resource::Deployments, namespace, name)
+        Request::new(Verb::Get, kind.into(), namespace, name)
     }
 
     pub(super) fn get_namespace(name: &str) -> Request {
@@ -221,7 +245,7 @@ impl Request {
 
     pub(super) fn patch_images(patch: &ImagePatch) -> Request {
         let (namespace, name) = (Some(patch.key.namespace()), Some(patch.key.service()));
-        Request::new(Verb::Patch, Resource::Deployments, namespace, name)
+        Request::new(Verb::Patch, patch.kind.into(), namespace, name)
             .with("fieldManager", FIELD_MANAGER)
             .sending("application/json-patch+json", &json_patch(patch))
     }
@@ -229,6 +253,17 @@ impl Request {
     pub(super) fn replica_sets(namespace: &str, selector: &Selector) -> Request {
         Request::new(Verb::List, Resource::ReplicaSets, Some(namespace), None)
             .with("labelSelector", &selector.to_query())
+    }
+
+    /// The warnings about one object; of one reason, where it is given.
+    pub(super) fn warnings(namespace: &str, uid: &str, reason: Option<&str>) -> Request {
+        let mut selector = format!("involvedObject.uid={uid},type=Warning");
+        if let Some(reason) = reason {
+            selector.push_str(",reason=");
+            selector.push_str(reason);
+        }
+        Request::new(Verb::List, Resource::Events, Some(namespace), None)
+            .with("fieldSelector", &selector)
     }
 
     pub(super) fn log(pod: LogOf<'_>) -> Request {
@@ -297,6 +332,10 @@ fn json_patch(patch: &ImagePatch) -> Value {
         let at = format!("/spec/template/spec/{list}/{}", target.index);
         steps
             .push(json!({"op": "test", "path": format!("{at}/name"), "value": &*target.container}));
+        if let Some(expected) = &target.expected {
+            let path = format!("{at}/image");
+            steps.push(json!({"op": "test", "path": path, "value": &**expected}));
+        }
         let image = target.image.as_str();
         steps.push(json!({"op": "replace", "path": format!("{at}/image"), "value": image}));
     }

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
+use proptest::strategy::Strategy as _;
 
 use super::{
-    Container, ContainerState, Pod, PodContainer, Replicas, Selector, SelectorRule, ServiceKey,
-    Workload,
+    Container, ContainerState, Kind, Pod, PodContainer, Replicas, Selector, SelectorRule,
+    ServiceKey, Strategy, Workload,
 };
 
 /// `name` in namespace `default`.
@@ -19,9 +20,15 @@ pub fn selector(value: &str) -> Selector {
     Selector(Box::new([SelectorRule::In("app".into(), Box::new([value.into()]))]))
 }
 
+/// A container without limit and probe.
+pub fn container(name: &str, image: &str) -> Container {
+    Container { name: name.into(), image: image.into(), memory_limit: None, probe: None }
+}
+
 /// A healthy Deployment with one container `app` that runs `nginx:1.24` in three pods.
 pub fn workload(name: &str) -> Workload {
     Workload {
+        kind: Kind::Deployment,
         key: key(name),
         uid: format!("uid-{name}").into(),
         resource_version: 1,
@@ -29,13 +36,17 @@ pub fn workload(name: &str) -> Workload {
         has_annotations: true,
         held_by_annotation: false,
         timeout: None,
+        rollback: None,
         paused: false,
+        strategy: Strategy::Rolling,
+        in_order: false,
         min_ready: Duration::ZERO,
         progress_deadline: Duration::from_secs(600),
         selector: selector(name),
-        containers: Box::new([Container { name: "app".into(), image: "nginx:1.24".into() }]),
+        containers: Box::new([container("app", "nginx:1.24")]),
         init_containers: Box::new([]),
         observed_generation: 1,
+        revision: None,
         replicas: Replicas { wanted: 3, total: 3, updated: 3, ready: 3, available: 3 },
         progressing: None,
         replica_failure: None,
@@ -47,9 +58,11 @@ pub fn pod(name: &str, labels: &[(&str, &str)]) -> Pod {
     Pod {
         namespace: "default".into(),
         name: name.into(),
+        uid: format!("uid-{name}").into(),
         labels: labels.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect(),
         deleting: false,
         ready: false,
+        unschedulable: None,
         containers: Box::new([PodContainer {
             name: "app".into(),
             init: false,
@@ -79,7 +92,7 @@ pub fn is_harmful(c: char) -> bool {
 
 /// Any text at all, with what parsers stumble over more often than chance has it: their own signs,
 /// whole fragments of the grammar, and every harmful character.
-pub fn any_text() -> impl Strategy<Value = String> {
+pub fn any_text() -> impl proptest::strategy::Strategy<Value = String> {
     let fragments = prop::sample::select(vec![
         "_",
         ".dep",
@@ -129,7 +142,7 @@ pub fn any_text() -> impl Strategy<Value = String> {
 }
 
 /// The same, and now and then bytes that are no text.
-pub fn any_bytes() -> impl Strategy<Value = Vec<u8>> {
+pub fn any_bytes() -> impl proptest::strategy::Strategy<Value = Vec<u8>> {
     let part = prop_oneof![
         4 => any_text().prop_map(String::into_bytes),
         1 => prop::collection::vec(any::<u8>(), 0..40),

@@ -1,6 +1,6 @@
 //! One change of images, as the planner decides it and the cluster edge sends it.
 
-use super::{Image, ServiceKey};
+use super::{Image, Kind, ServiceKey};
 
 /// New images for containers of one workload, guarded by what was seen when it was planned.
 ///
@@ -8,6 +8,8 @@ use super::{Image, ServiceKey};
 /// name that was seen at its index; otherwise nothing is changed and a fresh look is needed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImagePatch {
+    /// The kind of workload.
+    pub kind: Kind,
     /// The workload.
     pub key: ServiceKey,
     /// Its `metadata.uid`.
@@ -29,6 +31,8 @@ pub struct Target {
     pub index: usize,
     /// Its name at that place.
     pub container: Box<str>,
+    /// The image that it must still have for the change to apply; `None` where any will do.
+    pub expected: Option<Box<str>>,
     /// The image it must run.
     pub image: Image,
 }

@@ -6,11 +6,13 @@
 
 mod alert;
 mod duration;
+mod event;
 #[cfg(test)]
 pub mod fixture;
 mod image;
 mod image_patch;
 mod image_set;
+mod kind;
 mod namespace;
 mod notice;
 mod pod;
@@ -23,17 +25,19 @@ mod workload;
 
 pub use alert::Alert;
 pub use duration::{DurationProblem, parse_duration};
+pub use event::Event;
 pub(crate) use image::check_prefix;
 pub use image::{Image, ImageProblem};
 pub use image_patch::{ImagePatch, Target};
 pub use image_set::ImageSet;
+pub use kind::Kind;
 pub use namespace::NamespaceState;
 pub use notice::{Hold, Level, Notice, What};
 pub use pod::{ContainerState, Pod, PodContainer, Terminated};
 pub use printable::{is_printable, printable, shown};
 pub use problem::Problem;
-pub use rollout::{Change, Failure, Lateness, Rollout, Sign};
+pub use rollout::{Change, Failure, Lateness, Question, Rollout, Sign};
 pub use service_key::{NameProblem, ServiceKey};
 pub(crate) use service_key::{check_label, describe};
 pub use time::Moment;
-pub use workload::{Condition, Container, Replicas, Selector, SelectorRule, Workload};
+pub use workload::{Condition, Container, Replicas, Selector, SelectorRule, Strategy, Workload};

@@ -1,6 +1,8 @@
 //! Which containers of a workload a dep file means, and whether they run what it asks.
 
-use crate::model::{Change, Container, Image, ImageSet, Problem, Target, Workload};
+use crate::model::{
+    Change, Container, Image, ImageSet, Kind, Problem, ServiceKey, Target, Workload,
+};
 
 /// Every container the file names, with the image it asks for there.
 ///
@@ -51,11 +53,24 @@ fn named(name: &str, image: &Image, workload: &Workload) -> Result<Target, Probl
 }
 
 fn target(init: bool, index: usize, containers: &[Container], image: &Image) -> Target {
-    Target { init, index, container: containers[index].name.clone(), image: image.clone() }
+    let container = containers[index].name.clone();
+    Target { init, index, container, expected: None, image: image.clone() }
 }
 
 fn list(containers: &[Container]) -> String {
     containers.iter().map(|c| &*c.name).collect::<Vec<_>>().join(", ")
+}
+
+/// Workloads of several kinds have the name.
+pub fn ambiguous(key: &ServiceKey, kinds: &[Kind]) -> Problem {
+    let (service, namespace) = (key.service(), key.namespace());
+    let all: Vec<String> = kinds.iter().map(|kind| format!("a {kind}")).collect();
+    let text = format!(
+        "{namespace} has {} named {service}, and depd does not guess which one is meant: delete \
+         one of them, or give it another name",
+        all.join(" and ")
+    );
+    Problem { place: None, text }
 }
 
 /// The container that a target means.
@@ -103,7 +118,7 @@ mod tests {
 
     fn workload(containers: &[&str], init: &[&str]) -> Workload {
         let list = |names: &[&str]| {
-            let container = |n: &&str| Container { name: (*n).into(), image: "a:1".into() };
+            let container = |n: &&str| fixture::container(n, "a:1");
             names.iter().map(container).collect::<Box<[_]>>()
         };
         Workload {

@@ -1,11 +1,13 @@
 //! A workload's status → how far its rollout is.
 //!
-//! "Complete" is what `kubectl rollout status` calls it (`DeploymentStatusViewer` in kubectl's
-//! `polymorphichelpers`): generation observed, all updated, old replicas gone, all available.
+//! "Complete" is what `kubectl rollout status` calls it (`rollout_status.go` in kubectl's
+//! `polymorphichelpers`), kind by kind.
 
 use std::time::Duration;
 
-use crate::model::{Change, Lateness, Moment, Replicas, Rollout, Workload};
+use crate::model::{
+    Change, Condition, Kind, Lateness, Moment, Replicas, Rollout, Strategy, Workload,
+};
 use crate::reconcile::Intent;
 
 /// The API reference's default of `spec.progressDeadlineSeconds`: says nothing about a wish.
@@ -21,15 +23,23 @@ pub fn begin(attempt: u32, intent: &Intent, workload: &Workload, now: Moment) ->
         desired: intent.desired.clone(),
         changes: accepted(&intent.changes, workload),
         generation: workload.generation,
+        sole_change: intent.changes.iter().any(|change| change.from != change.to)
+            && workload.generation == intent.generation + 1
+            && workload.observed_generation >= intent.generation,
         stale_progressing: workload.progressing.clone(),
         started: now,
         best: None,
         progressed: now,
         template: None,
         asked_for: 0,
+        asked_early: Vec::new(),
         suspicion: None,
         ever_ready: false,
+        advanced: None,
         log_tail: None,
+        warning: None,
+        question: None,
+        told: None,
     }
 }
 
@@ -49,10 +59,37 @@ pub fn is_observed(rollout: &Rollout, workload: &Workload) -> bool {
     workload.observed_generation >= workload.generation.max(rollout.generation)
 }
 
-/// Every wanted pod is of the new template and available, and no old one is left.
+/// Its pods can be told from older ones, although the controller has not said yet that it has seen
+/// this generation: on a busy control plane that takes seconds.
+///
+/// The controller makes a ReplicaSet, with its revision, before it writes the Deployment's status,
+/// and only then pods. As nothing but this rollout's PATCH came after what it had seen, the newest
+/// ReplicaSet is either the one before, with other images, or the one of this rollout.
+pub fn is_known_early(rollout: &Rollout, workload: &Workload) -> bool {
+    workload.kind == Kind::Deployment
+        && rollout.sole_change
+        && workload.generation == rollout.generation
+}
+
+/// Every wanted pod is of the new template and works, and no old one is left; of a StatefulSet with a
+/// partition, every pod above it.
+///
+/// With `OnDelete`, which kubectl refuses to judge, a rollout is complete when people have deleted
+/// all old pods and the new ones are ready.
 pub fn is_complete(rollout: &Rollout, workload: &Workload) -> bool {
-    let Replicas { wanted, total, updated, available, .. } = workload.replicas;
-    is_observed(rollout, workload) && updated >= wanted && total <= updated && available >= updated
+    is_observed(rollout, workload) && is_done(workload)
+}
+
+/// What `kubectl rollout status` says of the workload as it is, whoever changed it.
+pub fn is_done(workload: &Workload) -> bool {
+    let Replicas { wanted, total, updated, ready, available } = workload.replicas;
+    let done = match (workload.kind, workload.strategy) {
+        (Kind::Deployment, _) => updated >= wanted && total <= updated && available >= updated,
+        (Kind::StatefulSet, Strategy::Partition(old)) => ready >= wanted && updated >= wanted - old,
+        (Kind::StatefulSet, _) => ready >= wanted && updated >= wanted,
+        (Kind::DaemonSet, _) => updated >= wanted && available >= wanted,
+    };
+    done && workload.observed_generation >= workload.generation
 }
 
 /// Takes the counts into the rollout; a step beyond the best so far restarts the time limit, so that
@@ -97,13 +134,23 @@ pub fn time_limit(workload: &Workload, default: Duration) -> Duration {
     workload.timeout.or(own).unwrap_or(default) + workload.min_ready
 }
 
-/// Kubernetes itself gave up: `Progressing` is false for lack of progress, and that is not a
-/// leftover of an older rollout.
-pub fn progress_deadline_exceeded(rollout: &Rollout, workload: &Workload) -> Option<Lateness> {
+/// The condition `Progressing`, unless it is a leftover of an older rollout.
+///
+/// It counts once the controller has seen this generation and has touched the condition since the
+/// PATCH. `ReplicaSetCreateError` shows although the generation is never seen, and is not written
+/// anew when it was there before.
+pub fn fresh_progressing<'w>(rollout: &Rollout, workload: &'w Workload) -> Option<&'w Condition> {
     let condition = workload.progressing.as_ref()?;
-    let fresh = is_observed(rollout, workload)
-        && workload.progressing != rollout.stale_progressing
-        && !condition.holds
-        && &*condition.reason == "ProgressDeadlineExceeded";
-    fresh.then(|| Lateness::ProgressDeadline(condition.message.clone()))
+    let is_fresh = match is_observed(rollout, workload) {
+        true => workload.progressing != rollout.stale_progressing,
+        false => &*condition.reason == "ReplicaSetCreateError",
+    };
+    is_fresh.then_some(condition)
+}
+
+/// Kubernetes itself gave up for lack of progress.
+pub fn progress_deadline_exceeded(rollout: &Rollout, workload: &Workload) -> Option<Lateness> {
+    let condition = fresh_progressing(rollout, workload)?;
+    let is_late = !condition.holds && &*condition.reason == "ProgressDeadlineExceeded";
+    is_late.then(|| Lateness::ProgressDeadline(condition.message.clone()))
 }

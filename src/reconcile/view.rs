@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Service, Step};
+use super::{Patience, Service, Step};
 use crate::desired::DesiredState;
-use crate::model::{Moment, Notice, Pod, Problem, ServiceKey, Workload};
+use crate::model::{Kind, Moment, Notice, Pod, Problem, ServiceKey, Workload};
 
 /// All that a decision depends on, besides the service's own state.
 #[derive(Clone, Debug)]
@@ -18,6 +18,9 @@ pub struct View<'a> {
     pub synced: bool,
     /// The workload, as far as the cache knows.
     pub workload: Option<&'a Workload>,
+    /// The kinds that have a workload of that name, where there are several; then none of them is
+    /// `workload`.
+    pub namesakes: &'a [Kind],
     /// The pods that the workload's selector finds; only needed while a rollout is in flight.
     pub pods: &'a [Arc<Pod>],
     /// A rollout may start now; see [`super::Gate`].
@@ -33,6 +36,10 @@ pub struct View<'a> {
 pub struct Policy {
     /// The time limit for workloads that bring none of their own.
     pub timeout: Duration,
+    /// How long each sign of trouble may show before it is a failure.
+    pub patience: Patience,
+    /// The last good images are put back when a rollout fails, unless the workload says otherwise.
+    pub rollback: bool,
     /// What to do when somebody changed the images in the cluster.
     pub drift: Drift,
     /// A missing namespace is created.
