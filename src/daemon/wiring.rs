@@ -19,12 +19,10 @@ use super::journal::Ledger;
 use super::pod_watches::{self, PodWatches};
 use super::settings::{Settings, SlackSettings};
 use super::start_up::{self, Seen, StartUp};
+use super::workload_watches::{self, WorkloadWatches};
 use crate::clock;
-use crate::cluster::{
-    Access, Client, ClientOptions, ConnectError, Reflector, Scope, Trust, WatchEvent,
-    spawn_reflector,
-};
-use crate::model::{ServiceKey, Workload};
+use crate::cluster::{Access, Client, ClientOptions, ConnectError, Trust};
+use crate::model::ServiceKey;
 use crate::reconcile::{Gate, Service};
 use crate::report::delivery::{Delivery, Fate, Parcel};
 use crate::source::{FileReport, FolderEvent, FolderState, Source, SourceError, SourceOptions};
@@ -42,7 +40,7 @@ pub struct Daemon {
     floor: Arc<Floor>,
     pool: Pool,
     client: Client,
-    workloads: Reflector,
+    workloads: WorkloadWatches,
     delivery: Option<Arc<Delivery>>,
     store: Option<Arc<Store>>,
     started_up: Receiver<()>,
@@ -105,9 +103,11 @@ impl Daemon {
         let pool = Pool::start(settings.workers, &floor).map_err(StartError::Threads)?;
         start_timer(&floor).map_err(StartError::Threads)?;
         pod_watches::keep(client.clone(), &floor, wanted).map_err(StartError::Threads)?;
-        let workloads =
-            watch_workloads(&client, &floor, seen.clone()).map_err(StartError::Threads)?;
-        let source = watch_folder(settings, &floor, seen).map_err(StartError::Source)?;
+        let (workloads, words) = WorkloadWatches::new();
+        workload_watches::keep(client.clone(), &floor, words, seen.clone())
+            .map_err(StartError::Threads)?;
+        let source =
+            watch_folder(settings, &floor, seen, workloads.clone()).map_err(StartError::Source)?;
         Ok(Daemon { source, floor, pool, client, workloads, delivery, store, started_up })
     }
 
@@ -121,7 +121,7 @@ impl Daemon {
     #[must_use]
     pub fn stop(self) -> bool {
         self.floor.queue.close();
-        self.workloads.stop();
+        self.workloads.end();
         // A dead network mount can hold the source up for ever; the end does not wait for it.
         let source = self.source;
         let _ = thread::Builder::new().name("source-end".into()).spawn(move || source.stop());
@@ -217,76 +217,11 @@ fn start_timer(floor: &Arc<Floor>) -> io::Result<()> {
     thread::Builder::new().name("timer".into()).spawn(move || floor.queue.run_timer()).map(drop)
 }
 
-fn watch_workloads(
-    client: &Client,
-    floor: &Arc<Floor>,
-    seen: Sender<Seen>,
-) -> io::Result<Reflector> {
-    let floor = Arc::downgrade(floor);
-    spawn_reflector::<Workload>(client, Scope::Cluster, move |event| {
-        let is_list = matches!(event, WatchEvent::Restarted { .. });
-        if let Some(floor) = floor.upgrade() {
-            take_workload(&floor, event);
-        }
-        if is_list {
-            let _ = seen.send(Seen::Cluster);
-        }
-    })
-}
-
-fn take_workload(floor: &Floor, event: WatchEvent<Workload>) {
-    match event {
-        WatchEvent::Restarted { items, resource_version } => {
-            let first = !floor.workloads.read().is_synced();
-            let known = items.len();
-            let changed = floor.workloads.write().replace(items, resource_version);
-            if first {
-                info!("the cluster has {known} Deployments");
-                add_all(floor);
-            } else {
-                changed.iter().for_each(|key| touch(floor, key));
-            }
-        }
-        WatchEvent::Applied(workload) => {
-            let key = workload.key.clone();
-            if floor.workloads.write().stream(workload) {
-                touch(floor, &key);
-            }
-        }
-        WatchEvent::Deleted(workload) => {
-            if floor.workloads.write().delete(&workload.key, workload.resource_version) {
-                touch(floor, &workload.key);
-            }
-        }
-        WatchEvent::Synced => {}
-        WatchEvent::Disconnected { why, retry_in } => {
-            warn!("{why}; again in {} ms", retry_in.as_millis());
-        }
-        WatchEvent::Forbidden { error, retry_in } => {
-            error!(
-                "{error}; nothing can be deployed until then; again in {} s",
-                retry_in.as_secs()
-            );
-        }
-    }
-}
-
-/// Workloads without a dep file are none of our business.
-fn touch(floor: &Floor, key: &ServiceKey) {
-    if floor.desired.read().get(key).is_some() {
-        floor.queue.add(key);
-    }
-}
-
-fn add_all(floor: &Floor) {
-    let keys: Vec<ServiceKey> = floor.desired.read().keys().cloned().collect();
-    keys.iter().for_each(|key| floor.queue.add(key));
-}
-
 fn watch_folder(
     settings: &Settings,
     floor: &Arc<Floor>,
     seen: Sender<Seen>,
+    watches: WorkloadWatches,
 ) -> Result<Source, SourceError> {
     let options = SourceOptions {
         poll: settings.poll,
@@ -299,22 +234,29 @@ fn watch_folder(
     Source::start(options, move |event| {
         if let FolderEvent::Scanned { .. } = event {
             let _ = seen.send(Seen::Folder);
+            watches.folder_read();
         } else if let Some(floor) = floor.upgrade() {
-            take_folder_event(&floor, event);
+            take_folder_event(&floor, &watches, event);
         }
     })
 }
 
-fn take_folder_event(floor: &Floor, event: FolderEvent) {
+fn take_folder_event(floor: &Floor, watches: &WorkloadWatches, event: FolderEvent) {
     match event {
         FolderEvent::File { key, report } => {
             let mut desired = floor.desired.write();
+            let namespaces = desired.namespaces().len();
             match report {
                 FileReport::Images(images) => desired.images(&key, images),
                 FileReport::Problem(problem) => desired.problem(&key, problem),
                 FileReport::Gone => desired.gone(&key),
             }
+            // One file makes one namespace more or less, or none.
+            let changed = desired.namespaces().len() != namespaces;
             drop(desired);
+            if changed {
+                watches.namespaces_changed();
+            }
             floor.queue.add(&key);
         }
         FolderEvent::Refused { name, problem } => {

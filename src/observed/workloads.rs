@@ -11,19 +11,55 @@ use std::sync::Arc;
 
 use crate::model::{ServiceKey, Workload};
 
+/// What the cache says about the workloads of one namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sight<'a> {
+    /// Nobody has listed them yet; an absent workload may be there all the same.
+    Unseen,
+    /// They may not be listed, or there is no such namespace: what the API server says.
+    Refused(&'a str),
+    /// They were listed: "not here" means "not in the cluster".
+    Complete,
+}
+
 /// The newest known version of every workload.
+///
+/// It is filled by watches of different scopes: one namespace (`Some`), or the whole cluster
+/// (`None`). They may overlap while one takes over from others.
 #[derive(Debug, Default)]
 pub struct Workloads {
     by_key: HashMap<ServiceKey, Arc<Workload>>,
-    /// The newest version that a list or the stream showed; `None` before the first list.
-    streamed: Option<u64>,
+    /// The newest version that a list or the stream of the whole cluster showed, if it was listed.
+    everywhere: Option<u64>,
+    /// The same for each namespace that was listed on its own.
+    listed: HashMap<Box<str>, u64>,
+    /// Namespaces that may not be listed, with the reason.
+    refused: HashMap<Box<str>, Box<str>>,
 }
 
 impl Workloads {
-    /// A first list has arrived: from now on "not here" means "not in the cluster".
+    /// How far the workloads of `namespace` are known.
     #[must_use]
-    pub fn is_synced(&self) -> bool {
-        self.streamed.is_some()
+    pub fn sight(&self, namespace: &str) -> Sight<'_> {
+        match self.refused.get(namespace) {
+            _ if self.streamed(namespace).is_some() => Sight::Complete,
+            Some(why) => Sight::Refused(why),
+            None => Sight::Unseen,
+        }
+    }
+
+    /// Whether this scope was listed, and not only a part of it or all of which it is a part.
+    #[must_use]
+    pub fn is_listed(&self, scope: Option<&str>) -> bool {
+        match scope {
+            Some(namespace) => self.listed.contains_key(namespace),
+            None => self.everywhere.is_some(),
+        }
+    }
+
+    /// The newest version that the lists and streams which cover `namespace` showed.
+    fn streamed(&self, namespace: &str) -> Option<u64> {
+        self.everywhere.max(self.listed.get(namespace).copied())
     }
 
     /// The newest known version.
@@ -44,11 +80,24 @@ impl Workloads {
         self.by_key.is_empty()
     }
 
-    /// Takes a complete list, as of version `listed`. Returns the keys that changed, came or went.
-    pub fn replace(&mut self, items: Vec<Workload>, listed: u64) -> Vec<ServiceKey> {
-        let back_in_time = self.streamed.is_some_and(|seen| listed < seen);
+    /// Takes a complete list of a scope, as of version `listed`. Returns the keys that changed, came
+    /// or went.
+    pub fn replace(
+        &mut self,
+        scope: Option<&str>,
+        items: Vec<Workload>,
+        listed: u64,
+    ) -> Vec<ServiceKey> {
+        let seen = match scope {
+            Some(namespace) => self.listed.insert(namespace.into(), listed),
+            None => self.everywhere.replace(listed),
+        };
+        match scope {
+            Some(namespace) => drop(self.refused.remove(namespace)),
+            None => self.refused.clear(),
+        }
+        let back_in_time = seen.is_some_and(|seen| listed < seen);
         let is_ahead = |own: &Workload| !back_in_time && own.resource_version > listed;
-        self.streamed = Some(listed);
         let mut names = HashSet::with_capacity(items.len());
         let mut changed = Vec::new();
         for item in items {
@@ -60,7 +109,8 @@ impl Workloads {
             }
         }
         self.by_key.retain(|key, own| {
-            let stays = names.contains(key) || is_ahead(own);
+            let elsewhere = scope.is_some_and(|namespace| namespace != key.namespace());
+            let stays = elsewhere || names.contains(key) || is_ahead(own);
             if !stays {
                 changed.push(key.clone());
             }
@@ -69,9 +119,9 @@ impl Workloads {
         changed
     }
 
-    /// Takes one version from the watch stream; false when it is not newer than what is known.
-    pub fn stream(&mut self, workload: Workload) -> bool {
-        self.streamed = self.streamed.max(Some(workload.resource_version));
+    /// Takes one version from the stream of a scope; false when it is not newer than what is known.
+    pub fn stream(&mut self, scope: Option<&str>, workload: Workload) -> bool {
+        self.note(scope, workload.resource_version);
         self.insert(workload)
     }
 
@@ -79,8 +129,9 @@ impl Workloads {
     /// A reply that comes after the stream told of the workload's deletion brings nothing back.
     pub fn apply(&mut self, workload: Workload) -> bool {
         let version = workload.resource_version;
+        let streamed = self.streamed(workload.key.namespace());
         let gone = !self.by_key.contains_key(&workload.key)
-            && self.streamed.is_some_and(|seen| version != 0 && version <= seen);
+            && streamed.is_some_and(|seen| version != 0 && version <= seen);
         !gone && self.insert(workload)
     }
 
@@ -95,12 +146,23 @@ impl Workloads {
         newer
     }
 
-    /// Takes word from the watch stream that the workload was deleted at `resource_version`; false
-    /// when a newer one of the same name is known already.
-    pub fn delete(&mut self, key: &ServiceKey, resource_version: u64) -> bool {
-        self.streamed = self.streamed.max(Some(resource_version));
+    /// Takes word from the stream of a scope that the workload was deleted at `resource_version`;
+    /// false when a newer one of the same name is known already.
+    pub fn delete(&mut self, scope: Option<&str>, key: &ServiceKey, resource_version: u64) -> bool {
+        self.note(scope, resource_version);
         let old = self.by_key.get(key).is_some_and(|own| own.resource_version <= resource_version);
         old && self.by_key.remove(key).is_some()
+    }
+
+    /// A stream follows a list, so a scope that has none is not made one here.
+    fn note(&mut self, scope: Option<&str>, version: u64) {
+        let streamed = match scope {
+            Some(namespace) => self.listed.get_mut(namespace),
+            None => self.everywhere.as_mut(),
+        };
+        if let Some(streamed) = streamed {
+            *streamed = version.max(*streamed);
+        }
     }
 
     /// Takes the API server's word (404) that the workload that was known at version `seen` is gone.
@@ -108,6 +170,28 @@ impl Workloads {
     pub fn forget(&mut self, key: &ServiceKey, seen: u64) {
         if self.by_key.get(key).is_some_and(|own| own.resource_version <= seen) {
             self.by_key.remove(key);
+        }
+    }
+
+    /// Takes word that `namespace` may not be listed. What was listed before stays, though it gets
+    /// old. True when this is news.
+    pub fn refuse(&mut self, namespace: &str, why: &str) -> bool {
+        self.refused.insert(namespace.into(), why.into()).as_deref() != Some(why)
+    }
+
+    /// Nobody watches this scope any more: what no other scope covers is forgotten.
+    pub fn close(&mut self, scope: Option<&str>) {
+        match scope {
+            Some(namespace) => {
+                self.listed.remove(namespace);
+                self.refused.remove(namespace);
+            }
+            None => self.everywhere = None,
+        }
+        if self.everywhere.is_none() {
+            let listed = &self.listed;
+            self.by_key.retain(|key, _| listed.contains_key(key.namespace()));
+            self.by_key.shrink_to_fit();
         }
     }
 }
@@ -129,19 +213,22 @@ mod tests {
     fn an_older_version_never_replaces_a_newer_one() {
         let mut cache = Workloads::default();
         assert!(cache.apply(version("web", 10)), "the reply to our PATCH");
-        assert!(!cache.stream(version("web", 8)), "the stream lags behind it");
-        assert!(!cache.stream(version("web", 10)), "its echo");
-        assert!(!cache.delete(&fixture::key("web"), 9), "an old deletion of an older namesake");
+        assert!(!cache.stream(None, version("web", 8)), "the stream lags behind it");
+        assert!(!cache.stream(None, version("web", 10)), "its echo");
+        assert!(
+            !cache.delete(None, &fixture::key("web"), 9),
+            "an old deletion of an older namesake"
+        );
         assert_eq!(held(&cache, "web"), Some(10));
-        assert!(cache.delete(&fixture::key("web"), 11));
+        assert!(cache.delete(None, &fixture::key("web"), 11));
         assert_eq!(held(&cache, "web"), None);
     }
 
     #[test]
     fn a_late_reply_brings_no_deleted_workload_back() {
         let mut cache = Workloads::default();
-        cache.replace(vec![version("web", 10)], 12);
-        assert!(cache.delete(&fixture::key("web"), 15));
+        cache.replace(None, vec![version("web", 10)], 12);
+        assert!(cache.delete(None, &fixture::key("web"), 15));
         assert!(!cache.apply(version("web", 13)), "the reply to a PATCH before the deletion");
         assert_eq!(held(&cache, "web"), None);
         assert!(cache.apply(version("web", 17)), "created anew since");
@@ -154,12 +241,12 @@ mod tests {
     #[test]
     fn a_list_removes_what_it_does_not_name_but_not_what_is_newer_than_itself() {
         let mut cache = Workloads::default();
-        assert!(!cache.is_synced());
-        cache.replace(vec![version("web", 10), version("api", 11)], 12);
-        assert!(cache.is_synced());
+        assert_eq!(cache.sight("default"), Sight::Unseen);
+        cache.replace(None, vec![version("web", 10), version("api", 11)], 12);
+        assert_eq!(cache.sight("default"), Sight::Complete);
         cache.apply(version("new", 21));
         cache.apply(version("web", 22));
-        assert_eq!(cache.replace(vec![version("web", 15)], 16), [fixture::key("api")]);
+        assert_eq!(cache.replace(None, vec![version("web", 15)], 16), [fixture::key("api")]);
         assert_eq!(held(&cache, "web"), Some(22));
         assert_eq!(held(&cache, "new"), Some(21));
     }
@@ -167,9 +254,9 @@ mod tests {
     #[test]
     fn a_list_from_a_restored_etcd_takes_everything_back_in_time() {
         let mut cache = Workloads::default();
-        cache.replace(vec![version("web", 10), version("late", 800)], 900);
-        cache.stream(version("web", 950));
-        let mut changed = cache.replace(vec![version("web", 500)], 600);
+        cache.replace(None, vec![version("web", 10), version("late", 800)], 900);
+        cache.stream(None, version("web", 950));
+        let mut changed = cache.replace(None, vec![version("web", 500)], 600);
         changed.sort();
         assert_eq!(changed, [fixture::key("late"), fixture::key("web")]);
         assert_eq!(held(&cache, "web"), Some(500));
@@ -178,7 +265,54 @@ mod tests {
     #[test]
     fn an_unchanged_list_changes_nothing() {
         let mut cache = Workloads::default();
-        cache.replace(vec![version("web", 10)], 12);
-        assert!(cache.replace(vec![version("web", 10)], 13).is_empty());
+        cache.replace(None, vec![version("web", 10)], 12);
+        assert!(cache.replace(None, vec![version("web", 10)], 13).is_empty());
+    }
+
+    fn of(namespace: &str, name: &str, resource_version: u64) -> Workload {
+        let key = ServiceKey::new(name, namespace).unwrap();
+        Workload { key, ..version(name, resource_version) }
+    }
+
+    #[test]
+    fn a_namespace_is_known_once_it_was_listed_itself_or_with_all_others() {
+        let mut cache = Workloads::default();
+        cache.replace(Some("qa"), vec![of("qa", "web", 5)], 9);
+        assert_eq!(cache.sight("qa"), Sight::Complete);
+        assert_eq!(cache.sight("prod"), Sight::Unseen);
+        assert!(cache.refuse("prod", "no"));
+        assert!(!cache.refuse("prod", "no"), "it is known");
+        assert_eq!(cache.sight("prod"), Sight::Refused("no"));
+        cache.stream(Some("prod"), of("prod", "web", 11));
+        assert_eq!(cache.sight("prod"), Sight::Refused("no"), "one workload is not all of them");
+        cache.replace(None, Vec::new(), 12);
+        assert_eq!(cache.sight("prod"), Sight::Complete);
+        assert!(cache.refuse("qa", "no more"));
+        assert_eq!(cache.sight("qa"), Sight::Complete, "what was seen is not forgotten");
+    }
+
+    #[test]
+    fn a_list_of_one_namespace_says_nothing_of_the_others() {
+        let mut cache = Workloads::default();
+        cache.replace(Some("qa"), vec![of("qa", "web", 5), of("qa", "api", 6)], 9);
+        cache.replace(Some("prod"), vec![of("prod", "web", 7)], 10);
+        let gone = cache.replace(Some("qa"), vec![of("qa", "web", 5)], 12);
+        assert_eq!(gone, [ServiceKey::new("api", "qa").unwrap()]);
+        assert_eq!(cache.len(), 2);
+        assert!(cache.replace(Some("prod"), vec![of("prod", "web", 7)], 11).is_empty());
+    }
+
+    #[test]
+    fn a_scope_that_takes_over_leaves_no_gap() {
+        let mut cache = Workloads::default();
+        cache.replace(Some("qa"), vec![of("qa", "web", 5)], 9);
+        cache.replace(None, vec![of("qa", "web", 5), of("prod", "web", 6)], 10);
+        cache.close(Some("qa"));
+        assert_eq!((cache.len(), cache.sight("qa")), (2, Sight::Complete));
+        cache.replace(Some("qa"), vec![of("qa", "web", 5)], 12);
+        cache.close(None);
+        assert_eq!((cache.len(), cache.sight("prod")), (1, Sight::Unseen));
+        cache.close(Some("qa"));
+        assert!(cache.is_empty());
     }
 }

@@ -18,4 +18,5 @@ mod failing;
 mod faults;
 mod pending;
 mod restarting;
+mod scopes;
 mod stopping;
