@@ -3,10 +3,12 @@
 //! A thread keeps the watches: it opens and closes them as namespaces appear in the folder and
 //! vanish from it, as [`Cover`] says. A watch is closed only when those that take its place have
 //! listed, so that nothing which was known is forgotten in between. The cache knows scope by scope
-//! what was listed: a workload is absent only where somebody looked.
+//! what was listed: a workload is absent only where somebody looked. Each kind has watches of its
+//! own, because it has lists, versions and rights of its own.
 //!
 //! A namespace that may not be listed holds up nobody else. For a user whose rights end at some
-//! namespaces the API server answers the same for one that does not exist.
+//! namespaces the API server answers the same for one that does not exist. A kind that may not be
+//! listed is done without, except Deployments.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -22,7 +24,7 @@ use super::cover::Cover;
 use super::start_up::Seen;
 use crate::clock;
 use crate::cluster::{ApiError, Client, Reflector, Scope, WatchEvent, spawn_reflector};
-use crate::model::{ServiceKey, Workload};
+use crate::model::{Kind, ServiceKey, Workload};
 use crate::worker::Floor;
 
 /// How often the keeper looks although nobody told it anything.
@@ -41,16 +43,19 @@ pub struct Words {
     heard: Receiver<Word>,
 }
 
+/// What one watch is for.
+type Place = (Kind, Scope);
+
 #[derive(Debug)]
 enum Word {
     /// The folder was read; from now on it is known which namespaces its files name.
     FolderRead,
     /// Those namespaces are others than before.
     NamespacesChanged,
-    /// This scope was listed.
-    Listed(Scope),
-    /// This scope may not be listed.
-    Refused(Scope),
+    /// This was listed.
+    Listed(Place),
+    /// This may not be listed.
+    Refused(Place),
     /// The daemon ends.
     End,
 }
@@ -117,7 +122,7 @@ struct Keeper {
     floor: Weak<Floor>,
     words: Sender<Word>,
     cover: Cover,
-    open: HashMap<Scope, Watch>,
+    open: HashMap<Place, Watch>,
     folder_read: bool,
     /// Who waits for the first complete sight of the cluster.
     seen: Option<Sender<Seen>>,
@@ -135,19 +140,19 @@ impl Keeper {
     fn take(&mut self, word: Word) {
         match word {
             Word::FolderRead => self.folder_read = true,
-            Word::Listed(scope) => self.settle(&scope),
-            Word::Refused(scope) => {
-                if scope == Scope::Cluster {
+            Word::Listed(place) => self.settle(&place),
+            Word::Refused(place) => {
+                if place == (Kind::Deployment, Scope::Cluster) {
                     self.cover.refuse(clock::now());
                 }
-                self.settle(&scope);
+                self.settle(&place);
             }
             Word::NamespacesChanged | Word::End => {}
         }
     }
 
-    fn settle(&mut self, scope: &Scope) {
-        if let Some(watch) = self.open.get_mut(scope) {
+    fn settle(&mut self, place: &Place) {
+        if let Some(watch) = self.open.get_mut(place) {
             watch.settled = true;
         }
     }
@@ -155,50 +160,51 @@ impl Keeper {
     fn adjust(&mut self) {
         let Some(floor) = self.floor.upgrade().filter(|_| self.folder_read) else { return };
         let wanted = self.cover.scopes(floor.desired.read().namespaces(), clock::now());
-        for scope in &wanted {
-            if !self.open.contains_key(scope)
-                && let Some(watch) = self.start(scope)
+        let wanted: HashSet<Place> = wanted
+            .into_iter()
+            .flat_map(|scope| Kind::ALL.map(|kind| (kind, scope.clone())))
+            .collect();
+        for place in &wanted {
+            if !self.open.contains_key(place)
+                && let Some(watch) = self.start(place)
             {
-                self.open.insert(scope.clone(), watch);
+                self.open.insert(place.clone(), watch);
             }
         }
-        let settled = |scope| self.open.get(scope).is_some_and(|watch: &Watch| watch.settled);
+        let settled = |place| self.open.get(place).is_some_and(|watch: &Watch| watch.settled);
         if !wanted.iter().all(settled) {
             return;
         }
         self.close_all_but(&floor, &wanted);
         if let Some(seen) = self.seen.take() {
-            let workloads = floor.workloads.read().len();
-            match wanted.is_empty() {
-                true => info!("no file names a namespace yet; nothing is watched in the cluster"),
-                false => info!("the cluster has {workloads} Deployments{}", of(&wanted)),
-            }
+            introduce(floor.workloads.read().len(), &wanted);
             let _ = seen.send(Seen::Cluster);
         }
     }
 
-    fn close_all_but(&mut self, floor: &Floor, wanted: &HashSet<Scope>) {
-        self.open.retain(|scope, watch| {
-            let stays = wanted.contains(scope);
+    fn close_all_but(&mut self, floor: &Floor, wanted: &HashSet<Place>) {
+        self.open.retain(|place, watch| {
+            let stays = wanted.contains(place);
             if !stays {
                 // Under the lock: a watch that tells something right now has told it, or will find
                 // itself closed.
                 let mut cache = floor.workloads.write();
                 watch.open.store(false, Ordering::Release);
-                cache.close(scope.namespace());
+                cache.close(place.0, place.1.namespace());
             }
             stays
         });
     }
 
-    fn start(&self, scope: &Scope) -> Option<Watch> {
+    fn start(&self, place: &Place) -> Option<Watch> {
         let open = Arc::new(AtomicBool::new(true));
-        let part = Part { scope: scope.clone(), open: Arc::clone(&open) };
+        let (kind, scope) = place.clone();
+        let part = Part { kind, scope: scope.clone(), open: Arc::clone(&open) };
         let (floor, words) = (self.floor.clone(), self.words.clone());
         let sink = move |event| {
             let word = match &event {
-                WatchEvent::Restarted { .. } => Some(Word::Listed(part.scope.clone())),
-                WatchEvent::Forbidden { .. } => Some(Word::Refused(part.scope.clone())),
+                WatchEvent::Restarted { .. } => Some(Word::Listed(part.place())),
+                WatchEvent::Forbidden { .. } => Some(Word::Refused(part.place())),
                 _ => None,
             };
             if let Some(floor) = floor.upgrade() {
@@ -208,31 +214,40 @@ impl Keeper {
                 let _ = words.send(word);
             }
         };
-        match spawn_reflector::<Workload>(&self.client, scope.clone(), sink) {
+        match spawn_reflector::<Workload>(&self.client, kind, scope, sink) {
             Ok(reflector) => Some(Watch { _reflector: reflector, settled: false, open }),
             Err(problem) => {
-                error!("cannot watch Deployments: {problem}; tried again in {} s", TICK.as_secs());
+                let seconds = TICK.as_secs();
+                error!("cannot watch {kind}s: {problem}; tried again in {seconds} s");
                 None
             }
         }
     }
 }
 
-fn of(wanted: &HashSet<Scope>) -> String {
-    match (wanted.contains(&Scope::Cluster), wanted.len()) {
-        (true, _) => String::new(),
-        (false, 1) => " in the namespace of the files".into(),
-        (false, many) => format!(" in the {many} namespaces of the files"),
+fn introduce(workloads: usize, wanted: &HashSet<Place>) {
+    let namespaces = wanted.iter().filter(|(kind, _)| *kind == Kind::Deployment).count();
+    match wanted.iter().any(|(_, scope)| *scope == Scope::Cluster) {
+        true => info!("the cluster has {workloads} workloads"),
+        false if namespaces == 0 => info!("no file names a namespace yet: nothing is watched"),
+        false => info!(
+            "the cluster has {workloads} workloads in the namespaces of the files ({namespaces})"
+        ),
     }
 }
 
-/// What one watch is for.
+/// What one watch is for, in its own hands.
 struct Part {
+    kind: Kind,
     scope: Scope,
     open: Arc<AtomicBool>,
 }
 
 impl Part {
+    fn place(&self) -> Place {
+        (self.kind, self.scope.clone())
+    }
+
     fn take(&self, floor: &Floor, event: WatchEvent<Workload>) {
         let scope = self.scope.namespace();
         match event {
@@ -241,8 +256,8 @@ impl Part {
                 if !self.is_open() {
                     return;
                 }
-                let first = !cache.is_listed(scope);
-                let changed = cache.replace(scope, items, resource_version);
+                let first = !cache.is_listed(self.kind, scope);
+                let changed = cache.replace(self.kind, scope, items, resource_version);
                 drop(cache);
                 match first {
                     true => touch_all(floor, scope),
@@ -259,12 +274,11 @@ impl Part {
                 }
             }
             WatchEvent::Deleted(workload) => {
-                let (key, version) = (&workload.key, workload.resource_version);
                 let mut cache = floor.workloads.write();
-                let news = self.is_open() && cache.delete(scope, key, version);
+                let news = self.is_open() && cache.delete(scope, &workload);
                 drop(cache);
                 if news {
-                    touch(floor, key);
+                    touch(floor, &workload.key);
                 }
             }
             WatchEvent::Synced => {}
@@ -280,17 +294,29 @@ impl Part {
     }
 
     fn refused(&self, floor: &Floor, error: &ApiError) {
-        let Some(namespace) = self.scope.namespace() else {
-            return warn!("{error}; each namespace is watched on its own instead");
+        let (kind, scope) = (self.kind, self.scope.namespace());
+        let why = match scope {
+            Some(namespace) => {
+                format!("the namespace {namespace} is missing or not permitted: {error}")
+            }
+            None => error.to_string(),
         };
-        let why = format!("the namespace {namespace} is missing or not permitted: {error}");
         let mut cache = floor.workloads.write();
-        let news = self.is_open() && cache.refuse(namespace, &why);
+        let news = self.is_open() && cache.refuse(kind, scope, &why);
         drop(cache);
-        if news {
-            error!("{why}; nothing can be deployed there until then");
-            touch_all(floor, Some(namespace));
+        if !news {
+            return;
         }
+        match (kind, scope) {
+            (Kind::Deployment, None) => {
+                warn!("{why}; each namespace is watched on its own instead");
+            }
+            (Kind::Deployment, Some(_)) => {
+                error!("{why}; nothing can be deployed there until then");
+            }
+            _ => warn!("{error}; depd goes on without {kind}s there until its role allows them"),
+        }
+        touch_all(floor, scope);
     }
 }
 

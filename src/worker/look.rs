@@ -6,7 +6,7 @@ use log::error;
 
 use super::{Entry, Floor, Kept};
 use crate::clock;
-use crate::model::{Pod, ServiceKey, What, Workload};
+use crate::model::{Kind, Pod, ServiceKey, What, Workload};
 use crate::observed::Sight;
 use crate::reconcile::{Phase, Plan, Reply, Service, Setback, Step, View, after, plan};
 
@@ -32,7 +32,7 @@ pub fn look(floor: &Floor, key: &ServiceKey) {
     }
     if let Some(step) = &step {
         let outcome = floor.cluster.run(key, step, workload);
-        take_into_cache(floor, key, workload, &outcome);
+        take_into_cache(floor, workload, &outcome);
         let plan = after(&service, key, outcome, clock::now(), jitter());
         adopt(floor, key, &mut service, plan);
     }
@@ -49,6 +49,7 @@ pub fn look(floor: &Floor, key: &ServiceKey) {
 /// What the cache shows, all from one moment: an absent workload is only absent once a list came.
 struct Seen {
     workload: Option<Arc<Workload>>,
+    namesakes: Vec<Kind>,
     synced: bool,
     /// Why no list can come.
     refused: Option<String>,
@@ -58,8 +59,11 @@ impl Seen {
     fn of(floor: &Floor, key: &ServiceKey) -> Seen {
         let cache = floor.workloads.read();
         let sight = cache.sight(key.namespace());
+        let workload = cache.get(key);
+        let namesakes = if workload.is_none() { cache.kinds(key) } else { Vec::new() };
         Seen {
-            workload: cache.get(key),
+            workload,
+            namesakes,
             synced: sight == Sight::Complete,
             refused: match sight {
                 Sight::Refused(why) => Some(why.to_owned()),
@@ -78,6 +82,7 @@ fn decide(floor: &Floor, key: &ServiceKey, service: &mut Service, seen: &Seen) -
         desired: desired.as_ref(),
         synced: seen.synced,
         workload,
+        namesakes: &seen.namesakes,
         pods: &pods,
         admitted: true,
         policy: &floor.policy,
@@ -140,19 +145,13 @@ fn judge(floor: &Floor, plan: &Plan) {
 
 /// The reply to a PATCH is ahead of the watch stream; planning on the older version would send the
 /// same PATCH again.
-fn take_into_cache(
-    floor: &Floor,
-    key: &ServiceKey,
-    seen: Option<&Workload>,
-    outcome: &Result<Reply, Setback>,
-) {
+fn take_into_cache(floor: &Floor, seen: Option<&Workload>, outcome: &Result<Reply, Setback>) {
     match outcome {
         Ok(Reply::Patched(workload) | Reply::Looked(Some(workload))) => {
             floor.workloads.write().apply((**workload).clone());
         }
         Ok(Reply::Looked(None)) => {
-            let version = seen.map_or(0, |workload| workload.resource_version);
-            floor.workloads.write().forget(key, version);
+            seen.inspect(|seen| floor.workloads.write().forget(seen));
         }
         _ => {}
     }

@@ -182,11 +182,15 @@ impl Cluster {
     }
 
     /// Every request of depd that concerns `namespace`, as `VERB RESOURCE/NAME`, but for the lists
-    /// and watches that keep its view of Deployments and pods.
+    /// and watches that keep its view of workloads and pods.
     pub fn requests_of_depd(&self, namespace: &str) -> Vec<String> {
-        let view = ["list deployments/", "watch deployments/", "list pods/", "watch pods/"];
+        let is_view = |request: &String| {
+            let kinds = ["deployments/", "statefulsets/", "daemonsets/", "pods/"];
+            let verb = request.strip_prefix("list ").or_else(|| request.strip_prefix("watch "));
+            verb.is_some_and(|kind| kinds.contains(&kind))
+        };
         let all = self.all_requests_of_depd(namespace).into_iter();
-        all.filter(|request| !view.contains(&request.as_str())).collect()
+        all.filter(|request| !is_view(request)).collect()
     }
 
     /// Those that keep its view as well.
@@ -219,7 +223,7 @@ impl Cluster {
         let group = "rbac.authorization.k8s.io";
         for namespace in namespaces {
             let role = json!({ "metadata": { "name": "depd" }, "rules": [
-                { "apiGroups": ["apps"], "resources": ["deployments"],
+                { "apiGroups": ["apps"], "resources": ["deployments", "statefulsets", "daemonsets"],
                   "verbs": ["get", "list", "watch", "patch"] },
                 { "apiGroups": ["apps"], "resources": ["replicasets"], "verbs": ["list"] },
                 { "apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"] },
