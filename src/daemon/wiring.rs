@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use log::{error, info, warn};
 use parking_lot::{Mutex, RwLock};
 
+use super::control::{Answer, Control, Request};
 use super::journal::Ledger;
 use super::pod_watches::{self, PodWatches};
 use super::settings::{Settings, SlackSettings};
@@ -22,8 +24,8 @@ use super::start_up::{self, Seen, StartUp};
 use super::workload_watches::{self, WorkloadWatches};
 use crate::clock;
 use crate::cluster::{Access, Client, ClientOptions, ConnectError, Trust};
-use crate::model::ServiceKey;
-use crate::reconcile::{Gate, Service};
+use crate::model::{ServiceKey, shown};
+use crate::reconcile::{Gate, Resumed, Service};
 use crate::report::delivery::{Delivery, Fate, Parcel};
 use crate::source::{FileReport, FolderEvent, FolderState, Source, SourceError, SourceOptions};
 use crate::store::{Outgoing, Remembered, Store, StoreError};
@@ -44,6 +46,7 @@ pub struct Daemon {
     delivery: Option<Arc<Delivery>>,
     store: Option<Arc<Store>>,
     started_up: Receiver<()>,
+    control: Option<Control>,
 }
 
 /// Why the daemon cannot start; displays as what, where, and what to do.
@@ -108,7 +111,8 @@ impl Daemon {
             .map_err(StartError::Threads)?;
         let source =
             watch_folder(settings, &floor, seen, workloads.clone()).map_err(StartError::Source)?;
-        Ok(Daemon { source, floor, pool, client, workloads, delivery, store, started_up })
+        let control = settings.state.as_deref().and_then(|folder| listen(folder, &floor));
+        Ok(Daemon { source, floor, pool, client, workloads, delivery, store, started_up, control })
     }
 
     /// Waits until folder and cluster were seen completely and judged.
@@ -122,6 +126,8 @@ impl Daemon {
     pub fn stop(self) -> bool {
         self.floor.queue.close();
         self.workloads.end();
+        // Its name must be gone before the lock of the folder is.
+        drop(self.control);
         // A dead network mount can hold the source up for ever; the end does not wait for it.
         let source = self.source;
         let _ = thread::Builder::new().name("source-end".into()).spawn(move || source.stop());
@@ -163,6 +169,43 @@ fn open_ledger(settings: &Settings) -> Result<(Ledger, Remembered), StartError> 
     Ok((Ledger { store: Some(store), delivery }, remembered))
 }
 
+/// Without a control socket everything else goes on.
+fn listen(folder: &Path, floor: &Arc<Floor>) -> Option<Control> {
+    let floor = Arc::downgrade(floor);
+    let answer = move |request| match (request, floor.upgrade()) {
+        (Request::ResumeAll, Some(floor)) => resume_all(&floor),
+        (_, None) => Answer { done: false, text: "depd is about to end".to_owned() },
+    };
+    let name = folder.display();
+    Control::start(folder, answer)
+        .inspect_err(|error| {
+            warn!("no control socket in {name} ({error}): depd resume cannot work")
+        })
+        .ok()
+}
+
+fn resume_all(floor: &Floor) -> Answer {
+    let resumed = floor.gate.lock().resume();
+    match resumed {
+        Resumed::GoesOn(waiting) => {
+            waiting.iter().for_each(|key| floor.queue.add(key));
+            let text = format!("depd goes on; {} services waited", waiting.len());
+            info!("resumed: {text}");
+            Answer { done: true, text }
+        }
+        Resumed::WasNotHalted => {
+            Answer { done: true, text: "nothing was halted; depd goes on as before".to_owned() }
+        }
+        Resumed::HeldOtherwise => Answer {
+            done: false,
+            text:
+                "depd is held for another reason, which its log and its message name: it must be \
+                   started anew with what they say (--accept-change or --apply-all)"
+                    .to_owned(),
+        },
+    }
+}
+
 fn parcel(message: Outgoing) -> Parcel {
     Parcel { id: Some(message.id), payload: message.payload }
 }
@@ -188,7 +231,7 @@ fn restore(floor: &Floor, services: &[(ServiceKey, String)]) -> HashMap<ServiceK
 
 fn introduce(settings: &Settings) {
     let Access { origin, context, server, .. } = &settings.access;
-    let folder = settings.deps.display();
+    let folder = shown(&settings.deps);
     info!("depd {}: folder {folder}, API server {server}", env!("CARGO_PKG_VERSION"));
     info!("credentials from {origin}, context {context:?}");
     if settings.access.trust == Trust::Unverified {

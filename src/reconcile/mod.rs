@@ -32,7 +32,7 @@ mod view;
 mod tests;
 
 pub use after::after;
-pub use gate::{FIRST_START_LIMIT, Gate};
+pub use gate::{FIRST_START_LIMIT, Gate, Resumed};
 pub use identity::Identity;
 pub use plan::plan;
 pub use resolve::differs;

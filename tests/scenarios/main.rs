@@ -16,6 +16,7 @@ mod credentials;
 mod deploying;
 mod failing;
 mod faults;
+mod holding;
 mod pending;
 mod restarting;
 mod scopes;
