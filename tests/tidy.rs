@@ -31,6 +31,7 @@ const CORE: &[&str] = &[
     "src/cluster/response.rs",
     "src/cluster/response",
     "src/cluster/error.rs",
+    "src/daemon/cover.rs",
 ];
 
 /// Clocks, files, sockets, threads, locks, processes, the environment, randomness and logs.

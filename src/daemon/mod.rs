@@ -4,6 +4,7 @@
 //! belong to the process itself.
 
 pub mod control;
+mod cover;
 mod journal;
 mod logging;
 mod pod_watches;
@@ -12,6 +13,7 @@ mod settings;
 mod signals;
 mod start_up;
 mod wiring;
+mod workload_watches;
 
 pub use logging::{LogStyle, init_logging};
 pub use settings::{Settings, SlackSettings};

@@ -178,7 +178,7 @@ fn an_unreachable_api_is_said_and_tried_again() {
     let sandbox = Sandbox::start(SandboxOptions::default()).expect("it starts");
     let own = format!("127.0.0.1:{}", sandbox.address().port());
     let kubeconfig = sandbox.kubeconfig().replace(&own, &format!("127.0.0.1:{port}"));
-    says(folder().path(), &kubeconfig, "cannot list");
+    says(folder().path(), &kubeconfig, "cannot get namespaces kube-system");
 }
 
 #[test]
