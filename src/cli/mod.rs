@@ -7,6 +7,8 @@
 mod check;
 mod demo;
 mod env_file;
+mod receivers;
+mod report;
 mod run;
 mod sandbox;
 mod settings;
@@ -30,8 +32,9 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Run(run::RunArguments),
+    Run(Box<run::RunArguments>),
     Check(check::CheckArguments),
+    Report(report::ReportArguments),
     Demo(demo::DemoArguments),
     Sandbox(sandbox::SandboxArguments),
 }
@@ -42,6 +45,7 @@ pub fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Sandbox(arguments) => sandbox::run(&arguments),
     };

@@ -50,6 +50,8 @@ pub enum Resource {
     PodLog,
     /// `v1` Namespaces.
     Namespaces,
+    /// `events.k8s.io/v1` Events.
+    Events,
     /// `/version`.
     Version,
 }
@@ -64,6 +66,7 @@ impl Resource {
             Resource::Pods => "pods",
             Resource::PodLog => "pods/log",
             Resource::Namespaces => "namespaces",
+            Resource::Events => "events",
             Resource::Version => "version",
         }
     }
@@ -72,6 +75,7 @@ impl Resource {
         match self {
             Resource::Deployments | Resource::ReplicaSets => "/apis/apps/v1",
             Resource::Pods | Resource::PodLog | Resource::Namespaces => "/api/v1",
+            Resource::Events => "/apis/events.k8s.io/v1",
             Resource::Version => "",
         }
     }
@@ -80,6 +84,7 @@ impl Resource {
     pub(super) fn with_group(self) -> String {
         match self {
             Resource::Deployments | Resource::ReplicaSets => format!("apps/{}", self.plural()),
+            Resource::Events => format!("events.k8s.io/{}", self.plural()),
             _ => self.plural().to_owned(),
         }
     }
@@ -213,6 +218,12 @@ impl Request {
         Request { call, ..request }
             .with("fieldManager", FIELD_MANAGER)
             .sending("application/json", &body)
+    }
+
+    pub(super) fn create_event(namespace: &str, event: &Value) -> Request {
+        Request::new(Verb::Create, Resource::Events, Some(namespace), None)
+            .with("fieldManager", FIELD_MANAGER)
+            .sending("application/json", event)
     }
 
     pub(super) fn version() -> Request {

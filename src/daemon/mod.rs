@@ -3,15 +3,19 @@
 //! `wiring.rs` is the only file that knows every edge; the others here are the small edges that
 //! belong to the process itself.
 
+mod authors;
+mod events;
 mod journal;
 mod logging;
 mod pod_watches;
+mod receivers;
 mod settings;
 mod signals;
 mod start_up;
 mod wiring;
 
 pub use logging::{LogStyle, init_logging};
-pub use settings::{Settings, SlackSettings};
+pub use receivers::{host, way_to};
+pub use settings::{ReceiverSettings, Settings, Way};
 pub use signals::wait_for_stop;
 pub use wiring::{Daemon, StartError};
