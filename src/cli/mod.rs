@@ -7,11 +7,16 @@
 mod check;
 mod demo;
 mod env_file;
+mod history;
+mod print;
 mod receivers;
 mod report;
 mod run;
 mod sandbox;
 mod settings;
+mod status;
+mod stored;
+mod wait;
 
 use std::fmt::Display;
 use std::process::ExitCode;
@@ -35,6 +40,9 @@ enum Command {
     Run(Box<run::RunArguments>),
     Check(check::CheckArguments),
     Report(report::ReportArguments),
+    Status(status::StatusArguments),
+    History(history::HistoryArguments),
+    Wait(wait::WaitArguments),
     Demo(demo::DemoArguments),
     Sandbox(sandbox::SandboxArguments),
 }
@@ -46,6 +54,9 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
+        Command::Status(arguments) => status::run(&arguments),
+        Command::History(arguments) => history::run(&arguments),
+        Command::Wait(arguments) => wait::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Sandbox(arguments) => sandbox::run(&arguments),
     };

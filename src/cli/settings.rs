@@ -8,8 +8,8 @@ use super::run::{DriftChoice, RunArguments};
 use crate::cluster::kubeconfig::{self, Choice};
 use crate::daemon::Settings;
 use crate::desired::{EcrRepo, ImageRules};
+use crate::model::shown;
 use crate::reconcile::{Drift, Policy};
-use crate::source::show;
 use crate::store;
 
 /// Flags win over the environment, which wins over `.env`.
@@ -62,7 +62,7 @@ pub fn deps(given: Option<&Path>, name: &str, env: &Environment) -> Result<PathB
     let what = if deps.exists() { "is not a folder" } else { "does not exist" };
     Err(Failure::usage(format!(
         "the folder {} {what}: create it, or set DEPS (or {name}) to the folder of your dep files",
-        show(deps.as_os_str())
+        shown(&deps)
     )))
 }
 

@@ -11,7 +11,7 @@ use log::error;
 use super::authors::Authors;
 use super::logging::{log_alert, log_notice};
 use super::receivers::Receivers;
-use crate::model::{Alert, Notice, What};
+use crate::model::{Alert, ImageSet, Notice, What};
 use crate::report::alarm::alarm;
 use crate::report::record::{Circumstances, Record};
 use crate::report::words::{Words, images, words};
@@ -40,7 +40,7 @@ impl Journal for Ledger {
         for notice in &entry.notices {
             let words = words(notice);
             log_notice(notice, &words);
-            history.extend(history_of(notice, &words, &around));
+            history.extend(history_of(notice, &words, &entry, &around));
             if let Some(record) = Record::of(notice, &words, &around) {
                 messages.extend(self.receivers.messages(&record));
             }
@@ -117,13 +117,22 @@ fn change(kept: &Kept<'_>) -> Option<ServiceChange> {
 }
 
 /// What a notice adds to the history of rollouts.
-fn history_of(notice: &Notice, words: &Words, around: &Circumstances) -> Option<HistoryChange> {
+fn history_of(
+    notice: &Notice,
+    words: &Words,
+    entry: &Entry<'_>,
+    around: &Circumstances,
+) -> Option<HistoryChange> {
     match &notice.what {
-        What::Started { changes } => Some(HistoryChange::Started {
-            changes: images(changes),
-            attempt: around.attempt.unwrap_or_default(),
-            by: around.changed_by.clone(),
-        }),
+        What::Started { changes } => {
+            let (attempt, wanted) = match &entry.service {
+                Some(Kept::State(service)) => (service.attempts, service.phase.desired()),
+                _ => (0, None),
+            };
+            let wanted = wanted.map(ImageSet::to_content);
+            let by = around.changed_by.clone();
+            Some(HistoryChange::Started { changes: images(changes), wanted, attempt, by })
+        }
         What::Succeeded { .. }
         | What::Failed { .. }
         | What::TimedOut { .. }

@@ -18,7 +18,7 @@ use super::kind::Kind;
 use super::record::Record;
 use super::text::cut_front;
 use super::transport::{Answer, Transport};
-use super::words::printable;
+use crate::model::printable;
 use crate::clock;
 
 /// The program may take this long for one record.

@@ -13,7 +13,7 @@ use super::signature::SigningKey;
 use super::text::cut;
 use super::transport::{Answer, Transport};
 use super::webhook::WebhookUrl;
-use super::words::printable;
+use crate::model::printable;
 
 /// A receiver's `Retry-After` is believed up to this.
 const RETRY_AFTER_CAP: Duration = Duration::from_secs(120);

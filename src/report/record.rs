@@ -10,8 +10,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::text::{cut, cut_front};
-use super::words::{Words, printable};
-use crate::model::{Alert, Change, Level, Notice, What};
+use super::words::Words;
+use crate::model::{Alert, Change, Level, Notice, What, printable};
 
 /// The version of the document.
 pub const VERSION: u32 = 1;
