@@ -52,10 +52,12 @@ pub enum Resource {
     Pods,
     /// The log of a pod.
     PodLog,
+    /// `v1` Events.
+    Events,
     /// `v1` Namespaces.
     Namespaces,
-    /// `events.k8s.io/v1` Events.
-    Events,
+    /// `events.k8s.io/v1` Events, the newer form of the same, in which depd writes its own.
+    OwnEvents,
     /// `/version`.
     Version,
 }
@@ -81,8 +83,8 @@ impl Resource {
             Resource::ReplicaSets => "replicasets",
             Resource::Pods => "pods",
             Resource::PodLog => "pods/log",
+            Resource::Events | Resource::OwnEvents => "events",
             Resource::Namespaces => "namespaces",
-            Resource::Events => "events",
             Resource::Version => "version",
         }
     }
@@ -93,8 +95,10 @@ impl Resource {
             | Resource::StatefulSets
             | Resource::DaemonSets
             | Resource::ReplicaSets => "/apis/apps/v1",
-            Resource::Pods | Resource::PodLog | Resource::Namespaces => "/api/v1",
-            Resource::Events => "/apis/events.k8s.io/v1",
+            Resource::Pods | Resource::PodLog | Resource::Events | Resource::Namespaces => {
+                "/api/v1"
+            }
+            Resource::OwnEvents => "/apis/events.k8s.io/v1",
             Resource::Version => "",
         }
     }
@@ -240,7 +244,7 @@ impl Request {
     }
 
     pub(super) fn create_event(namespace: &str, event: &Value) -> Request {
-        Request::new(Verb::Create, Resource::Events, Some(namespace), None)
+        Request::new(Verb::Create, Resource::OwnEvents, Some(namespace), None)
             .with("fieldManager", FIELD_MANAGER)
             .sending("application/json", event)
     }
@@ -259,6 +263,17 @@ impl Request {
     pub(super) fn replica_sets(namespace: &str, selector: &Selector) -> Request {
         Request::new(Verb::List, Resource::ReplicaSets, Some(namespace), None)
             .with("labelSelector", &selector.to_query())
+    }
+
+    /// The warnings about one object; of one reason, where it is given.
+    pub(super) fn warnings(namespace: &str, uid: &str, reason: Option<&str>) -> Request {
+        let mut selector = format!("involvedObject.uid={uid},type=Warning");
+        if let Some(reason) = reason {
+            selector.push_str(",reason=");
+            selector.push_str(reason);
+        }
+        Request::new(Verb::List, Resource::Events, Some(namespace), None)
+            .with("fieldSelector", &selector)
     }
 
     pub(super) fn log(pod: LogOf<'_>) -> Request {
@@ -327,6 +342,10 @@ fn json_patch(patch: &ImagePatch) -> Value {
         let at = format!("/spec/template/spec/{list}/{}", target.index);
         steps
             .push(json!({"op": "test", "path": format!("{at}/name"), "value": &*target.container}));
+        if let Some(expected) = &target.expected {
+            let path = format!("{at}/image");
+            steps.push(json!({"op": "test", "path": path, "value": &**expected}));
+        }
         let image = target.image.as_str();
         steps.push(json!({"op": "replace", "path": format!("{at}/image"), "value": image}));
     }

@@ -95,6 +95,7 @@ impl Ledger {
             _ => None,
         };
         Circumstances {
+            kind: entry.kind,
             uid: service.and_then(|service| service.phase.uid()).map(str::to_owned),
             attempt: service.map(|service| service.attempts),
             changed_by: self.authors.of(entry.key),
@@ -136,6 +137,8 @@ fn history_of(
         What::Succeeded { .. }
         | What::Failed { .. }
         | What::TimedOut { .. }
+        | What::RolledBack { .. }
+        | What::RollbackFailed { .. }
         | What::Recovered { .. }
         | What::Superseded { .. } => {
             Some(HistoryChange::Ended { verdict: words.title, detail: words.sentence.clone() })

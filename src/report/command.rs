@@ -18,8 +18,8 @@ use super::kind::Kind;
 use super::record::Record;
 use super::text::cut_front;
 use super::transport::{Answer, Transport};
-use crate::model::printable;
 use crate::clock;
+use crate::model::printable;
 
 /// The program may take this long for one record.
 const LIMIT: Duration = Duration::from_secs(30);

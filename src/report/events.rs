@@ -34,7 +34,7 @@ pub struct Event {
 #[must_use]
 pub fn event(record: &Record, instance: &str) -> Option<Event> {
     let (service, namespace) = (record.service.as_ref()?, record.namespace.as_ref()?);
-    let uid = record.uid.as_ref()?;
+    let (uid, kind) = (record.uid.as_ref()?, record.kind.as_ref()?);
     let mut note = format!("{}.", record.text);
     if let Some(advice) = &record.advice {
         note.push(' ');
@@ -51,7 +51,7 @@ pub fn event(record: &Record, instance: &str) -> Option<Event> {
         "reason": camel_case(&record.event),
         "regarding": {
             "apiVersion": "apps/v1",
-            "kind": "Deployment",
+            "kind": kind,
             "namespace": namespace,
             "name": service,
             "uid": uid,

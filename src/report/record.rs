@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::text::{cut, cut_front};
 use super::words::Words;
-use crate::model::{Alert, Change, Level, Notice, What, printable};
+use crate::model::{Alert, Change, Kind, Level, Notice, What, printable};
 
 /// The version of the document.
 pub const VERSION: u32 = 1;
@@ -55,6 +55,9 @@ pub struct Record {
     /// Its namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
+    /// The kind of its workload, for example `StatefulSet`, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
     /// `metadata.uid` of its workload, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uid: Option<String>,
@@ -88,6 +91,8 @@ pub struct Circumstances {
     pub cluster: String,
     /// Now: RFC 3339, UTC, milliseconds.
     pub time: String,
+    /// The kind of the workload.
+    pub kind: Option<Kind>,
     /// `metadata.uid` of the workload.
     pub uid: Option<String>,
     /// The number of the rollout.
@@ -109,6 +114,7 @@ impl Record {
         let record = Record {
             service: Some(key.service().to_owned()),
             namespace: Some(key.namespace().to_owned()),
+            kind: around.kind.map(|kind| kind.name().to_owned()),
             uid: around.uid.clone(),
             images: changes.iter().map(harmless).collect(),
             duration_ms: took.map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
@@ -145,6 +151,7 @@ impl Record {
             log: words.log_tail.as_deref().map(|log| cut_front(log, LOG_LIMIT)),
             service: None,
             namespace: None,
+            kind: None,
             uid: None,
             images: Vec::new(),
             duration_ms: None,
@@ -212,14 +219,24 @@ fn rollout(what: &What) -> (&[Change], Option<Duration>) {
         What::Succeeded { changes, took }
         | What::Failed { changes, took, .. }
         | What::TimedOut { changes, took, .. }
-        | What::Recovered { changes, took } => (changes, Some(*took)),
-        What::Refused { changes, .. } | What::Drift { changes, .. } => (changes, None),
+        | What::Recovered { changes, took }
+        | What::RolledBack { changes, took }
+        | What::RollbackFailed { changes, took, .. } => (changes, Some(*took)),
+        What::Refused { changes, .. }
+        | What::Drift { changes, .. }
+        | What::Troubled { changes, .. }
+        | What::Rejected { changes } => (changes, None),
         _ => (&[], None),
     }
 }
 
 fn reason(what: &What) -> Option<String> {
-    let What::Failed { failure, .. } = what else { return None };
+    let failure = match what {
+        What::Failed { failure, .. } | What::Troubled { failure, .. } => failure,
+        What::TimedOut { cause: Some(cause), .. }
+        | What::RollbackFailed { cause: Some(cause), .. } => cause,
+        _ => return None,
+    };
     let mut text = printable(&failure.reason);
     if let Some(code) = failure.exit_code {
         text.push_str(&format!(", exit code {code}"));

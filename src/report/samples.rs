@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use super::record::{Circumstances, Record};
-use super::words::{Words, words};
-use crate::model::{Change, Failure, Lateness, Level, Notice, Replicas, ServiceKey, Sign, What};
+use super::words::words;
+use crate::model::{Change, Failure, Kind, Lateness, Notice, Replicas, ServiceKey, Sign, What};
 
 const LOG: &str = "reading configuration from /etc/app/config.yaml\n\
                    listening on :8080\n\
@@ -42,6 +42,7 @@ fn around() -> Circumstances {
         host: "ci-1".into(),
         cluster: "production".into(),
         time: "2026-11-24T10:15:30.250Z".into(),
+        kind: Some(Kind::Deployment),
         uid: Some("3f0f6d1c-6b1e-4a52-9d5e-6d2b8f1f9a10".into()),
         attempt: Some(7),
         changed_by: Some("alice".into()),
@@ -67,14 +68,19 @@ fn deployed() -> Option<Record> {
 fn failed() -> Option<Record> {
     let failure = Failure {
         sign: Sign::Crash,
+        kind: Kind::Deployment,
+        since: Duration::from_secs(31),
         container: "shop".into(),
         image: "registry.example.com/shop:2.8.0".into(),
         reason: "CrashLoopBackOff".into(),
         message: Box::default(),
         exit_code: Some(1),
+        memory_limit: None,
+        probe: None,
         bad_pods: 1,
         new_pods: 1,
         old_serving: 3,
+        to_delete: Vec::new(),
         log_tail: LOG.into(),
     };
     let changes = image("2.7.1", "2.8.0");
@@ -87,6 +93,7 @@ fn timed_out() -> Option<Record> {
     let what = What::TimedOut {
         changes: image("2.7.1", "2.8.1"),
         lateness: Lateness::NoProgress(Duration::from_secs(240)),
+        cause: None,
         replicas,
         took: Duration::from_secs(245),
     };
@@ -98,27 +105,6 @@ fn namespace_created() -> Option<Record> {
 }
 
 fn rolled_back() -> Option<Record> {
-    let words = Words {
-        title: "Rolled back",
-        sentence:
-            "registry.example.com/shop:2.8.0 failed, and registry.example.com/shop:2.7.1 runs \
-                   again"
-                .into(),
-        advice: Some(
-            "registry.example.com/shop:2.8.0 is not tried again until shop_prod.dep changes."
-                .into(),
-        ),
-        log_tail: None,
-    };
-    let record = deployed()?;
-    Some(Record {
-        id: format!("{}-rolled-back", record.id),
-        event: "rolled-back".into(),
-        level: Level::Warning,
-        title: words.title.into(),
-        text: words.sentence,
-        advice: words.advice,
-        images: image("2.8.0", "2.7.1"),
-        ..record
-    })
+    let took = Duration::from_millis(6_100);
+    record("shop", "prod", What::RolledBack { changes: image("2.8.0", "2.7.1"), took })
 }

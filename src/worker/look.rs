@@ -28,7 +28,7 @@ pub fn look(floor: &Floor, key: &ServiceKey) {
         let outcome = floor.cluster.run(key, step, workload);
         take_into_cache(floor, workload, &outcome);
         let plan = after(&service, key, outcome, clock::now(), jitter());
-        adopt(floor, key, &mut service, plan);
+        adopt(floor, key, workload, &mut service, plan);
     }
     note_interest(floor, key, &service, workload);
     // A rollout that begins must be held against the pods that are known already.
@@ -76,7 +76,7 @@ fn decide(floor: &Floor, key: &ServiceKey, service: &mut Service, seen: &Seen) -
         view.admitted = false;
         decision = plan(service, &view);
     }
-    adopt(floor, key, service, decision)
+    adopt(floor, key, workload, service, decision)
 }
 
 fn starts_rollout(plan: &Plan) -> bool {
@@ -88,7 +88,13 @@ fn pods_of(floor: &Floor, workload: &Workload) -> Vec<Arc<Pod>> {
 }
 
 /// Keeps the plan's state, tells what it says, sets its alarm; returns its step.
-fn adopt(floor: &Floor, key: &ServiceKey, service: &mut Service, plan: Plan) -> Option<Step> {
+fn adopt(
+    floor: &Floor,
+    key: &ServiceKey,
+    workload: Option<&Workload>,
+    service: &mut Service,
+    plan: Plan,
+) -> Option<Step> {
     let changed = plan.service != *service && plan.service.durable() != service.durable();
     let kept = changed.then(|| match plan.service == Service::default() {
         true => Kept::Nothing,
@@ -97,7 +103,9 @@ fn adopt(floor: &Floor, key: &ServiceKey, service: &mut Service, plan: Plan) -> 
     judge(floor, &plan);
     if kept.is_some() || !plan.notices.is_empty() {
         let before_action = matches!(plan.step, Some(Step::Patch(_)));
-        floor.journal.enter(Entry { key, service: kept, notices: plan.notices, before_action });
+        let kind = workload.map(|workload| workload.kind);
+        let notices = plan.notices;
+        floor.journal.enter(Entry { key, kind, service: kept, notices, before_action });
     }
     *service = plan.service;
     if let Some(wake) = plan.wake {
