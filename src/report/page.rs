@@ -10,8 +10,10 @@ use super::record::Record;
 
 const STYLE: &str = "
 body { font: 15px/1.46 Lato, 'Helvetica Neue', Arial, 'Liberation Sans', sans-serif; color: #1d1c1d;
-       margin: 0; padding: 16px 24px; background: #fff; width: 720px; }
-h1 { font-size: 20px; } h2 { font-size: 13px; color: #616061; margin: 20px 0 6px; font-weight: normal; }
+       margin: 0; padding: 8px 24px 16px; background: #fff; max-width: 720px; }
+section { break-inside: avoid; }
+@media (min-width: 1400px) { body { max-width: 1440px; columns: 2; column-gap: 32px; } }
+h1 { font-size: 20px; margin: 0; column-span: all; } h2 { font-size: 13px; color: #616061; margin: 0; padding: 10px 0 6px; font-weight: normal; }
 .who { font-weight: 900; } .app { font-size: 10px; background: #e8e8e8; color: #616061; border-radius: 2px;
        padding: 1px 3px; margin-left: 4px; vertical-align: 2px; }
 .message { display: flex; gap: 8px; }
@@ -74,7 +76,7 @@ fn section(kind: Kind, name: &str, records: &[Record]) -> String {
             format!("<pre>{}</pre>", escape(&text))
         }
     };
-    format!("<h2>{}</h2>\n{message}\n", escape(name))
+    format!("<section>\n<h2>{}</h2>\n{message}\n</section>\n", escape(name))
 }
 
 fn slack(body: &Value) -> String {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::text::{cut, cut_front};
 use super::words::Words;
-use crate::model::{Alert, Change, Kind, Level, Notice, What, printable};
+use crate::model::{Alert, Change, Failure, Kind, Lateness, Level, Notice, What, printable};
 
 /// The version of the document.
 pub const VERSION: u32 = 1;
@@ -230,13 +230,29 @@ fn rollout(what: &What) -> (&[Change], Option<Duration>) {
     }
 }
 
+/// Why, in a few words: a digest has no room for sentences.
 fn reason(what: &What) -> Option<String> {
-    let failure = match what {
-        What::Failed { failure, .. } | What::Troubled { failure, .. } => failure,
-        What::TimedOut { cause: Some(cause), .. }
-        | What::RollbackFailed { cause: Some(cause), .. } => cause,
+    let text = match what {
+        What::Failed { failure, .. } | What::Troubled { failure, .. } => short(failure),
+        What::RollbackFailed { cause: Some(cause), .. } => short(cause),
+        What::TimedOut { lateness, cause, .. } => {
+            let late = match lateness {
+                Lateness::NoProgress(limit) => {
+                    format!("no progress for {}", super::words::duration(*limit))
+                }
+                Lateness::ProgressDeadline(message) => printable(message.trim_end_matches('.')),
+            };
+            match cause {
+                Some(cause) => format!("{late}: {}", short(cause)),
+                None => late,
+            }
+        }
         _ => return None,
     };
+    Some(cut(&text, REASON_LIMIT))
+}
+
+fn short(failure: &Failure) -> String {
     let mut text = printable(&failure.reason);
     if let Some(code) = failure.exit_code {
         text.push_str(&format!(", exit code {code}"));
@@ -245,7 +261,7 @@ fn reason(what: &What) -> Option<String> {
         text.push_str(": ");
         text.push_str(&printable(&failure.message));
     }
-    Some(cut(&text, REASON_LIMIT))
+    text
 }
 
 fn harmless(change: &Change) -> Change {
