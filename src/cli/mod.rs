@@ -10,6 +10,7 @@ mod dep_file;
 mod documents;
 mod env_file;
 mod history;
+mod once;
 mod pause;
 mod print;
 mod receivers;
@@ -46,6 +47,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(Box<run::RunArguments>),
+    Once(Box<once::OnceArguments>),
     Check(check::CheckArguments),
     Report(report::ReportArguments),
     Status(status::StatusArguments),
@@ -67,6 +69,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Run(arguments) => run::run(&arguments),
+        Command::Once(arguments) => once::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),

@@ -13,7 +13,7 @@ use super::Failure;
 use super::env_file::Environment;
 use super::receivers::ReceiverArguments;
 use crate::clock;
-use crate::daemon::{LogStyle, ReceiverSettings, host, init_logging, way_to};
+use crate::daemon::{Log, LogStyle, ReceiverSettings, host, init_logging, way_to};
 use crate::report::kind::Kind;
 use crate::report::page::page;
 use crate::report::record::Record;
@@ -110,7 +110,7 @@ impl Shown {
 
 fn test(arguments: &TestArguments) -> Result<ExitCode, Failure> {
     let environment = Environment::load(arguments.env_file.as_deref())?;
-    init_logging(LogStyle::Demo, environment.text("RUST_LOG")?.as_deref());
+    init_logging(Log::of(LogStyle::Demo, environment.text("RUST_LOG")?));
     let receivers = arguments.receivers.validate(&environment)?;
     if receivers.is_empty() {
         return Err(Failure::usage(

@@ -15,11 +15,13 @@ mod requests;
 mod settings;
 mod signals;
 mod start_up;
+mod survey;
 mod wiring;
 mod workload_watches;
 
-pub use logging::{LogStyle, init_logging};
+pub use logging::{Log, LogFile, LogForm, LogStyle, init_logging};
 pub use receivers::{host, way_to};
 pub use settings::{ReceiverSettings, Settings, Way};
-pub use signals::wait_for_stop;
+pub use signals::{Asked, Requests};
+pub use survey::Survey;
 pub use wiring::{Daemon, StartError};

@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 use log::{error, info, warn};
 use parking_lot::{Mutex, RwLock};
 
@@ -23,6 +23,7 @@ use super::receivers::{self, Outbox, Receivers};
 use super::requests;
 use super::settings::Settings;
 use super::start_up::{self, Seen, StartUp};
+use super::survey::Survey;
 use super::workload_watches::{self, WorkloadWatches};
 use crate::clock;
 use crate::cluster::{Access, Client, ClientOptions, ConnectError, Trust};
@@ -123,6 +124,19 @@ impl Daemon {
     /// Waits until folder and cluster were seen completely and judged.
     pub fn wait_for_start_up(&self) {
         let _ = self.started_up.recv();
+    }
+
+    /// Folder and cluster were seen completely and judged.
+    #[must_use]
+    pub fn has_started_up(&self) -> bool {
+        // One word, and then the sender is gone: either way there is nothing more to wait for.
+        !matches!(self.started_up.try_recv(), Err(TryRecvError::Empty))
+    }
+
+    /// Where everything stands.
+    #[must_use]
+    pub fn survey(&self) -> Survey {
+        Survey::of(&self.floor)
     }
 
     /// Ends everything in order, within a bound of about two seconds: no new work, what is in hand

@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 mod check;
+mod running;
 mod stored;
 
 use std::fs;
@@ -65,6 +66,7 @@ fn help_reads_well() {
     insta::assert_snapshot!("help-pause", text(&["pause", "--help"]));
     insta::assert_snapshot!("help-retry", text(&["retry", "--help"]));
     insta::assert_snapshot!("help-restart", text(&["restart", "--help"]));
+    insta::assert_snapshot!("help-once", text(&["once", "--help"]));
     insta::assert_snapshot!("help-demo", text(&["demo", "--help"]));
     insta::assert_snapshot!("help-sandbox", text(&["sandbox", "--help"]));
 }
