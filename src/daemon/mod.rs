@@ -4,15 +4,19 @@
 //! belong to the process itself.
 
 mod authors;
+pub mod control;
+mod cover;
 mod events;
 mod journal;
 mod logging;
 mod pod_watches;
 mod receivers;
+mod requests;
 mod settings;
 mod signals;
 mod start_up;
 mod wiring;
+mod workload_watches;
 
 pub use logging::{LogStyle, init_logging};
 pub use receivers::{host, way_to};
