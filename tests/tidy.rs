@@ -43,6 +43,7 @@ const CORE: &[&str] = &[
     "src/cluster/response.rs",
     "src/cluster/response",
     "src/cluster/error.rs",
+    "src/cluster/window.rs",
     "src/daemon/cover.rs",
 ];
 

@@ -312,7 +312,7 @@ fn pages<O: Object + DeserializeOwned>(
     let mut token = String::new();
     loop {
         let request = Request::list(resource, scope, Some(&*token).filter(|t| !t.is_empty()));
-        let page: List<O> = session.send(&request)?.json(PAGE_BYTES)?;
+        let page: List<O> = session.send(&request)?.json_stream(PAGE_BYTES)?;
         if page.metadata.resource_version.is_empty() {
             // Not a list, whoever sent it; taken for an empty one, everything would be gone.
             let text = "it is not a list of the API server".to_owned();

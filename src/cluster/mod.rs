@@ -27,6 +27,7 @@ mod session;
 mod text;
 mod tls;
 mod watch;
+mod window;
 
 pub use access::{Access, Authorization, ClientIdentity, Material, ServerUrl, Trust};
 pub use client::{Client, Listed};
