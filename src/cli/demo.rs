@@ -13,7 +13,7 @@ use crate::cluster::kubeconfig::{self, Choice};
 use crate::daemon::{Daemon, LogStyle, Settings, init_logging};
 use crate::desired::ImageRules;
 use crate::model::shown;
-use crate::reconcile::{Drift, Policy};
+use crate::reconcile::{Drift, Patience, Policy};
 
 /// See it work: a pretend cluster in this process, and the folder ./deps.
 ///
@@ -46,9 +46,12 @@ pub fn run(arguments: &DemoArguments) -> Result<ExitCode, Failure> {
         strict: false,
         image_rules: ImageRules::default(),
         access: kubeconfig::load(&choice, |_| None).map_err(Failure::work)?,
-        slack: None,
+        receivers: Vec::new(),
+        cluster_name: None,
         workers: 100,
         policy: Policy {
+            patience: Patience::default(),
+            rollback: false,
             timeout: Duration::from_secs(30),
             drift: Drift::Report,
             create_namespaces: true,

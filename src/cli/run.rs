@@ -9,6 +9,7 @@ use log::info;
 
 use super::Failure;
 use super::env_file::Environment;
+use super::receivers::ReceiverArguments;
 use super::settings;
 use crate::daemon::{Daemon, LogStyle, StartError, init_logging, wait_for_stop};
 use crate::model::{parse_duration, shown};
@@ -18,8 +19,8 @@ use crate::store::StoreError;
 ///
 /// Settings come from flags, else from the environment, else from the file .env in the working
 /// directory. Names there: DEPS (the folder), ECR_REPO (completes short image names), KUBECONFIG,
-/// and WEBHOOK_FOR_SLACK (the address of a Slack incoming webhook; a secret, so never a flag).
-/// RUST_LOG chooses what is logged, for example debug.
+/// and who is told: WEBHOOK_FOR_SLACK, WEBHOOK_FOR_TEAMS, WEBHOOK_FOR_DISCORD, WEBHOOK_URL with
+/// WEBHOOK_SECRET, ON_VERDICT. RUST_LOG chooses what is logged, for example debug.
 ///
 /// SIGTERM and SIGINT end it: what is in hand is finished first, within two seconds.
 #[derive(Debug, Default, Args)]
@@ -45,13 +46,9 @@ pub struct RunArguments {
     #[arg(long, value_name = "REPO")]
     pub ecr_repo: Option<String>,
 
-    /// A file that holds the webhook's address [env: WEBHOOK_FOR_SLACK, the address itself]
-    #[arg(long, value_name = "FILE")]
-    pub slack_webhook_file: Option<PathBuf>,
-
-    /// Messages to Slack each second, after a short burst; Slack itself allows one
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u32).range(1..=1000))]
-    pub slack_rate: u32,
+    /// The name of the cluster in messages [env: CLUSTER_NAME] [default: the context's]
+    #[arg(long, value_name = "NAME")]
+    pub cluster_name: Option<String>,
 
     /// A rollout without progress for this long has timed out, unless its workload says otherwise
     #[arg(long, value_name = "TIME", default_value = "4m", value_parser = parse_duration)]
@@ -60,6 +57,15 @@ pub struct RunArguments {
     /// What to do when somebody changes an image in the cluster
     #[arg(long, value_name = "WHAT", value_enum, default_value_t = DriftChoice::Report)]
     pub drift: DriftChoice,
+
+    /// What to do when a rollout fails or times out; the annotation depd.dev/rollback of a workload,
+    /// with the same values, counts more
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = RollbackChoice::Never)]
+    pub rollback: RollbackChoice,
+
+    /// The graces of signs of failure, in percent of the usual; for tests, which have no time
+    #[arg(long, value_name = "N", default_value_t = 100, hide = true, value_parser = value_parser!(u32).range(1..=1000))]
+    pub grace_percent: u32,
 
     /// A namespace of Kubernetes itself (kube-system and the like) that may be deployed to; can be
     /// given several times
@@ -114,6 +120,10 @@ pub struct RunArguments {
     /// Refuse to start on a folder that everybody on this machine may write to, instead of warning
     #[arg(long)]
     pub strict: bool,
+
+    // The last: its heading is that of everything after it.
+    #[command(flatten)]
+    pub receivers: ReceiverArguments,
 }
 
 /// What to do about drift.
@@ -126,6 +136,16 @@ pub enum DriftChoice {
     Correct,
     /// Leave it, and do not say so
     Ignore,
+}
+
+/// When to put the last good images back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum RollbackChoice {
+    /// Leave the rollout as it is
+    #[default]
+    Never,
+    /// Put the last good images back, and do not try this content of the file again
+    OnFailure,
 }
 
 /// Runs until stopped.

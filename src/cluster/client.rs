@@ -13,13 +13,15 @@ use serde::de::DeserializeOwned;
 use super::access::Access;
 use super::credentials::Credentials;
 use super::error::{ApiError, Class};
+use super::mark::Mark;
 use super::request::{LogOf, Request, Resource, Scope};
 use super::response::{
-    List, Namespace, Object, PodObject, ReplicaSet, Version, WorkloadObject, current_template_hash,
+    EventObject, List, Namespace, Object, PodObject, ReplicaSet, Version, WorkloadObject,
+    current_template_hash, newest,
 };
 use super::session::{ClientOptions, Server, Session, failed};
 use super::tls::{ConnectError, Tls};
-use crate::model::{ImagePatch, Kind, NamespaceState, Pod, ServiceKey, Workload};
+use crate::model::{Event, ImagePatch, Kind, NamespaceState, Pod, ServiceKey, Workload};
 
 /// One object; a Deployment beyond this is not one that etcd could hold.
 const OBJECT_BYTES: u64 = 4 << 20;
@@ -87,6 +89,14 @@ impl Client {
         self.workload(patch.kind, &Request::patch_images(patch))
     }
 
+    /// Puts an annotation on a workload or takes it away: one PATCH.
+    ///
+    /// # Errors
+    /// Any class.
+    pub fn mark(&self, kind: Kind, key: &ServiceKey, mark: &Mark) -> Result<(), ApiError> {
+        self.requests.send(&Request::mark(kind, key, mark))?.read(OBJECT_BYTES).map(drop)
+    }
+
     /// One workload, `None` when there is none of that kind and name: one GET.
     ///
     /// # Errors
@@ -144,6 +154,22 @@ impl Client {
         }
     }
 
+    /// Creates an Event (`events.k8s.io/v1`); false when one of its name exists already: one POST.
+    ///
+    /// # Errors
+    /// Any class but [`Class::AlreadyExists`].
+    pub fn create_event(
+        &self,
+        namespace: &str,
+        event: &serde_json::Value,
+    ) -> Result<bool, ApiError> {
+        match self.requests.send(&Request::create_event(namespace, event)) {
+            Ok(answer) => answer.read(OBJECT_BYTES).map(|_| true),
+            Err(ApiError { class: Class::AlreadyExists, .. }) => Ok(false),
+            Err(e) => Err(e),
+        }
+    }
+
     /// The `pod-template-hash` of the workload's newest ReplicaSet: one LIST by its selector.
     ///
     /// `None` when it has no ReplicaSet yet. Newest is the highest revision, which is the current
@@ -156,6 +182,21 @@ impl Client {
         let request = Request::replica_sets(workload.key.namespace(), &workload.selector);
         let sets: List<ReplicaSet> = self.requests.send(&request)?.json(PAGE_BYTES)?;
         Ok(current_template_hash(&sets.items.unwrap_or_default(), workload))
+    }
+
+    /// The newest warning about the object with this uid, of one reason where it is given: one LIST.
+    ///
+    /// # Errors
+    /// Any class.
+    pub fn newest_warning(
+        &self,
+        namespace: &str,
+        uid: &str,
+        reason: Option<&str>,
+    ) -> Result<Option<Event>, ApiError> {
+        let request = Request::warnings(namespace, uid, reason);
+        let found: List<EventObject> = self.requests.send(&request)?.json(PAGE_BYTES)?;
+        Ok(newest(found.items.unwrap_or_default()))
     }
 
     /// The last lines of a container's log, at most 16 KiB of them: one GET.

@@ -168,6 +168,14 @@ impl Cluster {
         list.and_then(|list| list["items"].as_array().cloned()).unwrap_or_default()
     }
 
+    /// The Events about an object, as `kubectl describe` finds them.
+    pub fn events_of(&self, namespace: &str, name: &str) -> Vec<Value> {
+        let list = self.admin.get(&format!(
+            "/api/v1/namespaces/{namespace}/events?fieldSelector=involvedObject.name%3D{name}"
+        ));
+        list.and_then(|list| list["items"].as_array().cloned()).unwrap_or_default()
+    }
+
     pub fn namespace_exists(&self, name: &str) -> bool {
         self.admin.get(&format!("/api/v1/namespaces/{name}")).is_some()
     }
@@ -175,6 +183,10 @@ impl Cluster {
     pub fn merge_patch(&self, namespace: &str, name: &str, patch: &Value) {
         let path = format!("/apis/apps/v1/namespaces/{namespace}/deployments/{name}");
         self.admin.patch(&path, patch);
+    }
+
+    pub fn delete_namespace(&self, name: &str) {
+        self.admin.delete(&format!("/api/v1/namespaces/{name}"));
     }
 
     pub fn delete_deployment(&self, namespace: &str, name: &str) {
