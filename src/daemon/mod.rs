@@ -7,6 +7,7 @@ pub mod control;
 mod journal;
 mod logging;
 mod pod_watches;
+mod resync;
 mod settings;
 mod signals;
 mod start_up;

@@ -19,6 +19,7 @@ use parking_lot::{Mutex, RwLock};
 use super::control::{Answer, Control, Request};
 use super::journal::Ledger;
 use super::pod_watches::{self, PodWatches};
+use super::resync::{self, look_at_all};
 use super::settings::{Settings, SlackSettings};
 use super::start_up::{self, Seen, StartUp};
 use crate::clock;
@@ -107,6 +108,7 @@ impl Daemon {
         start_up.begin(waits).map_err(StartError::Threads)?;
         let pool = Pool::start(settings.workers, &floor).map_err(StartError::Threads)?;
         start_timer(&floor).map_err(StartError::Threads)?;
+        resync::begin(&floor).map_err(StartError::Threads)?;
         pod_watches::keep(client.clone(), &floor, wanted).map_err(StartError::Threads)?;
         let workloads = watch_workloads(&client, &floor, &seen).map_err(StartError::Threads)?;
         let source = watch_folder(settings, &floor, seen).map_err(StartError::Source)?;
@@ -286,7 +288,7 @@ fn take_workload(floor: &Floor, kind: Kind, event: WatchEvent<Workload>, seen: &
             };
             if first {
                 info!("the cluster has {known} {kind}s");
-                add_all(floor);
+                look_at_all(floor);
                 tell_if_synced(floor, seen);
             } else {
                 changed.iter().for_each(|key| touch(floor, key));
@@ -314,7 +316,7 @@ fn take_workload(floor: &Floor, kind: Kind, event: WatchEvent<Workload>, seen: &
                 error!("{error}; nothing can be deployed until then; again in {seconds} s");
             } else if is_news {
                 warn!("{error}; depd goes on without {kind}s until its role allows them");
-                add_all(floor);
+                look_at_all(floor);
                 tell_if_synced(floor, seen);
             }
         }
@@ -332,11 +334,6 @@ fn touch(floor: &Floor, key: &ServiceKey) {
     if floor.desired.read().get(key).is_some() {
         floor.queue.add(key);
     }
-}
-
-fn add_all(floor: &Floor) {
-    let keys: Vec<ServiceKey> = floor.desired.read().keys().cloned().collect();
-    keys.iter().for_each(|key| floor.queue.add(key));
 }
 
 fn watch_folder(
