@@ -77,8 +77,10 @@ fn main() -> ExitCode {
     if options.wants("managed") {
         managed::measure(&cluster, &sizes.managed, &mut report).remove();
     }
-    if let Some(scale) = sizes.scale.as_ref().filter(|_| options.wants("scale")) {
+    if let Some(scale) = sizes.scale.as_ref().filter(|_| options.wants("burst-5000")) {
         bursts::measure(&cluster, &scale.burst, &mut report);
+    }
+    if let Some(scale) = sizes.scale.as_ref().filter(|_| options.wants("scale")) {
         let _last = managed::measure(&cluster, &scale.managed, &mut report);
         managed::compare(sizes.managed.services, scale.managed.services, &mut report);
     }
