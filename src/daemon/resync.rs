@@ -34,7 +34,7 @@ pub fn begin(floor: &Arc<Floor>) -> io::Result<()> {
 }
 
 /// Every service that has a dep file is looked at.
-pub fn look_at_all(floor: &Floor) {
+fn look_at_all(floor: &Floor) {
     let keys: Vec<ServiceKey> = floor.desired.read().keys().cloned().collect();
     keys.iter().for_each(|key| floor.queue.add(key));
 }

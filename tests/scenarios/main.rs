@@ -21,4 +21,5 @@ mod machine;
 mod pending;
 mod people;
 mod restarting;
+mod scopes;
 mod stopping;
