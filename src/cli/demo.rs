@@ -46,7 +46,8 @@ pub fn run(arguments: &DemoArguments) -> Result<ExitCode, Failure> {
         strict: false,
         image_rules: ImageRules::default(),
         access: kubeconfig::load(&choice, |_| None).map_err(Failure::work)?,
-        slack: None,
+        receivers: Vec::new(),
+        cluster_name: None,
         workers: 100,
         policy: Policy {
             patience: Patience::default(),

@@ -12,6 +12,8 @@ mod env_file;
 mod history;
 mod pause;
 mod print;
+mod receivers;
+mod report;
 mod restart;
 mod resume;
 mod retry;
@@ -43,8 +45,9 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Run(run::RunArguments),
+    Run(Box<run::RunArguments>),
     Check(check::CheckArguments),
+    Report(report::ReportArguments),
     Status(status::StatusArguments),
     History(history::HistoryArguments),
     Wait(wait::WaitArguments),
@@ -65,6 +68,7 @@ pub fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::History(arguments) => history::run(&arguments),
         Command::Wait(arguments) => wait::run(&arguments),

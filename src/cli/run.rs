@@ -9,6 +9,7 @@ use log::info;
 
 use super::Failure;
 use super::env_file::Environment;
+use super::receivers::ReceiverArguments;
 use super::settings;
 use crate::daemon::{Daemon, LogStyle, StartError, init_logging, wait_for_stop};
 use crate::model::{parse_duration, shown};
@@ -18,8 +19,8 @@ use crate::store::StoreError;
 ///
 /// Settings come from flags, else from the environment, else from the file .env in the working
 /// directory. Names there: DEPS (the folder), ECR_REPO (completes short image names), KUBECONFIG,
-/// and WEBHOOK_FOR_SLACK (the address of a Slack incoming webhook; a secret, so never a flag).
-/// RUST_LOG chooses what is logged, for example debug.
+/// and who is told: WEBHOOK_FOR_SLACK, WEBHOOK_FOR_TEAMS, WEBHOOK_FOR_DISCORD, WEBHOOK_URL with
+/// WEBHOOK_SECRET, ON_VERDICT. RUST_LOG chooses what is logged, for example debug.
 ///
 /// SIGTERM and SIGINT end it: what is in hand is finished first, within two seconds.
 #[derive(Debug, Default, Args)]
@@ -45,13 +46,9 @@ pub struct RunArguments {
     #[arg(long, value_name = "REPO")]
     pub ecr_repo: Option<String>,
 
-    /// A file that holds the webhook's address [env: WEBHOOK_FOR_SLACK, the address itself]
-    #[arg(long, value_name = "FILE")]
-    pub slack_webhook_file: Option<PathBuf>,
-
-    /// Messages to Slack each second, after a short burst; Slack itself allows one
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u32).range(1..=1000))]
-    pub slack_rate: u32,
+    /// The name of the cluster in messages [env: CLUSTER_NAME] [default: the context's]
+    #[arg(long, value_name = "NAME")]
+    pub cluster_name: Option<String>,
 
     /// A rollout without progress for this long has timed out, unless its workload says otherwise
     #[arg(long, value_name = "TIME", default_value = "4m", value_parser = parse_duration)]
@@ -123,6 +120,10 @@ pub struct RunArguments {
     /// Refuse to start on a folder that everybody on this machine may write to, instead of warning
     #[arg(long)]
     pub strict: bool,
+
+    // The last: its heading is that of everything after it.
+    #[command(flatten)]
+    pub receivers: ReceiverArguments,
 }
 
 /// What to do about drift.

@@ -3,11 +3,14 @@
 //! `wiring.rs` is the only file that knows every edge; the others here are the small edges that
 //! belong to the process itself.
 
+mod authors;
 pub mod control;
 mod cover;
+mod events;
 mod journal;
 mod logging;
 mod pod_watches;
+mod receivers;
 mod requests;
 mod resync;
 mod settings;
@@ -17,6 +20,7 @@ mod wiring;
 mod workload_watches;
 
 pub use logging::{LogStyle, init_logging};
-pub use settings::{Settings, SlackSettings};
+pub use receivers::{host, way_to};
+pub use settings::{ReceiverSettings, Settings, Way};
 pub use signals::wait_for_stop;
 pub use wiring::{Daemon, StartError};

@@ -54,6 +54,9 @@ fn help_reads_well() {
     insta::assert_snapshot!("help", text(&["--help"]));
     insta::assert_snapshot!("help-run", text(&["run", "--help"]));
     insta::assert_snapshot!("help-check", text(&["check", "--help"]));
+    insta::assert_snapshot!("help-report", text(&["report", "--help"]));
+    insta::assert_snapshot!("help-report-preview", text(&["report", "preview", "--help"]));
+    insta::assert_snapshot!("help-report-test", text(&["report", "test", "--help"]));
     insta::assert_snapshot!("help-status", text(&["status", "--help"]));
     insta::assert_snapshot!("help-history", text(&["history", "--help"]));
     insta::assert_snapshot!("help-wait", text(&["wait", "--help"]));
