@@ -12,6 +12,7 @@ mod logging;
 mod pod_watches;
 mod receivers;
 mod requests;
+mod resync;
 mod settings;
 mod signals;
 mod start_up;

@@ -21,6 +21,7 @@ use super::journal::Ledger;
 use super::pod_watches::{self, PodWatches};
 use super::receivers::{self, Outbox, Receivers};
 use super::requests;
+use super::resync;
 use super::settings::Settings;
 use super::start_up::{self, Seen, StartUp};
 use super::survey::Survey;
@@ -111,6 +112,7 @@ impl Daemon {
         start_up.begin(waits).map_err(StartError::Threads)?;
         let pool = Pool::start(settings.workers, &floor).map_err(StartError::Threads)?;
         start_timer(&floor).map_err(StartError::Threads)?;
+        resync::begin(&floor).map_err(StartError::Threads)?;
         pod_watches::keep(client.clone(), &floor, wanted).map_err(StartError::Threads)?;
         let (workloads, words) = WorkloadWatches::new();
         workload_watches::keep(client.clone(), &floor, words, seen.clone())
