@@ -30,6 +30,14 @@ const CORE: &[&str] = &[
     "src/cluster/response.rs",
     "src/cluster/response",
     "src/cluster/error.rs",
+    "src/cluster/access.rs",
+    "src/cluster/credentials/protocol.rs",
+    "src/cluster/kubeconfig/error.rs",
+    "src/cluster/kubeconfig/format.rs",
+    "src/cluster/tls/der.rs",
+    "src/net/proxy.rs",
+    "src/net/resolve/conf.rs",
+    "src/net/resolve/message.rs",
 ];
 
 /// Clocks, files, sockets, threads, locks, processes, the environment, randomness and logs.
@@ -75,9 +83,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("queue", &["model", "clock"]),
     ("reconcile", &["model", "desired", "queue"]),
     ("source", &["model", "desired", "clock"]),
-    ("cluster", &["model"]),
+    ("net", &[]),
+    ("cluster", &["model", "net"]),
     ("store", &["model", "reconcile", "clock"]),
-    ("report", &["model", "queue", "clock"]),
+    ("report", &["model", "net", "queue", "clock"]),
     ("worker", &["model", "desired", "observed", "queue", "reconcile", "cluster", "clock"]),
     ("sandbox", &["model"]),
 ];

@@ -45,6 +45,7 @@ pub fn run(arguments: &DemoArguments) -> Result<ExitCode, Failure> {
         strict: false,
         image_rules: ImageRules::default(),
         access: kubeconfig::load(&choice, |_| None).map_err(Failure::work)?,
+        secret_files: Vec::new(),
         slack: None,
         workers: 100,
         policy: Policy {

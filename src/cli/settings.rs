@@ -19,19 +19,20 @@ use crate::store;
 /// # Errors
 /// The first setting that is missing or wrong, and what to set.
 pub fn validate(arguments: &RunArguments, env: &Environment) -> Result<Settings, Failure> {
+    let choice =
+        Choice { kubeconfig: arguments.kubeconfig.clone(), context: arguments.context.clone() };
+    let access = kubeconfig::load(&choice, |name| env.get(name)).map_err(Failure::usage)?;
+    let mut secret_files = access.secret_files();
+    secret_files.extend(arguments.slack_webhook_file.clone());
+    secret_files.extend(env.file.clone().filter(|_| env.is_from_file("WEBHOOK_FOR_SLACK")));
     Ok(Settings {
         deps: deps(arguments.deps.as_deref(), "--deps", env)?,
         poll: arguments.poll,
         recursive: arguments.recursive,
         strict: arguments.strict,
         image_rules: image_rules(arguments.ecr_repo.as_deref(), env)?,
-        access: {
-            let choice = Choice {
-                kubeconfig: arguments.kubeconfig.clone(),
-                context: arguments.context.clone(),
-            };
-            kubeconfig::load(&choice, |name| env.get(name)).map_err(Failure::usage)?
-        },
+        access,
+        secret_files,
         slack: slack(arguments, env)?.filter(|_| !arguments.dry_run),
         workers: usize::from(arguments.workers),
         policy: policy(arguments),

@@ -16,18 +16,20 @@ mod credentials;
 mod error;
 pub mod kubeconfig;
 mod lines;
+mod live;
 mod reflector;
 mod request;
-mod resolve;
 mod response;
-mod roots;
 mod secret;
 mod session;
 mod text;
 mod tls;
 mod watch;
 
-pub use access::{Access, Authorization, ClientIdentity, Material, ServerUrl, Trust};
+pub use access::{
+    Access, Authorization, ClientIdentity, ExecCluster, ExecPlugin, ExecVersion, Impersonation,
+    Material, ServerUrl, Trust,
+};
 pub use client::{Client, Listed};
 pub use error::{ApiError, Class, LONGEST_RETRY_AFTER, Permission, Sent};
 pub use request::{Call, Resource, Scope, Verb};

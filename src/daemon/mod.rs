@@ -5,6 +5,7 @@
 
 mod journal;
 mod logging;
+mod permissions;
 mod pod_watches;
 mod settings;
 mod signals;

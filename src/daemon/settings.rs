@@ -22,6 +22,8 @@ pub struct Settings {
     pub image_rules: ImageRules,
     /// The cluster and the user.
     pub access: Access,
+    /// Files that nobody else should be able to read.
+    pub secret_files: Vec<PathBuf>,
     /// Where messages go, if anywhere.
     pub slack: Option<SlackSettings>,
     /// Threads that speak to the cluster.

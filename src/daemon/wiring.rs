@@ -12,17 +12,18 @@ use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use log::{error, info, warn};
+use log::{debug, error, info, warn};
 use parking_lot::{Mutex, RwLock};
 
 use super::journal::Ledger;
+use super::permissions;
 use super::pod_watches::{self, PodWatches};
 use super::settings::{Settings, SlackSettings};
 use super::start_up::{self, Seen, StartUp};
 use crate::clock;
 use crate::cluster::{
-    Access, Client, ClientOptions, ConnectError, Reflector, Scope, Trust, WatchEvent,
-    spawn_reflector,
+    Access, Authorization, Client, ClientOptions, ConnectError, Reflector, Scope, Trust,
+    WatchEvent, spawn_reflector,
 };
 use crate::model::{ServiceKey, Workload};
 use crate::reconcile::{Gate, Service};
@@ -191,6 +192,7 @@ fn introduce(settings: &Settings) {
     let folder = settings.deps.display();
     info!("depd {}: folder {folder}, API server {server}", env!("CARGO_PKG_VERSION"));
     info!("credentials from {origin}, context {context:?}");
+    introduce_access(settings);
     if settings.access.trust == Trust::Unverified {
         warn!("the kubeconfig says insecure-skip-tls-verify: anybody can pretend to be {server}");
     }
@@ -198,6 +200,22 @@ fn introduce(settings: &Settings) {
         Some(slack) => info!("messages go to {}", slack.webhook.host()),
         None => info!("no messages: WEBHOOK_FOR_SLACK is not set; this log has everything"),
     }
+}
+
+/// What is out of the ordinary about the way to the cluster, so that nobody has to guess.
+fn introduce_access(settings: &Settings) {
+    let Access { server, proxy, impersonation, authorization, .. } = &settings.access;
+    match proxy {
+        Some(proxy) => info!("{server} is reached through {} ({})", proxy.url, proxy.source),
+        None => debug!("no proxy stands before {server}"),
+    }
+    if let Some(who) = impersonation {
+        info!("acting as {:?}, as the kubeconfig says", who.user);
+    }
+    if let Authorization::Exec(plugin) = authorization {
+        info!("tokens come from the credential plugin {:?}", plugin.command);
+    }
+    permissions::warn_of_exposed(&settings.secret_files);
 }
 
 fn deliver(

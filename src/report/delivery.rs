@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use super::pace::Pace;
 use super::webhook::WebhookUrl;
 use crate::clock;
+use crate::net;
 use crate::queue::backoff;
 
 /// Messages that may wait.
@@ -203,16 +204,17 @@ fn network_text(error: &ureq::Error) -> String {
 }
 
 fn agent(url: &WebhookUrl) -> ureq::Agent {
-    // No proxy can reach our own loopback interface for us.
-    let proxy = if url.is_loopback() { None } else { ureq::Proxy::try_from_env() };
-    ureq::Agent::config_builder()
-        .proxy(proxy)
-        .http_status_as_error(false)
-        .max_redirects(0)
-        .timeout_global(Some(REQUEST_LIMIT))
-        .user_agent(concat!("depd/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .into()
+    let config = || {
+        ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .timeout_global(Some(REQUEST_LIMIT))
+            .user_agent(concat!("depd/", env!("CARGO_PKG_VERSION")))
+    };
+    net::public_agent(config(), url.expose()).unwrap_or_else(|problem| {
+        warn!("slack: {problem}; messages go without a proxy");
+        config().proxy(None).build().into()
+    })
 }
 
 #[cfg(test)]
