@@ -3,21 +3,22 @@
 //!
 //! It needs no cluster and changes nothing. What it prints is for people, editors and CI alike: a
 //! problem is a line `file:line:column: text`, as compilers write it. Nothing that a file or its
-//! name holds reaches the terminal unescaped: names go through [`show`], and the texts of problems
+//! name holds reaches the terminal unescaped: names go through [`shown`], and the texts of problems
 //! and images are harmless by their own promise.
 
 mod output;
 
-use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use super::env_file::Environment;
+use super::print::{Form, document};
 use super::{Failure, settings};
-use crate::source::{SourceError, SourceOptions, read_all, show};
-use output::{Report, json, table};
+use crate::model::shown;
+use crate::source::{SourceError, SourceOptions, read_all};
+use output::{Report, table};
 
 /// Say what each file of the folder asks for, or what is wrong with it; no cluster is needed.
 ///
@@ -51,15 +52,6 @@ pub struct CheckArguments {
     env_file: Option<PathBuf>,
 }
 
-/// What the output looks like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Form {
-    /// For people and editors: one line for each file
-    Table,
-    /// For programs: one JSON document
-    Json,
-}
-
 /// Reads, prints, and sums up in the exit code.
 pub fn run(arguments: &CheckArguments) -> Result<ExitCode, Failure> {
     let environment = Environment::load(arguments.env_file.as_deref())?;
@@ -73,22 +65,7 @@ pub fn run(arguments: &CheckArguments) -> Result<ExitCode, Failure> {
         SourceError::Missing(_) | SourceError::NotAFolder(_) => Failure::usage(error),
         error => Failure::work(error),
     })?;
-    let report = Report::new(&show(options.folder.as_os_str()), &files);
-    let text = match arguments.output {
-        Form::Table => table(&report),
-        Form::Json => json(&report).map_err(Failure::work)?,
-    };
-    print(&text)?;
+    let report = Report::new(&shown(&options.folder), &files);
+    document(arguments.output, &report, table)?;
     Ok(if report.counts.problems == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// Prints; a reader that wants no more, such as `head`, is no failure.
-fn print(text: &str) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::work(format!("cannot print: {error}")))
-        }
-        _ => Ok(()),
-    }
 }

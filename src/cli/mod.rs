@@ -7,9 +7,14 @@
 mod check;
 mod demo;
 mod env_file;
+mod history;
+mod print;
 mod run;
 mod sandbox;
 mod settings;
+mod status;
+mod stored;
+mod wait;
 
 use std::fmt::Display;
 use std::process::ExitCode;
@@ -32,6 +37,9 @@ struct Arguments {
 enum Command {
     Run(run::RunArguments),
     Check(check::CheckArguments),
+    Status(status::StatusArguments),
+    History(history::HistoryArguments),
+    Wait(wait::WaitArguments),
     Demo(demo::DemoArguments),
     Sandbox(sandbox::SandboxArguments),
 }
@@ -42,6 +50,9 @@ pub fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Status(arguments) => status::run(&arguments),
+        Command::History(arguments) => history::run(&arguments),
+        Command::Wait(arguments) => wait::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Sandbox(arguments) => sandbox::run(&arguments),
     };

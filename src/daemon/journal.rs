@@ -8,7 +8,7 @@ use std::sync::Arc;
 use log::error;
 
 use super::logging::{log_alert, log_notice};
-use crate::model::{Alert, Notice, What};
+use crate::model::{Alert, ImageSet, Notice, What};
 use crate::report::alarm::alarm;
 use crate::report::delivery::{Delivery, Parcel};
 use crate::report::slack;
@@ -94,11 +94,12 @@ fn change(kept: &Kept<'_>) -> Option<ServiceChange> {
 fn history_of(notice: &Notice, words: &Words, entry: &Entry<'_>) -> Option<HistoryChange> {
     match &notice.what {
         What::Started { changes } => {
-            let attempt = match &entry.service {
-                Some(Kept::State(service)) => service.attempts,
-                _ => 0,
+            let (attempt, wanted) = match &entry.service {
+                Some(Kept::State(service)) => (service.attempts, service.phase.desired()),
+                _ => (0, None),
             };
-            Some(HistoryChange::Started { changes: images(changes), attempt, by: None })
+            let wanted = wanted.map(ImageSet::to_content);
+            Some(HistoryChange::Started { changes: images(changes), wanted, attempt, by: None })
         }
         What::Succeeded { .. }
         | What::Failed { .. }

@@ -32,6 +32,19 @@ impl PartialEq for ImageSet {
 
 impl Eq for ImageSet {}
 
+impl ImageSet {
+    /// The content of a dep file that asks for exactly this, line by line.
+    #[must_use]
+    pub fn to_content(&self) -> String {
+        match self {
+            ImageSet::Single(image) => format!("{image}\n"),
+            ImageSet::Named(pairs) => {
+                pairs.iter().map(|(container, image)| format!("{container}={image}\n")).collect()
+            }
+        }
+    }
+}
+
 /// `nginx:1.25`, or `web=nginx:1.25, proxy=envoy:1.30`.
 impl fmt::Display for ImageSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -74,5 +87,12 @@ mod tests {
             "web=nginx:1, proxy=envoy:1"
         );
         assert_eq!(ImageSet::Single(Image::parse("nginx:1").unwrap()).to_string(), "nginx:1");
+    }
+
+    #[test]
+    fn a_set_becomes_the_content_of_a_dep_file() {
+        let set = named(&[("web", "nginx:1"), ("proxy", "envoy:1")]);
+        assert_eq!(set.to_content(), "web=nginx:1\nproxy=envoy:1\n");
+        assert_eq!(ImageSet::Single(Image::parse("nginx:1").unwrap()).to_content(), "nginx:1\n");
     }
 }

@@ -1,11 +1,11 @@
 //! A workload's status → how far its rollout is.
 //!
-//! "Complete" is what `kubectl rollout status` calls it (`DeploymentStatusViewer` in kubectl's
-//! `polymorphichelpers`): generation observed, all updated, old replicas gone, all available.
+//! "Complete" is what `kubectl rollout status` calls it (`rollout_status.go` in kubectl's
+//! `polymorphichelpers`), kind by kind.
 
 use std::time::Duration;
 
-use crate::model::{Change, Lateness, Moment, Replicas, Rollout, Workload};
+use crate::model::{Change, Kind, Lateness, Moment, Replicas, Rollout, Strategy, Workload};
 use crate::reconcile::Intent;
 
 /// The API reference's default of `spec.progressDeadlineSeconds`: says nothing about a wish.
@@ -21,12 +21,16 @@ pub fn begin(attempt: u32, intent: &Intent, workload: &Workload, now: Moment) ->
         desired: intent.desired.clone(),
         changes: accepted(&intent.changes, workload),
         generation: workload.generation,
+        sole_change: intent.changes.iter().any(|change| change.from != change.to)
+            && workload.generation == intent.generation + 1
+            && workload.observed_generation >= intent.generation,
         stale_progressing: workload.progressing.clone(),
         started: now,
         best: None,
         progressed: now,
         template: None,
         asked_for: 0,
+        asked_early: Vec::new(),
         suspicion: None,
         ever_ready: false,
         log_tail: None,
@@ -49,10 +53,32 @@ pub fn is_observed(rollout: &Rollout, workload: &Workload) -> bool {
     workload.observed_generation >= workload.generation.max(rollout.generation)
 }
 
-/// Every wanted pod is of the new template and available, and no old one is left.
+/// Its pods can be told from older ones, although the controller has not said yet that it has seen
+/// this generation: on a busy control plane that takes seconds.
+///
+/// The controller makes a ReplicaSet, with its revision, before it writes the Deployment's status,
+/// and only then pods. As nothing but this rollout's PATCH came after what it had seen, the newest
+/// ReplicaSet is either the one before, with other images, or the one of this rollout.
+pub fn is_known_early(rollout: &Rollout, workload: &Workload) -> bool {
+    workload.kind == Kind::Deployment
+        && rollout.sole_change
+        && workload.generation == rollout.generation
+}
+
+/// Every wanted pod is of the new template and works, and no old one is left; of a StatefulSet with a
+/// partition, every pod above it.
+///
+/// With `OnDelete`, which kubectl refuses to judge, a rollout is complete when people have deleted
+/// all old pods and the new ones are ready.
 pub fn is_complete(rollout: &Rollout, workload: &Workload) -> bool {
-    let Replicas { wanted, total, updated, available, .. } = workload.replicas;
-    is_observed(rollout, workload) && updated >= wanted && total <= updated && available >= updated
+    let Replicas { wanted, total, updated, ready, available } = workload.replicas;
+    let done = match (workload.kind, workload.strategy) {
+        (Kind::Deployment, _) => updated >= wanted && total <= updated && available >= updated,
+        (Kind::StatefulSet, Strategy::Partition(old)) => ready >= wanted && updated >= wanted - old,
+        (Kind::StatefulSet, _) => ready >= wanted && updated >= wanted,
+        (Kind::DaemonSet, _) => updated >= wanted && available >= wanted,
+    };
+    done && is_observed(rollout, workload)
 }
 
 /// Takes the counts into the rollout; a step beyond the best so far restarts the time limit, so that

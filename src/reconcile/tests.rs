@@ -9,8 +9,8 @@ use std::time::Duration;
 use super::{Drift, Phase, Plan, Policy, Reply, Service, Setback, Step, View, after, plan};
 use crate::desired::DesiredState;
 use crate::model::{
-    Condition, Container, ContainerState, Image, ImageSet, Moment, NamespaceState, Notice, Pod,
-    Problem, Replicas, ServiceKey, Terminated, What, Workload, fixture,
+    Condition, Container, ContainerState, Image, ImageSet, Kind, Moment, NamespaceState, Notice,
+    Pod, Problem, Replicas, ServiceKey, Terminated, What, Workload, fixture,
 };
 
 struct Desk {
@@ -19,6 +19,7 @@ struct Desk {
     desired: Option<DesiredState>,
     synced: bool,
     workload: Option<Workload>,
+    namesakes: Vec<Kind>,
     pods: Vec<Arc<Pod>>,
     admitted: bool,
     policy: Policy,
@@ -38,6 +39,7 @@ fn desk(file: &str, workload: Option<Workload>) -> Desk {
         desired: None,
         synced: true,
         workload,
+        namesakes: Vec::new(),
         pods: Vec::new(),
         admitted: true,
         policy: Policy {
@@ -62,6 +64,7 @@ impl Desk {
     #[track_caller]
     fn look(&mut self, expect: &str) {
         let view = View {
+            namesakes: &self.namesakes,
             key: &self.key,
             desired: self.desired.as_ref(),
             synced: self.synced,
@@ -324,12 +327,38 @@ fn trouble_of_old_pods_is_no_failure() {
 }
 
 #[test]
-fn pods_count_only_once_the_controller_has_seen_the_new_template() {
+fn new_pods_count_before_the_controller_says_that_it_has_seen_the_template() {
     let mut desk = desk("nginx:1.25", Some(fixture::workload("web")));
     desk.look("→ patch app=nginx:1.25");
     desk.patch_goes_through();
-    desk.pods = vec![waiting("web-old", "aaa", "ImagePullBackOff", "not found")];
+    let gone = "docker.io/library/nginx:1.25: not found";
+    desk.pods = vec![waiting("web-old", "aaa", "ImagePullBackOff", gone)];
+    desk.look("→ FindReplicaSet");
+    desk.reply(Ok(Reply::ReplicaSet(None)), "");
     desk.look("");
+    desk.pods.push(waiting("web-new", "bbb", "ErrImagePull", gone));
+    desk.look("→ FindReplicaSet");
+    desk.reply(Err(Setback::Transient { text: "429".into(), retry_after: None }), "");
+    desk.look("");
+    desk.later(1);
+    desk.look("→ FindReplicaSet");
+    desk.reply(Ok(Reply::ReplicaSet(Some("bbb".into()))), "");
+    desk.look("failed(ErrImagePull nginx:1.25 1/1 old 3 log \"\")");
+}
+
+#[test]
+fn pods_do_not_count_early_when_somebody_else_changed_the_workload_as_well() {
+    for (generations, observed) in [(1, -1), (2, 0)] {
+        let mut desk = desk("nginx:1.25", Some(fixture::workload("web")));
+        desk.workload().observed_generation = desk.workload().generation + observed;
+        desk.look("→ patch app=nginx:1.25");
+        desk.workload().generation += generations - 1;
+        desk.patch_goes_through();
+        desk.pods = vec![waiting("web-new", "bbb", "ErrImagePull", "not found")];
+        desk.look("");
+        desk.status(4, 1, 3);
+        desk.look("→ FindReplicaSet");
+    }
 }
 
 #[test]
@@ -858,5 +887,19 @@ fn the_clusters_own_namespaces_are_left_alone_unless_they_are_named() {
     );
     desk.look("");
     desk.policy.allow_namespaces = vec!["kube-system".into()];
+    desk.look("→ patch app=nginx:1.25");
+}
+
+#[test]
+fn a_name_in_two_kinds_is_held_and_said_and_goes_on_when_one_is_left() {
+    let mut desk = desk("nginx:1.25", None);
+    desk.namesakes = vec![Kind::Deployment, Kind::StatefulSet];
+    desk.look(
+        "Unfit(Problem { place: None, text: \"default has a Deployment and a StatefulSet named web, \
+         and depd does not guess which one is meant: delete one of them, or give it another name\" })",
+    );
+    desk.look("");
+    desk.namesakes.clear();
+    desk.workload = Some(fixture::workload("web"));
     desk.look("→ patch app=nginx:1.25");
 }

@@ -207,7 +207,12 @@ mod tests {
 
     #[test]
     fn history_that_waits_is_bounded_and_the_oldest_goes_first() {
-        let started = |attempt| HistoryChange::Started { changes: "[]".into(), attempt, by: None };
+        let started = |attempt| HistoryChange::Started {
+            changes: "[]".into(),
+            wanted: None,
+            attempt,
+            by: None,
+        };
         let steps = (0..HISTORY_LIMIT as u32 + 5)
             .map(|attempt| Saved { history: Some(started(attempt)), ..Saved::of(key("web")) });
         let waiting = batch(steps, &mut 1);

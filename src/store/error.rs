@@ -21,6 +21,11 @@ pub enum StoreError {
         /// The newest that this program knows.
         known: i64,
     },
+    /// An older depd wrote the store, and none of this version has brought it up to date yet.
+    Older {
+        /// The database.
+        path: PathBuf,
+    },
     /// There is no store to read.
     Missing {
         /// The database that was looked for.
@@ -46,6 +51,11 @@ impl fmt::Display for StoreError {
                 f,
                 "the store {} has schema version {found}, and this depd knows versions up to \
                  {known}: start the newer depd again, or choose another folder with --state",
+                path.display()
+            ),
+            StoreError::Older { path } => write!(
+                f,
+                "an older depd wrote the store {}: start this version of depd run on it once",
                 path.display()
             ),
             StoreError::Missing { path } => write!(

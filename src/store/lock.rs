@@ -13,7 +13,7 @@ use std::time::Duration;
 use rustix::fs::OFlags;
 
 /// The name of the lock file.
-const NAME: &str = "depd.lock";
+pub(super) const NAME: &str = "depd.lock";
 /// The holder locks first and writes its process id then; looked at again this often.
 const PID_READS: u32 = 10;
 /// Between two looks.

@@ -36,6 +36,8 @@ pub struct StoredRollout {
     pub attempt: u32,
     /// What it changed, as the daemon wrote it.
     pub changes: String,
+    /// The content of the dep file that asked for it; `None` in rows of an older depd.
+    pub wanted: Option<String>,
     /// Who asked for it, where that is known.
     pub by: Option<String>,
     /// When it began, in Unix milliseconds.
@@ -102,6 +104,7 @@ impl Reader {
         });
         match opened {
             Ok((_, 0)) => Err(StoreError::Missing { path }),
+            Ok((_, version)) if version < VERSION => Err(StoreError::Older { path }),
             Ok((connection, _)) => Ok(Reader { connection, path }),
             Err(Trouble::Newer(found)) => Err(StoreError::Newer { path, found, known: VERSION }),
             Err(Trouble::Corrupt(why) | Trouble::Refused { why, .. }) => {
@@ -128,6 +131,14 @@ impl Reader {
         limit: usize,
     ) -> Result<Vec<StoredRollout>, StoreError> {
         self.all(history(&self.connection, key, limit))
+    }
+
+    /// The newest rollout of every service that had one, sorted by namespace and name.
+    ///
+    /// # Errors
+    /// See [`Reader::services`].
+    pub fn newest_rollouts(&self) -> Result<Vec<StoredRollout>, StoreError> {
+        self.all(newest_rollouts(&self.connection))
     }
 
     /// Every message that waits or was set aside, oldest first.
@@ -192,13 +203,14 @@ fn services(connection: &Connection) -> rusqlite::Result<Vec<StoredService>> {
     rows.collect()
 }
 
+/// What [`rollout`] reads, in this order.
+const COLUMNS: &str = "namespace, service, attempt, changes, started_by, started_ms, verdict, detail, ended_ms, wanted";
+
 fn history(
     connection: &Connection,
     key: Option<&ServiceKey>,
     limit: usize,
 ) -> rusqlite::Result<Vec<StoredRollout>> {
-    const COLUMNS: &str = "namespace, service, attempt, changes, started_by, started_ms, \
-                           verdict, detail, ended_ms";
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     match key {
         Some(key) => connection
@@ -215,6 +227,15 @@ fn history(
     }
 }
 
+fn newest_rollouts(connection: &Connection) -> rusqlite::Result<Vec<StoredRollout>> {
+    let mut select = connection.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM rollout
+         WHERE id IN (SELECT max(id) FROM rollout GROUP BY namespace, service)
+         ORDER BY namespace, service"
+    ))?;
+    select.query_map((), rollout)?.collect()
+}
+
 fn rollout(row: &Row) -> rusqlite::Result<StoredRollout> {
     let end = match row.get(6)? {
         Some(verdict) => Some(RolloutEnd {
@@ -228,6 +249,7 @@ fn rollout(row: &Row) -> rusqlite::Result<StoredRollout> {
         key: key(row)?,
         attempt: row.get(2)?,
         changes: row.get(3)?,
+        wanted: row.get(9)?,
         by: row.get(4)?,
         started_ms: row.get(5)?,
         end,

@@ -37,6 +37,8 @@ pub enum HistoryChange {
     Started {
         /// What it changes.
         changes: String,
+        /// The content of the dep file that asked for it; writing it again asks for it again.
+        wanted: Option<String>,
         /// The number of the attempt.
         attempt: u32,
         /// Who asked for it, where that is known.

@@ -100,8 +100,10 @@ fn write_history(
         })
         .optional()?;
     match (change, newest) {
-        (HistoryChange::Started { changes, attempt, by }, newest) => {
-            start(transaction, key, newest, (changes, *attempt, by.as_deref()), at)
+        (HistoryChange::Started { changes, wanted, attempt, by }, newest) => {
+            let begun =
+                Begun { changes, wanted: wanted.as_deref(), attempt: *attempt, by: by.as_deref() };
+            start(transaction, key, newest, &begun, at)
         }
         (HistoryChange::Ended { verdict, detail }, Some((row, ..))) => {
             end(transaction, row, verdict, detail, at)
@@ -111,18 +113,26 @@ fn write_history(
     }
 }
 
+/// A rollout that begins.
+struct Begun<'a> {
+    changes: &'a str,
+    wanted: Option<&'a str>,
+    attempt: u32,
+    by: Option<&'a str>,
+}
+
 fn start(
     transaction: &Transaction,
     key: &ServiceKey,
     newest: Option<Newest>,
-    (changes, attempt, by): (&str, u32, Option<&str>),
+    begun: &Begun<'_>,
     at: UnixMs,
 ) -> rusqlite::Result<()> {
     match newest {
-        Some((row, same, false)) if same == attempt => {
-            let mut renew =
-                transaction.prepare_cached("UPDATE rollout SET changes = ?2 WHERE id = ?1")?;
-            return renew.execute(params![row, changes]).map(drop);
+        Some((row, same, false)) if same == begun.attempt => {
+            let mut renew = transaction
+                .prepare_cached("UPDATE rollout SET changes = ?2, wanted = ?3 WHERE id = ?1")?;
+            return renew.execute(params![row, begun.changes, begun.wanted]).map(drop);
         }
         Some((row, _, false)) => end(transaction, row, "superseded", "", at)?,
         _ => {}
@@ -130,10 +140,11 @@ fn start(
     let names = (key.namespace(), key.service());
     transaction
         .prepare_cached(
-            "INSERT INTO rollout (namespace, service, attempt, changes, started_by, started_ms)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT INTO rollout
+                 (namespace, service, attempt, changes, wanted, started_by, started_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )?
-        .execute((names.0, names.1, attempt, changes, by, at))?;
+        .execute((names.0, names.1, begun.attempt, begun.changes, begun.wanted, begun.by, at))?;
     transaction
         .prepare_cached(
             "DELETE FROM rollout WHERE id IN

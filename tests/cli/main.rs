@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 mod check;
+mod stored;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -53,6 +54,9 @@ fn help_reads_well() {
     insta::assert_snapshot!("help", text(&["--help"]));
     insta::assert_snapshot!("help-run", text(&["run", "--help"]));
     insta::assert_snapshot!("help-check", text(&["check", "--help"]));
+    insta::assert_snapshot!("help-status", text(&["status", "--help"]));
+    insta::assert_snapshot!("help-history", text(&["history", "--help"]));
+    insta::assert_snapshot!("help-wait", text(&["wait", "--help"]));
     insta::assert_snapshot!("help-demo", text(&["demo", "--help"]));
     insta::assert_snapshot!("help-sandbox", text(&["sandbox", "--help"]));
 }

@@ -118,14 +118,6 @@ fn list(images: &ImageSet) -> Vec<ContainerImage> {
     }
 }
 
-/// The document for programs.
-///
-/// # Errors
-/// None that is known: the document holds texts and numbers only.
-pub fn json(report: &Report) -> serde_json::Result<String> {
-    serde_json::to_string_pretty(report).map(|text| text + "\n")
-}
-
 /// The lines for people: valid and empty files aligned in columns, problems as compilers write them.
 pub fn table(report: &Report) -> String {
     let sound = || report.files.iter().filter(|file| file.problem.is_none());

@@ -37,7 +37,7 @@ fn history(service: &str, change: HistoryChange) -> Saved {
 }
 
 fn started(attempt: u32) -> HistoryChange {
-    HistoryChange::Started { changes: format!("[{attempt}]"), attempt, by: None }
+    HistoryChange::Started { changes: format!("[{attempt}]"), wanted: None, attempt, by: None }
 }
 
 fn ended(verdict: &'static str) -> HistoryChange {

@@ -1,0 +1,157 @@
+//! `depd wait`: until the service runs what its file asks for now, or cannot; for CI after scp.
+//!
+//! It reads the dep file as the daemon does and looks into the daemon's store until that tells of
+//! this very content, so that it does not matter whether the daemon has seen the file already.
+
+mod outlook;
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::env_file::Environment;
+use super::stored::{StoreArguments, parse_key, unknown};
+use super::{Failure, print, settings};
+use crate::clock;
+use crate::model::{ServiceKey, parse_duration};
+use crate::source::{FileRead, SourceOptions, read_all};
+use crate::store::{self, Holder, Reader, StoredRollout};
+use outlook::{Outlook, Wish, outlook};
+
+/// Between two looks into the store.
+const PAUSE: Duration = Duration::from_millis(100);
+/// Exit code: there is no verdict yet.
+const NO_VERDICT: u8 = 3;
+
+/// Wait until a service runs what its dep file asks for, or it is clear that it cannot.
+///
+/// For CI, after the file was copied: scp web_prod.dep host:deps/ && ssh host depd wait web_prod.
+/// It needs the settings of depd run (DEPS, ECR_REPO, STATE_DIRECTORY, .env), and no cluster. What is
+/// going on is told on standard error, the outcome on standard output.
+///
+/// Exit code 0: it runs. 1: it failed, timed out or was refused, or the file is wrong. 2: wrong
+/// usage, such as an unknown KEY. 3: no verdict within --timeout.
+#[derive(Debug, Args)]
+pub struct WaitArguments {
+    /// The service, as its file is called: SERVICE_NAMESPACE
+    #[arg(value_name = "KEY", value_parser = parse_key)]
+    key: ServiceKey,
+
+    /// How long to wait for a verdict
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = parse_duration)]
+    timeout: Duration,
+
+    /// The folder of dep files [env: DEPS] [default: deps]
+    #[arg(long, value_name = "DIR")]
+    deps: Option<PathBuf>,
+
+    /// Files in sub-folders too
+    #[arg(long)]
+    recursive: bool,
+
+    /// Completes images that name no registry [env: ECR_REPO]
+    #[arg(long, value_name = "REPO")]
+    ecr_repo: Option<String>,
+
+    #[command(flatten)]
+    store: StoreArguments,
+}
+
+/// Waits, and says how it ended.
+pub fn run(arguments: &WaitArguments) -> Result<ExitCode, Failure> {
+    let env = arguments.store.environment()?;
+    let folder = arguments.store.folder(&env);
+    let mut file = DepFile::find(arguments, &env)?;
+    let until = clock::now() + arguments.timeout;
+    let mut told = String::new();
+    loop {
+        file.look_again()?;
+        let text = match look(&folder, arguments, &file)? {
+            Outlook::Good(text) => {
+                print::print(&format!("{}: {text}\n", arguments.key))?;
+                return Ok(ExitCode::SUCCESS);
+            }
+            Outlook::Bad(text) => {
+                print::print(&format!("{}: {text}\n", arguments.key))?;
+                return Ok(ExitCode::FAILURE);
+            }
+            Outlook::NotYet(text) => text,
+        };
+        if clock::now() >= until {
+            print::print(&format!("{}: no verdict yet: {text}\n", arguments.key))?;
+            return Ok(ExitCode::from(NO_VERDICT));
+        }
+        if text != told {
+            eprintln!("{}: {text}", arguments.key);
+            told = text;
+        }
+        thread::sleep(PAUSE);
+    }
+}
+
+fn look(folder: &Path, arguments: &WaitArguments, file: &DepFile) -> Result<Outlook, Failure> {
+    let wish = Wish { read: &file.read, changed_ms: file.changed_ms };
+    let reader = match Reader::open(folder) {
+        Ok(reader) => reader,
+        Err(store::StoreError::Missing { .. }) => {
+            return Ok(outlook(&wish, None, None, clock::now(), Holder::Nobody));
+        }
+        Err(error) => return Err(Failure::work(error)),
+    };
+    let services = reader.services().map_err(Failure::work)?;
+    let service = services.iter().find(|stored| stored.key == arguments.key);
+    let newest: Option<StoredRollout> =
+        reader.history(Some(&arguments.key), 1).map_err(Failure::work)?.pop();
+    Ok(outlook(&wish, service, newest.as_ref(), clock::now(), store::holder(folder)))
+}
+
+/// The dep file that speaks for the service; read again when it was saved.
+struct DepFile {
+    options: SourceOptions,
+    key: ServiceKey,
+    path: PathBuf,
+    read: FileRead,
+    changed_ms: i64,
+}
+
+impl DepFile {
+    fn find(arguments: &WaitArguments, env: &Environment) -> Result<DepFile, Failure> {
+        let options = SourceOptions {
+            rules: settings::image_rules(arguments.ecr_repo.as_deref(), env)?,
+            recursive: arguments.recursive,
+            ..SourceOptions::new(settings::deps(arguments.deps.as_deref(), "--deps", env)?)
+        };
+        let key = arguments.key.clone();
+        let read = find(&options, &key)?;
+        let path = options.folder.join(&read.name);
+        let changed_ms = changed_ms(&path);
+        Ok(DepFile { options, key, path, read, changed_ms })
+    }
+
+    fn look_again(&mut self) -> Result<(), Failure> {
+        let changed_ms = changed_ms(&self.path);
+        if changed_ms != self.changed_ms {
+            self.read = find(&self.options, &self.key)?;
+            self.path = self.options.folder.join(&self.read.name);
+            self.changed_ms = changed_ms;
+        }
+        Ok(())
+    }
+}
+
+fn find(options: &SourceOptions, key: &ServiceKey) -> Result<FileRead, Failure> {
+    let files = read_all(options).map_err(Failure::work)?;
+    let known: Vec<ServiceKey> = files.iter().filter_map(|file| file.key.clone()).collect();
+    let own = |file: &FileRead| file.key.as_ref() == Some(key);
+    files.into_iter().find(own).ok_or_else(|| unknown(key, &known))
+}
+
+/// When the file's content or inode changed last; 0 when it is not there for the moment.
+fn changed_ms(path: &Path) -> i64 {
+    fs::metadata(path).map_or(0, |file| file.ctime() * 1000 + file.ctime_nsec() / 1_000_000)
+}

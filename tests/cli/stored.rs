@@ -1,0 +1,138 @@
+//! The commands that read the store: `status`, `history`, `wait`, beside a daemon that works on it.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Output};
+
+use depd::sandbox::{Sandbox, SandboxOptions, samples};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{depd, folder, refuses};
+
+/// A daemon on a pretend cluster with the Deployments web, api and worker.
+struct Site {
+    folder: TempDir,
+    daemon: Child,
+    _cluster: Sandbox,
+}
+
+impl Site {
+    fn start() -> Site {
+        let cluster = Sandbox::start(SandboxOptions::default()).expect("it starts");
+        samples().into_iter().for_each(|object| drop(cluster.apply(object).expect("applied")));
+        let folder = folder();
+        fs::write(folder.path().join("kubeconfig"), cluster.kubeconfig()).expect("written");
+        let daemon = depd(folder.path(), &["run", "--kubeconfig", "kubeconfig"])
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .expect("it runs");
+        Site { folder, daemon, _cluster: cluster }
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn save(&self, name: &str, content: &str) {
+        fs::write(self.path().join("deps").join(name), content).expect("written");
+    }
+
+    fn wait(&self, key: &str) -> Output {
+        depd(self.path(), &["wait", key, "--timeout", "60s"]).output().expect("it runs")
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        let _ = self.daemon.kill();
+        let _ = self.daemon.wait();
+    }
+}
+
+#[track_caller]
+fn says(output: &Output, code: i32, text: &str) {
+    let out = String::from_utf8_lossy(&output.stdout);
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{out}{err}");
+    assert!(out.contains(text), "no {text:?} in {out:?}, nor in {err:?}");
+}
+
+fn json(mut command: Command) -> Value {
+    let output = command.output().expect("it runs");
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+#[test]
+fn wait_tells_the_verdict_of_what_was_just_saved_and_status_and_history_show_it() {
+    let site = Site::start();
+    site.save("web_default.dep", "nginx:1.26\n");
+    says(&site.wait("web_default"), 0, "web_default: deployed: runs nginx:1.26");
+    site.save("web_default.dep", "nginx:missing\n");
+    says(&site.wait("web_default"), 1, "web_default: Failed: ");
+    site.save("web_default.dep", "nginx\n");
+    says(&site.wait("web_default.dep"), 1, "bad dep file: line 1, column 6: no tag");
+
+    let history = json(depd(site.path(), &["history", "web_default", "--output", "json"]));
+    let verdicts: Vec<&str> = history["rollouts"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|rollout| rollout["verdict"].as_str())
+        .collect();
+    assert_eq!(verdicts, ["failed", "deployed"]);
+    assert_eq!(history["rollouts"][1]["wanted"], "nginx:1.26\n");
+
+    let status = json(depd(site.path(), &["status", "web_default", "--output", "json"]));
+    assert_eq!(status["daemon"]["pid"], site.daemon.id());
+    assert_eq!(status["services"].as_array().map(Vec::len), Some(1));
+    assert_eq!(status["services"][0]["service"], "web");
+    let yaml = depd(site.path(), &["status", "--output", "yaml"]).output().expect("it runs");
+    says(&yaml, 0, "  running: true");
+}
+
+#[test]
+fn wait_gives_up_in_time_and_says_what_it_waits_for() {
+    let site = Site::start();
+    site.save("nobody_default.dep", "nginx:1\n");
+    let output = depd(site.path(), &["wait", "nobody_default", "--timeout", "2s"]).output();
+    says(&output.expect("it runs"), 3, "nobody_default: no verdict yet: pending: ");
+}
+
+#[test]
+fn an_unknown_key_and_a_store_that_is_not_there_are_named() {
+    let folder = folder();
+    refuses(depd(folder.path(), &["status"]), 1, "depd: there is no store ");
+    refuses(depd(folder.path(), &["history"]), 1, "depd: there is no store ");
+    refuses(
+        depd(folder.path(), &["wait", "web"]),
+        2,
+        "error: invalid value 'web' for '<KEY>': a key is SERVICE_NAMESPACE",
+    );
+    fs::write(folder.path().join("deps/web_default.dep"), "nginx:1\n").expect("written");
+    refuses(
+        depd(folder.path(), &["wait", "wen_default"]),
+        2,
+        "depd: depd knows no wen_default: did you mean web_default?",
+    );
+}
+
+#[test]
+fn a_reader_that_wants_no_more_ends_it_quietly() {
+    let site = Site::start();
+    site.save("web_default.dep", "nginx:1.26\n");
+    says(&site.wait("web_default"), 0, "deployed");
+    for command in ["status --watch", "history", "status"] {
+        let script = format!("{} {command} | head -n 1", env!("CARGO_BIN_EXE_depd"));
+        let output = Command::new("sh")
+            .args(["-c", &script])
+            .current_dir(site.path())
+            .env("STATE_DIRECTORY", site.path().join("state"))
+            .stdin(std::process::Stdio::null())
+            .output()
+            .expect("sh runs");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{command}");
+        assert!(!output.stdout.is_empty(), "{command}");
+    }
+}
