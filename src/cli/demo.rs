@@ -48,6 +48,7 @@ pub fn run(arguments: &DemoArguments) -> Result<ExitCode, Failure> {
         access: kubeconfig::load(&choice, |_| None).map_err(Failure::work)?,
         secret_files: Vec::new(),
         slack: None,
+        http: None,
         workers: 100,
         policy: Policy {
             timeout: Duration::from_secs(30),

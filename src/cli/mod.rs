@@ -8,7 +8,9 @@ mod check;
 mod demo;
 mod env_file;
 mod history;
+mod images;
 mod print;
+mod rbac;
 mod run;
 mod sandbox;
 mod settings;
@@ -40,6 +42,7 @@ enum Command {
     Status(status::StatusArguments),
     History(history::HistoryArguments),
     Wait(wait::WaitArguments),
+    Rbac(rbac::RbacArguments),
     Demo(demo::DemoArguments),
     Sandbox(sandbox::SandboxArguments),
 }
@@ -53,6 +56,7 @@ pub fn main() -> ExitCode {
         Command::Status(arguments) => status::run(&arguments),
         Command::History(arguments) => history::run(&arguments),
         Command::Wait(arguments) => wait::run(&arguments),
+        Command::Rbac(arguments) => rbac::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Sandbox(arguments) => sandbox::run(&arguments),
     };

@@ -9,6 +9,7 @@ use log::info;
 
 use super::Failure;
 use super::env_file::Environment;
+use super::images::ImageArguments;
 use super::settings;
 use crate::daemon::{Daemon, LogStyle, StartError, init_logging, wait_for_stop};
 use crate::model::{parse_duration, shown};
@@ -40,10 +41,8 @@ pub struct RunArguments {
     #[arg(long, value_name = "NAME")]
     pub context: Option<String>,
 
-    /// Completes images that name no registry, for example
-    /// 123456789012.dkr.ecr.eu-central-1.amazonaws.com [env: ECR_REPO]
-    #[arg(long, value_name = "REPO")]
-    pub ecr_repo: Option<String>,
+    #[command(flatten)]
+    pub images: ImageArguments,
 
     /// A file that holds the webhook's address [env: WEBHOOK_FOR_SLACK, the address itself]
     #[arg(long, value_name = "FILE")]
@@ -98,6 +97,11 @@ pub struct RunArguments {
     /// Say nothing when another depd is running already
     #[arg(long)]
     pub quiet: bool,
+
+    /// Answer probes there, for example 0.0.0.0:8080: /healthz, and /readyz once folder and cluster
+    /// are watched
+    #[arg(long, value_name = "ADDR")]
+    pub http: Option<std::net::SocketAddr>,
 
     /// Threads that speak to the cluster
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = value_parser!(u16).range(1..=1000))]

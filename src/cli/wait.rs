@@ -15,6 +15,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::env_file::Environment;
+use super::images::ImageArguments;
 use super::stored::{StoreArguments, parse_key, unknown};
 use super::{Failure, print, settings};
 use crate::clock;
@@ -54,9 +55,8 @@ pub struct WaitArguments {
     #[arg(long)]
     recursive: bool,
 
-    /// Completes images that name no registry [env: ECR_REPO]
-    #[arg(long, value_name = "REPO")]
-    ecr_repo: Option<String>,
+    #[command(flatten)]
+    images: ImageArguments,
 
     #[command(flatten)]
     store: StoreArguments,
@@ -122,7 +122,7 @@ struct DepFile {
 impl DepFile {
     fn find(arguments: &WaitArguments, env: &Environment) -> Result<DepFile, Failure> {
         let options = SourceOptions {
-            rules: settings::image_rules(arguments.ecr_repo.as_deref(), env)?,
+            rules: settings::image_rules(&arguments.images, env)?,
             recursive: arguments.recursive,
             ..SourceOptions::new(settings::deps(arguments.deps.as_deref(), "--deps", env)?)
         };

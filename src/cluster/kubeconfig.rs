@@ -183,6 +183,6 @@ impl Exec {
 }
 
 #[cfg(test)]
-mod corpus;
+mod corpus_tests;
 #[cfg(test)]
 mod tests;

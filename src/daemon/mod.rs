@@ -3,6 +3,7 @@
 //! `wiring.rs` is the only file that knows every edge; the others here are the small edges that
 //! belong to the process itself.
 
+mod http;
 mod journal;
 mod logging;
 mod permissions;

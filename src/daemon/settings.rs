@@ -1,5 +1,6 @@
 //! What the daemon needs to know, validated and immutable.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::cluster::Access;
@@ -26,6 +27,8 @@ pub struct Settings {
     pub secret_files: Vec<PathBuf>,
     /// Where messages go, if anywhere.
     pub slack: Option<SlackSettings>,
+    /// Where probes are answered, if anywhere.
+    pub http: Option<SocketAddr>,
     /// Threads that speak to the cluster.
     pub workers: usize,
     /// Time limit, drift, namespaces.

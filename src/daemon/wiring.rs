@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use log::{debug, error, info, warn};
 use parking_lot::{Mutex, RwLock};
 
+use super::http::Probes;
 use super::journal::Ledger;
 use super::permissions;
 use super::pod_watches::{self, PodWatches};
@@ -47,6 +49,7 @@ pub struct Daemon {
     delivery: Option<Arc<Delivery>>,
     store: Option<Arc<Store>>,
     started_up: Receiver<()>,
+    _probes: Option<Probes>,
 }
 
 /// Why the daemon cannot start; displays as what, where, and what to do.
@@ -58,6 +61,8 @@ pub enum StartError {
     Source(SourceError),
     /// Another depd runs, or a newer one wrote the state.
     Store(StoreError),
+    /// The address for probes cannot be listened on.
+    Http(SocketAddr, io::Error),
     /// The operating system gives no thread.
     Threads(io::Error),
 }
@@ -108,7 +113,8 @@ impl Daemon {
         pod_watches::keep(client.clone(), &floor, wanted).map_err(StartError::Threads)?;
         let workloads = watch_workloads(&client, &floor, &seen).map_err(StartError::Threads)?;
         let source = watch_folder(settings, &floor, seen).map_err(StartError::Source)?;
-        Ok(Daemon { source, floor, pool, client, workloads, delivery, store, started_up })
+        let _probes = answer_probes(settings, &floor, &started_up)?;
+        Ok(Daemon { source, floor, pool, client, workloads, delivery, store, started_up, _probes })
     }
 
     /// Waits until folder and cluster were seen completely and judged.
@@ -215,6 +221,23 @@ fn introduce_access(settings: &Settings) {
         info!("tokens come from the credential plugin {:?}", plugin.command);
     }
     permissions::warn_of_exposed(&settings.secret_files);
+}
+
+/// Ready is whoever has seen folder and cluster completely, and goes on watching.
+fn answer_probes(
+    settings: &Settings,
+    floor: &Arc<Floor>,
+    started_up: &Receiver<()>,
+) -> Result<Option<Probes>, StartError> {
+    let Some(address) = settings.http else { return Ok(None) };
+    let (floor, started_up) = (Arc::downgrade(floor), started_up.clone());
+    let ready = move || match floor.upgrade() {
+        None => Err("depd is stopping"),
+        Some(floor) if !floor.workloads.read().is_synced() => Err("the cluster was not seen yet"),
+        Some(_) if started_up.is_empty() => Err("the folder was not seen yet"),
+        Some(_) => Ok(()),
+    };
+    Probes::start(address, ready).map(Some).map_err(|error| StartError::Http(address, error))
 }
 
 fn deliver(
@@ -374,6 +397,9 @@ impl fmt::Display for StartError {
             StartError::Connect(error) => error.fmt(f),
             StartError::Source(error) => error.fmt(f),
             StartError::Store(error) => error.fmt(f),
+            StartError::Http(address, error) => {
+                write!(f, "cannot listen on {address} ({error}): choose another --http")
+            }
             StartError::Threads(error) => write!(
                 f,
                 "cannot start a thread ({error}): raise the limit on processes (ulimit -u) or \

@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 mod check;
+mod rbac;
 mod stored;
 
 use std::fs;
@@ -57,6 +58,7 @@ fn help_reads_well() {
     insta::assert_snapshot!("help-status", text(&["status", "--help"]));
     insta::assert_snapshot!("help-history", text(&["history", "--help"]));
     insta::assert_snapshot!("help-wait", text(&["wait", "--help"]));
+    insta::assert_snapshot!("help-rbac", text(&["rbac", "--help"]));
     insta::assert_snapshot!("help-demo", text(&["demo", "--help"]));
     insta::assert_snapshot!("help-sandbox", text(&["sandbox", "--help"]));
 }
