@@ -26,6 +26,7 @@ const CORE: &[&str] = &[
     "src/cluster/kubeconfig.rs",
     "src/cluster/kubeconfig/pick.rs",
     "src/cluster/reflector.rs",
+    "src/cluster/mark.rs",
     "src/cluster/request.rs",
     "src/cluster/response.rs",
     "src/cluster/response",
@@ -38,6 +39,8 @@ const CORE: &[&str] = &[
     "src/net/proxy.rs",
     "src/net/resolve/conf.rs",
     "src/net/resolve/message.rs",
+    "src/cluster/window.rs",
+    "src/daemon/cover.rs",
 ];
 
 /// Clocks, files, sockets, threads, locks, processes, the environment, randomness and logs.

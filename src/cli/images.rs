@@ -5,7 +5,7 @@ use clap::Args;
 use crate::desired::AllowedImages;
 
 /// How images are completed, and which are allowed.
-#[derive(Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub struct ImageArguments {
     /// Completes images that name no registry, for example
     /// 123456789012.dkr.ecr.eu-central-1.amazonaws.com [env: ECR_REPO]

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use super::Failure;
 use super::env_file::Environment;
 use super::images::ImageArguments;
-use super::run::{DriftChoice, RunArguments};
+use super::run::{DriftChoice, RollbackChoice, RunArguments};
 use crate::cluster::kubeconfig::{self, Choice};
 use crate::daemon::{Settings, SlackSettings};
 use crate::desired::{EcrRepo, ImageRules};
 use crate::model::shown;
-use crate::reconcile::{Drift, Policy};
+use crate::reconcile::{Drift, Patience, Policy};
 use crate::report::webhook::WebhookUrl;
 use crate::store;
 
@@ -58,6 +58,14 @@ pub fn deps(given: Option<&Path>, name: &str, env: &Environment) -> Result<PathB
     if deps.is_dir() {
         return Ok(deps);
     }
+    if deps.is_file() {
+        let parent = deps.parent().filter(|parent| !parent.as_os_str().is_empty());
+        return Err(Failure::usage(format!(
+            "{} is a file: name the folder of your dep files, which may be {}",
+            shown(&deps),
+            shown(parent.unwrap_or(Path::new(".")))
+        )));
+    }
     let what = if deps.exists() { "is not a folder" } else { "does not exist" };
     Err(Failure::usage(format!(
         "the folder {} {what}: create it, or set DEPS (or {name}) to the folder of your dep files",
@@ -68,6 +76,8 @@ pub fn deps(given: Option<&Path>, name: &str, env: &Environment) -> Result<PathB
 fn policy(arguments: &RunArguments) -> Policy {
     Policy {
         timeout: arguments.timeout,
+        patience: Patience::default().percent(arguments.grace_percent),
+        rollback: arguments.rollback == RollbackChoice::OnFailure,
         drift: match arguments.drift {
             DriftChoice::Report => Drift::Report,
             DriftChoice::Correct => Drift::Correct,

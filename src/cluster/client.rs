@@ -13,13 +13,15 @@ use serde::de::DeserializeOwned;
 use super::access::Access;
 use super::error::{ApiError, Class};
 use super::live::Live;
+use super::mark::Mark;
 use super::request::{LogOf, Request, Resource, Scope};
 use super::response::{
-    List, Namespace, Object, PodObject, ReplicaSet, Version, WorkloadObject, current_template_hash,
+    EventObject, List, Namespace, Object, PodObject, ReplicaSet, Version, WorkloadObject,
+    current_template_hash, newest,
 };
 use super::session::{ClientOptions, Server, Session, failed};
 use super::tls::{ConnectError, Tls};
-use crate::model::{ImagePatch, Kind, NamespaceState, Pod, ServiceKey, Workload};
+use crate::model::{Event, ImagePatch, Kind, NamespaceState, Pod, ServiceKey, Workload};
 
 /// One object; a Deployment beyond this is not one that etcd could hold.
 const OBJECT_BYTES: u64 = 4 << 20;
@@ -86,6 +88,14 @@ impl Client {
     /// [`Class::TestFailed`] when the workload is no longer what the patch was planned for.
     pub fn patch_images(&self, patch: &ImagePatch) -> Result<Workload, ApiError> {
         self.workload(patch.kind, &Request::patch_images(patch))
+    }
+
+    /// Puts an annotation on a workload or takes it away: one PATCH.
+    ///
+    /// # Errors
+    /// Any class.
+    pub fn mark(&self, kind: Kind, key: &ServiceKey, mark: &Mark) -> Result<(), ApiError> {
+        self.requests.send(&Request::mark(kind, key, mark))?.read(OBJECT_BYTES).map(drop)
     }
 
     /// One workload, `None` when there is none of that kind and name: one GET.
@@ -157,6 +167,21 @@ impl Client {
         let request = Request::replica_sets(workload.key.namespace(), &workload.selector);
         let sets: List<ReplicaSet> = self.requests.send(&request)?.json(PAGE_BYTES)?;
         Ok(current_template_hash(&sets.items.unwrap_or_default(), workload))
+    }
+
+    /// The newest warning about the object with this uid, of one reason where it is given: one LIST.
+    ///
+    /// # Errors
+    /// Any class.
+    pub fn newest_warning(
+        &self,
+        namespace: &str,
+        uid: &str,
+        reason: Option<&str>,
+    ) -> Result<Option<Event>, ApiError> {
+        let request = Request::warnings(namespace, uid, reason);
+        let found: List<EventObject> = self.requests.send(&request)?.json(PAGE_BYTES)?;
+        Ok(newest(found.items.unwrap_or_default()))
     }
 
     /// The last lines of a container's log, at most 16 KiB of them: one GET.
@@ -273,7 +298,7 @@ fn pages<O: Object + DeserializeOwned>(
     let mut token = String::new();
     loop {
         let request = Request::list(resource, scope, Some(&*token).filter(|t| !t.is_empty()));
-        let page: List<O> = session.send(&request)?.json(PAGE_BYTES)?;
+        let page: List<O> = session.send(&request)?.json_stream(PAGE_BYTES)?;
         if page.metadata.resource_version.is_empty() {
             // Not a list, whoever sent it; taken for an empty one, everything would be gone.
             let text = "it is not a list of the API server".to_owned();

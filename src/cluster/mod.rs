@@ -17,6 +17,7 @@ mod error;
 pub mod kubeconfig;
 mod lines;
 mod live;
+mod mark;
 mod reflector;
 mod request;
 mod response;
@@ -25,6 +26,7 @@ mod session;
 mod text;
 mod tls;
 mod watch;
+mod window;
 
 pub use access::{
     Access, Authorization, ClientIdentity, ExecCluster, ExecPlugin, ExecVersion, Impersonation,
@@ -32,6 +34,7 @@ pub use access::{
 };
 pub use client::{Client, Listed};
 pub use error::{ApiError, Class, LONGEST_RETRY_AFTER, Permission, Sent};
+pub use mark::Mark;
 pub use request::{Call, Resource, Scope, Verb};
 pub use response::Version;
 pub use secret::Secret;

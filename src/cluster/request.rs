@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
+use super::mark::Mark;
 use crate::model::{ImagePatch, Kind, Selector, ServiceKey};
 
 /// Who wrote a field, in `metadata.managedFields`.
@@ -52,6 +53,8 @@ pub enum Resource {
     Pods,
     /// The log of a pod.
     PodLog,
+    /// `v1` Events.
+    Events,
     /// `v1` Namespaces.
     Namespaces,
     /// `/version`.
@@ -79,6 +82,7 @@ impl Resource {
             Resource::ReplicaSets => "replicasets",
             Resource::Pods => "pods",
             Resource::PodLog => "pods/log",
+            Resource::Events => "events",
             Resource::Namespaces => "namespaces",
             Resource::Version => "version",
         }
@@ -90,7 +94,9 @@ impl Resource {
             | Resource::StatefulSets
             | Resource::DaemonSets
             | Resource::ReplicaSets => "/apis/apps/v1",
-            Resource::Pods | Resource::PodLog | Resource::Namespaces => "/api/v1",
+            Resource::Pods | Resource::PodLog | Resource::Events | Resource::Namespaces => {
+                "/api/v1"
+            }
             Resource::Version => "",
         }
     }
@@ -245,9 +251,28 @@ impl Request {
             .sending("application/json-patch+json", &json_patch(patch))
     }
 
+    /// An annotation, as a merge patch.
+    pub(super) fn mark(kind: Kind, key: &ServiceKey, mark: &Mark) -> Request {
+        let (namespace, name) = (Some(key.namespace()), Some(key.service()));
+        Request::new(Verb::Patch, kind.into(), namespace, name)
+            .with("fieldManager", FIELD_MANAGER)
+            .sending("application/merge-patch+json", &mark.patch())
+    }
+
     pub(super) fn replica_sets(namespace: &str, selector: &Selector) -> Request {
         Request::new(Verb::List, Resource::ReplicaSets, Some(namespace), None)
             .with("labelSelector", &selector.to_query())
+    }
+
+    /// The warnings about one object; of one reason, where it is given.
+    pub(super) fn warnings(namespace: &str, uid: &str, reason: Option<&str>) -> Request {
+        let mut selector = format!("involvedObject.uid={uid},type=Warning");
+        if let Some(reason) = reason {
+            selector.push_str(",reason=");
+            selector.push_str(reason);
+        }
+        Request::new(Verb::List, Resource::Events, Some(namespace), None)
+            .with("fieldSelector", &selector)
     }
 
     pub(super) fn log(pod: LogOf<'_>) -> Request {
@@ -316,6 +341,10 @@ fn json_patch(patch: &ImagePatch) -> Value {
         let at = format!("/spec/template/spec/{list}/{}", target.index);
         steps
             .push(json!({"op": "test", "path": format!("{at}/name"), "value": &*target.container}));
+        if let Some(expected) = &target.expected {
+            let path = format!("{at}/image");
+            steps.push(json!({"op": "test", "path": path, "value": &**expected}));
+        }
         let image = target.image.as_str();
         steps.push(json!({"op": "replace", "path": format!("{at}/image"), "value": image}));
     }

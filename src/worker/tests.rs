@@ -12,7 +12,7 @@ use crate::desired::Register;
 use crate::model::{
     Alert, Image, ImagePatch, ImageSet, Kind, NamespaceState, ServiceKey, Workload, fixture,
 };
-use crate::reconcile::{Drift, Gate, Phase, Policy, Reply, Setback, Step};
+use crate::reconcile::{Drift, Gate, Patience, Phase, Policy, Reply, Setback, Step};
 
 /// Far beyond what anything here takes on a busy machine.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -124,12 +124,15 @@ fn floor(cluster: Cluster) -> Floor {
         workloads: RwLock::default(),
         pods: RwLock::default(),
         interest: Mutex::default(),
+        retries: Mutex::default(),
         gate: Mutex::new(gate),
         services: Services::default(),
         journal: Box::new(Recorder(Arc::clone(&cluster.events))),
         cluster: Box::new(cluster),
         interest_changed: Box::new(|| {}),
         policy: Policy {
+            patience: Patience::default(),
+            rollback: false,
             timeout: Duration::from_secs(240),
             drift: Drift::Report,
             create_namespaces: true,
@@ -140,9 +143,9 @@ fn floor(cluster: Cluster) -> Floor {
 
 /// The first lists: these Deployments, and none of the other kinds.
 fn lists(floor: &Floor, deployments: Vec<Workload>) {
-    floor.workloads.write().replace(Kind::Deployment, deployments, 1);
+    floor.workloads.write().replace(Kind::Deployment, None, deployments, 1);
     for kind in [Kind::StatefulSet, Kind::DaemonSet] {
-        floor.workloads.write().replace(kind, Vec::new(), 1);
+        floor.workloads.write().replace(kind, None, Vec::new(), 1);
     }
 }
 

@@ -83,15 +83,9 @@ impl Depd {
 
     /// `depd run` in this folder and on this state, with nothing of the caller's environment.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let words = self.starter.iter().map(String::as_str).chain([env!("CARGO_BIN_EXE_depd")]);
-        let words: Vec<&str> = words.collect();
-        let mut command = Command::new(words[0]);
+        let mut command = self.program(&["run", "--slack-rate", "100", "--state", "state"]);
         command
-            .args(&words[1..])
-            .args(["run", "--slack-rate", "100", "--state", "state"])
             .args(arguments)
-            .current_dir(self.folder.path())
-            .env_clear()
             .env("KUBECONFIG", &self.kubeconfig)
             .envs(self.env.iter().cloned())
             .stdin(Stdio::null())
@@ -100,11 +94,25 @@ impl Depd {
         command
     }
 
+    /// `depd` in this folder with nothing but these arguments.
+    pub fn program(&self, arguments: &[&str]) -> Command {
+        let words = self.starter.iter().map(String::as_str).chain([env!("CARGO_BIN_EXE_depd")]);
+        let words: Vec<&str> = words.collect();
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]).args(arguments).current_dir(self.folder.path()).env_clear();
+        command
+    }
+
     /// `kill -9`.
     pub fn kill(&mut self) {
         let mut child = self.child.take().expect("it runs");
         child.kill().expect("it can be killed");
         child.wait().expect("it ends");
+    }
+
+    /// Where it runs.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     pub fn file(&self, name: &str) -> PathBuf {

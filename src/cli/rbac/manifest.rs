@@ -24,6 +24,9 @@ const RULES: &str = "rules:
   - apiGroups: [\"\"]
     resources: [pods/log]
     verbs: [get]
+  - apiGroups: [\"\"]
+    resources: [events]
+    verbs: [list]
 ";
 
 const ACCOUNT: &str = "apiVersion: v1
