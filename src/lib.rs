@@ -46,6 +46,7 @@
 //! | [`observed`] | caches of workloads and pods; which pods concern whom | `[C]` |
 //! | [`reconcile`] | the decision, the verdict, the reply to a step | `[C]` |
 //! | [`worker`] | the threads, one pass over one service, steps → requests | `[E]` |
+//! | [`net`] | names → addresses, proxies: for every connection out | `[E]`, formats `[C]` |
 //! | [`cluster`] | kubeconfig, TLS, requests, list and watch | `[E]`, formats `[C]` |
 //! | [`store`] | SQLite: states, history, undelivered messages; one writer thread | `[E]`, values `[C]` |
 //! | [`report`] | notice → words → a message for each receiver; delivery | `[C]`, delivery `[E]` |
@@ -65,6 +66,7 @@ pub mod cluster;
 pub mod daemon;
 pub mod desired;
 pub mod model;
+pub mod net;
 pub mod observed;
 pub mod queue;
 pub mod reconcile;

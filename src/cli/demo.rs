@@ -48,6 +48,8 @@ pub fn run(arguments: &DemoArguments) -> Result<ExitCode, Failure> {
         access: kubeconfig::load(&choice, |_| None).map_err(Failure::work)?,
         receivers: Vec::new(),
         cluster_name: None,
+        secret_files: Vec::new(),
+        http: None,
         workers: 100,
         policy: Policy {
             patience: Patience::default(),

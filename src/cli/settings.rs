@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::Failure;
 use super::env_file::Environment;
+use super::images::ImageArguments;
+use super::receivers::ReceiverArguments;
 use super::run::{DriftChoice, RollbackChoice, RunArguments};
 use crate::cluster::kubeconfig::{self, Choice};
 use crate::daemon::Settings;
@@ -17,19 +19,22 @@ use crate::store;
 /// # Errors
 /// The first setting that is missing or wrong, and what to set.
 pub fn validate(arguments: &RunArguments, env: &Environment) -> Result<Settings, Failure> {
+    let deps = deps(arguments.deps.as_deref(), "--deps", env)?;
+    let choice =
+        Choice { kubeconfig: arguments.kubeconfig.clone(), context: arguments.context.clone() };
+    let access = kubeconfig::load(&choice, |name| env.get(name)).map_err(Failure::usage)?;
+    let mut secret_files = access.secret_files();
+    let filed = ReceiverArguments::SECRETS.iter().any(|name| env.is_from_file(name));
+    secret_files.extend(env.file.clone().filter(|_| filed));
     Ok(Settings {
-        deps: deps(arguments.deps.as_deref(), "--deps", env)?,
+        deps,
         poll: arguments.poll,
         recursive: arguments.recursive,
         strict: arguments.strict,
-        image_rules: image_rules(arguments.ecr_repo.as_deref(), env)?,
-        access: {
-            let choice = Choice {
-                kubeconfig: arguments.kubeconfig.clone(),
-                context: arguments.context.clone(),
-            };
-            kubeconfig::load(&choice, |name| env.get(name)).map_err(Failure::usage)?
-        },
+        image_rules: image_rules(&arguments.images, env)?,
+        access,
+        secret_files,
+        http: arguments.http,
         receivers: match arguments.dry_run {
             true => Vec::new(),
             false => arguments.receivers.validate(env)?,
@@ -98,11 +103,15 @@ fn state(arguments: &RunArguments, env: &Environment) -> PathBuf {
 ///
 /// # Errors
 /// It is set to something else than a registry or repository.
-pub fn image_rules(given: Option<&str>, env: &Environment) -> Result<ImageRules, Failure> {
-    let repo = match given {
-        Some(repo) => Some(repo.to_owned()).filter(|repo| !repo.is_empty()),
+pub fn image_rules(arguments: &ImageArguments, env: &Environment) -> Result<ImageRules, Failure> {
+    let repo = match &arguments.ecr_repo {
+        Some(repo) => Some(repo.clone()).filter(|repo| !repo.is_empty()),
         None => env.text("ECR_REPO")?,
     };
     let repo = repo.map(|repo| EcrRepo::parse(&repo)).transpose().map_err(Failure::usage)?;
-    Ok(ImageRules { ecr_repo: repo })
+    Ok(ImageRules {
+        ecr_repo: repo,
+        allowed: arguments.allow_image.clone(),
+        digest_only: arguments.digest_only,
+    })
 }

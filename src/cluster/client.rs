@@ -11,8 +11,8 @@ use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 
 use super::access::Access;
-use super::credentials::Credentials;
 use super::error::{ApiError, Class};
+use super::live::Live;
 use super::mark::Mark;
 use super::request::{LogOf, Request, Resource, Scope};
 use super::response::{
@@ -70,8 +70,9 @@ impl Client {
     pub fn new(access: &Access, options: ClientOptions) -> Result<Client, ConnectError> {
         let server = Arc::new(Server {
             url: access.server.clone(),
-            tls: Tls::load(access)?,
-            credentials: Credentials::new(&access.authorization),
+            proxy: access.proxy.as_ref().and_then(|proxy| proxy.url.to_ureq()),
+            proxy_tls: Tls::load_for_proxy(access)?,
+            live: Live::new(access)?,
             options,
         });
         Ok(Client {
@@ -254,6 +255,7 @@ impl Client {
 
     /// Ends every request and every watch of this client and its clones, now and for good.
     pub fn shutdown(&self) {
+        self.server.live.end();
         self.requests.shutdown();
         let mut watches = self.watches.lock();
         watches.ended = true;

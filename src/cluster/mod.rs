@@ -16,12 +16,11 @@ mod credentials;
 mod error;
 pub mod kubeconfig;
 mod lines;
+mod live;
 mod mark;
 mod reflector;
 mod request;
-mod resolve;
 mod response;
-mod roots;
 mod secret;
 mod session;
 mod text;
@@ -29,7 +28,10 @@ mod tls;
 mod watch;
 mod window;
 
-pub use access::{Access, Authorization, ClientIdentity, Material, ServerUrl, Trust};
+pub use access::{
+    Access, Authorization, ClientIdentity, ExecCluster, ExecPlugin, ExecVersion, Impersonation,
+    Material, ServerUrl, Trust,
+};
 pub use client::{Client, Listed};
 pub use error::{ApiError, Class, LONGEST_RETRY_AFTER, Permission, Sent};
 pub use mark::Mark;

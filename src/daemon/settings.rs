@@ -1,5 +1,6 @@
 //! What the daemon needs to know, validated and immutable.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::cluster::Access;
@@ -31,6 +32,10 @@ pub struct Settings {
     pub receivers: Vec<ReceiverSettings>,
     /// The name of the cluster in messages, where it is not that of the context.
     pub cluster_name: Option<String>,
+    /// Files that nobody else should be able to read.
+    pub secret_files: Vec<PathBuf>,
+    /// Where probes are answered, if anywhere.
+    pub http: Option<SocketAddr>,
     /// Threads that speak to the cluster.
     pub workers: usize,
     /// Time limit, drift, namespaces.

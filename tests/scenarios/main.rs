@@ -11,6 +11,7 @@ mod depd;
 mod receiver;
 mod wait;
 
+mod access;
 mod bad_input;
 mod credentials;
 mod deploying;
