@@ -179,6 +179,31 @@ impl Cluster {
         self.admin.delete(&format!("/apis/apps/v1/namespaces/{namespace}/deployments/{name}"));
     }
 
+    /// What is at a path of the API.
+    pub fn get(&self, path: &str) -> Option<Value> {
+        self.admin.get(path)
+    }
+
+    /// Creates an object.
+    pub fn create(&self, path: &str, object: &Value) {
+        self.admin.post(path, object);
+    }
+
+    /// Changes an object by merge patch.
+    pub fn patch(&self, path: &str, patch: &Value) {
+        self.admin.patch(path, patch);
+    }
+
+    /// Deletes what is at a path.
+    pub fn delete(&self, path: &str) {
+        self.admin.delete(path);
+    }
+
+    /// What the API server says about creating an object, without creating it.
+    pub fn try_create(&self, path: &str, object: &Value) -> Value {
+        self.admin.dry_run(path, object)
+    }
+
     /// Every request of depd that concerns `namespace`, as `VERB RESOURCE/NAME`, but for the lists
     /// and watches that keep its view of Deployments and pods.
     pub fn requests_of_depd(&self, namespace: &str) -> Vec<String> {
@@ -186,8 +211,12 @@ impl Cluster {
             Kind::Sandbox { sandbox, .. } => recorded(sandbox, namespace),
             Kind::Real { audit_log } => audited(audit_log, namespace),
         };
-        let view = ["list deployments/", "watch deployments/", "list pods/", "watch pods/"];
-        all.into_iter().filter(|request| !view.contains(&request.as_str())).collect()
+        let view = ["deployments/", "statefulsets/", "daemonsets/", "pods/"];
+        let is_view = |request: &String| {
+            let (verb, rest) = request.split_once(' ').unwrap_or_default();
+            matches!(verb, "list" | "watch") && view.contains(&rest)
+        };
+        all.into_iter().filter(|request| !is_view(request)).collect()
     }
 }
 
@@ -279,6 +308,15 @@ impl Api {
         let request = self.agent.post(self.url(path)).header("authorization", self.authorization());
         let request = request.content_type("application/json");
         check("POST", path, request.send(object.to_string()));
+    }
+
+    fn dry_run(&self, path: &str, object: &Value) -> Value {
+        let url = self.url(&format!("{path}?dryRun=All"));
+        let request = self.agent.post(url).header("authorization", self.authorization());
+        let request = request.content_type("application/json");
+        let mut reply = request.send(object.to_string()).expect("an answer");
+        let text = reply.body_mut().read_to_string().expect("a body");
+        serde_json::from_str(&text).expect("JSON")
     }
 
     fn patch(&self, path: &str, patch: &Value) {

@@ -19,3 +19,4 @@ mod faults;
 mod pending;
 mod restarting;
 mod stopping;
+mod verdicts;
