@@ -26,10 +26,13 @@ const CORE: &[&str] = &[
     "src/cluster/kubeconfig.rs",
     "src/cluster/kubeconfig/pick.rs",
     "src/cluster/reflector.rs",
+    "src/cluster/mark.rs",
     "src/cluster/request.rs",
     "src/cluster/response.rs",
     "src/cluster/response",
     "src/cluster/error.rs",
+    "src/cluster/window.rs",
+    "src/daemon/cover.rs",
 ];
 
 /// Clocks, files, sockets, threads, locks, processes, the environment, randomness and logs.

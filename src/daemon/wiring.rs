@@ -15,16 +15,16 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use log::{error, info, warn};
 use parking_lot::{Mutex, RwLock};
 
+use super::control::Control;
 use super::journal::Ledger;
 use super::pod_watches::{self, PodWatches};
+use super::requests;
 use super::settings::{Settings, SlackSettings};
 use super::start_up::{self, Seen, StartUp};
+use super::workload_watches::{self, WorkloadWatches};
 use crate::clock;
-use crate::cluster::{
-    Access, Client, ClientOptions, ConnectError, Reflector, Scope, Trust, WatchEvent,
-    spawn_reflector,
-};
-use crate::model::{Kind, ServiceKey, Workload, shown};
+use crate::cluster::{Access, Client, ClientOptions, ConnectError, Trust};
+use crate::model::{ServiceKey, shown};
 use crate::reconcile::{Gate, Service};
 use crate::report::delivery::{Delivery, Fate, Parcel};
 use crate::source::{FileReport, FolderEvent, FolderState, Source, SourceError, SourceOptions};
@@ -42,10 +42,11 @@ pub struct Daemon {
     floor: Arc<Floor>,
     pool: Pool,
     client: Client,
-    workloads: Vec<Reflector>,
+    workloads: WorkloadWatches,
     delivery: Option<Arc<Delivery>>,
     store: Option<Arc<Store>>,
     started_up: Receiver<()>,
+    control: Option<Control>,
 }
 
 /// Why the daemon cannot start; displays as what, where, and what to do.
@@ -82,6 +83,7 @@ impl Daemon {
             workloads: RwLock::default(),
             pods: RwLock::default(),
             interest: Mutex::default(),
+            retries: Mutex::default(),
             gate: Mutex::new(Gate::new(settings.max_rollouts, settings.halt_after)),
             services: Default::default(),
             cluster: Box::new(client.clone()),
@@ -105,9 +107,13 @@ impl Daemon {
         let pool = Pool::start(settings.workers, &floor).map_err(StartError::Threads)?;
         start_timer(&floor).map_err(StartError::Threads)?;
         pod_watches::keep(client.clone(), &floor, wanted).map_err(StartError::Threads)?;
-        let workloads = watch_workloads(&client, &floor, &seen).map_err(StartError::Threads)?;
-        let source = watch_folder(settings, &floor, seen).map_err(StartError::Source)?;
-        Ok(Daemon { source, floor, pool, client, workloads, delivery, store, started_up })
+        let (workloads, words) = WorkloadWatches::new();
+        workload_watches::keep(client.clone(), &floor, words, seen.clone())
+            .map_err(StartError::Threads)?;
+        let source =
+            watch_folder(settings, &floor, seen, workloads.clone()).map_err(StartError::Source)?;
+        let control = settings.state.as_deref().and_then(|folder| requests::listen(folder, &floor));
+        Ok(Daemon { source, floor, pool, client, workloads, delivery, store, started_up, control })
     }
 
     /// Waits until folder and cluster were seen completely and judged.
@@ -120,7 +126,9 @@ impl Daemon {
     #[must_use]
     pub fn stop(self) -> bool {
         self.floor.queue.close();
-        self.workloads.iter().for_each(Reflector::stop);
+        self.workloads.end();
+        // Its name must be gone before the lock of the folder is.
+        drop(self.control);
         // A dead network mount can hold the source up for ever; the end does not wait for it.
         let source = self.source;
         let _ = thread::Builder::new().name("source-end".into()).spawn(move || source.stop());
@@ -216,90 +224,11 @@ fn start_timer(floor: &Arc<Floor>) -> io::Result<()> {
     thread::Builder::new().name("timer".into()).spawn(move || floor.queue.run_timer()).map(drop)
 }
 
-/// Each kind by itself: they have lists, versions and rights of their own.
-fn watch_workloads(
-    client: &Client,
-    floor: &Arc<Floor>,
-    seen: &Sender<Seen>,
-) -> io::Result<Vec<Reflector>> {
-    let watch = |kind: Kind| {
-        let (floor, seen) = (Arc::downgrade(floor), seen.clone());
-        spawn_reflector::<Workload>(client, kind, Scope::Cluster, move |event| {
-            if let Some(floor) = floor.upgrade() {
-                take_workload(&floor, kind, event, &seen);
-            }
-        })
-    };
-    Kind::ALL.into_iter().map(watch).collect()
-}
-
-fn take_workload(floor: &Floor, kind: Kind, event: WatchEvent<Workload>, seen: &Sender<Seen>) {
-    match event {
-        WatchEvent::Restarted { items, resource_version } => {
-            let known = items.len();
-            let (first, changed) = {
-                let mut cache = floor.workloads.write();
-                (!cache.is_listed(kind), cache.replace(kind, items, resource_version))
-            };
-            if first {
-                info!("the cluster has {known} {kind}s");
-                add_all(floor);
-                tell_if_synced(floor, seen);
-            } else {
-                changed.iter().for_each(|key| touch(floor, key));
-            }
-        }
-        WatchEvent::Applied(workload) => {
-            let key = workload.key.clone();
-            if floor.workloads.write().stream(workload) {
-                touch(floor, &key);
-            }
-        }
-        WatchEvent::Deleted(workload) => {
-            if floor.workloads.write().delete(&workload) {
-                touch(floor, &workload.key);
-            }
-        }
-        WatchEvent::Synced => {}
-        WatchEvent::Disconnected { why, retry_in } => {
-            warn!("{why}; again in {} ms", retry_in.as_millis());
-        }
-        WatchEvent::Forbidden { error, retry_in } => {
-            let is_news = floor.workloads.write().deny(kind);
-            if kind == Kind::Deployment {
-                let seconds = retry_in.as_secs();
-                error!("{error}; nothing can be deployed until then; again in {seconds} s");
-            } else if is_news {
-                warn!("{error}; depd goes on without {kind}s until its role allows them");
-                add_all(floor);
-                tell_if_synced(floor, seen);
-            }
-        }
-    }
-}
-
-fn tell_if_synced(floor: &Floor, seen: &Sender<Seen>) {
-    if floor.workloads.read().is_synced() {
-        let _ = seen.send(Seen::Cluster);
-    }
-}
-
-/// Workloads without a dep file are none of our business.
-fn touch(floor: &Floor, key: &ServiceKey) {
-    if floor.desired.read().get(key).is_some() {
-        floor.queue.add(key);
-    }
-}
-
-fn add_all(floor: &Floor) {
-    let keys: Vec<ServiceKey> = floor.desired.read().keys().cloned().collect();
-    keys.iter().for_each(|key| floor.queue.add(key));
-}
-
 fn watch_folder(
     settings: &Settings,
     floor: &Arc<Floor>,
     seen: Sender<Seen>,
+    watches: WorkloadWatches,
 ) -> Result<Source, SourceError> {
     let options = SourceOptions {
         poll: settings.poll,
@@ -312,22 +241,29 @@ fn watch_folder(
     Source::start(options, move |event| {
         if let FolderEvent::Scanned { .. } = event {
             let _ = seen.send(Seen::Folder);
+            watches.folder_read();
         } else if let Some(floor) = floor.upgrade() {
-            take_folder_event(&floor, event);
+            take_folder_event(&floor, &watches, event);
         }
     })
 }
 
-fn take_folder_event(floor: &Floor, event: FolderEvent) {
+fn take_folder_event(floor: &Floor, watches: &WorkloadWatches, event: FolderEvent) {
     match event {
         FolderEvent::File { key, report } => {
             let mut desired = floor.desired.write();
+            let namespaces = desired.namespaces().len();
             match report {
                 FileReport::Images(images) => desired.images(&key, images),
                 FileReport::Problem(problem) => desired.problem(&key, problem),
                 FileReport::Gone => desired.gone(&key),
             }
+            // One file makes one namespace more or less, or none.
+            let changed = desired.namespaces().len() != namespaces;
             drop(desired);
+            if changed {
+                watches.namespaces_changed();
+            }
             floor.queue.add(&key);
         }
         FolderEvent::Refused { name, problem } => {

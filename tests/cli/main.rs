@@ -57,13 +57,18 @@ fn help_reads_well() {
     insta::assert_snapshot!("help-status", text(&["status", "--help"]));
     insta::assert_snapshot!("help-history", text(&["history", "--help"]));
     insta::assert_snapshot!("help-wait", text(&["wait", "--help"]));
+    insta::assert_snapshot!("help-rollback", text(&["rollback", "--help"]));
+    insta::assert_snapshot!("help-resume", text(&["resume", "--help"]));
+    insta::assert_snapshot!("help-pause", text(&["pause", "--help"]));
+    insta::assert_snapshot!("help-retry", text(&["retry", "--help"]));
+    insta::assert_snapshot!("help-restart", text(&["restart", "--help"]));
     insta::assert_snapshot!("help-demo", text(&["demo", "--help"]));
     insta::assert_snapshot!("help-sandbox", text(&["sandbox", "--help"]));
 }
 
 #[test]
 fn a_near_miss_is_suggested() {
-    refuses(depd(folder().path(), &["rum"]), 2, "  tip: a similar subcommand exists: 'run'");
+    refuses(depd(folder().path(), &["demmo"]), 2, "  tip: a similar subcommand exists: 'demo'");
     refuses(
         depd(folder().path(), &["run", "--dep", "x"]),
         2,
@@ -173,7 +178,7 @@ fn an_unreachable_api_is_said_and_tried_again() {
     let sandbox = Sandbox::start(SandboxOptions::default()).expect("it starts");
     let own = format!("127.0.0.1:{}", sandbox.address().port());
     let kubeconfig = sandbox.kubeconfig().replace(&own, &format!("127.0.0.1:{port}"));
-    says(folder().path(), &kubeconfig, "cannot list");
+    says(folder().path(), &kubeconfig, "cannot get namespaces kube-system");
 }
 
 #[test]

@@ -106,7 +106,7 @@ pub(super) fn advice(f: &Failure, key: &ServiceKey) -> String {
     let file = key.file_name();
     let remedy = match f.sign {
         Sign::ImageUnusable | Sign::ImageNotFound => {
-            format!("Write an image that exists to {file}.")
+            format!("Write an image that exists to {file}, or run: depd rollback {key}.")
         }
         Sign::ImagePull => {
             format!("Check the registry's credentials and reachability, or change {file}.")
@@ -119,7 +119,9 @@ pub(super) fn advice(f: &Failure, key: &ServiceKey) -> String {
                 "Raise the memory limit in its YAML, or write an image that needs less to {file}."
             )
         }
-        Sign::Crash => format!("Read its log, then write an image that starts to {file}."),
+        Sign::Crash => format!(
+            "Read its log, then write an image that starts to {file}, or run: depd rollback {key}."
+        ),
         Sign::PodCreate if f.message.contains("exceeded quota") => {
             format!("Make room in the quota of namespace {}, or change {file}.", key.namespace())
         }
@@ -134,7 +136,8 @@ pub(super) fn advice(f: &Failure, key: &ServiceKey) -> String {
         }
         Sign::Stuck => String::new(),
         Sign::Unready => format!(
-            "Look at its pods (kubectl describe pods -n {}), or change {file}.",
+            "Look at its pods (kubectl describe pods -n {}), then change {file}, or run: depd rollback \
+             {key}.",
             key.namespace()
         ),
     };
