@@ -25,3 +25,4 @@ mod reporting;
 mod restarting;
 mod scopes;
 mod stopping;
+mod verdicts;
