@@ -15,11 +15,11 @@ use super::credentials::Credentials;
 use super::error::{ApiError, Class};
 use super::request::{LogOf, Request, Resource, Scope};
 use super::response::{
-    Deployment, List, Namespace, Object, PodObject, ReplicaSet, Version, current_template_hash,
+    List, Namespace, Object, PodObject, ReplicaSet, Version, WorkloadObject, current_template_hash,
 };
 use super::session::{ClientOptions, Server, Session, failed};
 use super::tls::{ConnectError, Tls};
-use crate::model::{ImagePatch, NamespaceState, Pod, ServiceKey, Workload};
+use crate::model::{ImagePatch, Kind, NamespaceState, Pod, ServiceKey, Workload};
 
 /// One object; a Deployment beyond this is not one that etcd could hold.
 const OBJECT_BYTES: u64 = 4 << 20;
@@ -84,21 +84,21 @@ impl Client {
     /// # Errors
     /// [`Class::TestFailed`] when the workload is no longer what the patch was planned for.
     pub fn patch_images(&self, patch: &ImagePatch) -> Result<Workload, ApiError> {
-        self.workload(&Request::patch_images(patch))
+        self.workload(patch.kind, &Request::patch_images(patch))
     }
 
-    /// One workload, `None` when there is none of that name: one GET.
+    /// One workload, `None` when there is none of that kind and name: one GET.
     ///
     /// # Errors
     /// Any class but [`Class::NotFound`].
-    pub fn get_workload(&self, key: &ServiceKey) -> Result<Option<Workload>, ApiError> {
-        none_if_missing(self.workload(&Request::get_workload(key)))
+    pub fn get_workload(&self, kind: Kind, key: &ServiceKey) -> Result<Option<Workload>, ApiError> {
+        none_if_missing(self.workload(kind, &Request::get_workload(kind, key)))
     }
 
-    fn workload(&self, request: &Request) -> Result<Workload, ApiError> {
-        let object: Deployment = self.requests.send(request)?.json(OBJECT_BYTES)?;
+    fn workload(&self, kind: Kind, request: &Request) -> Result<Workload, ApiError> {
+        let object: WorkloadObject = self.requests.send(request)?.json(OBJECT_BYTES)?;
         let text = "the names in it are not valid".to_owned();
-        object.into_item().ok_or_else(|| ApiError::new(&request.call, Class::Decode { text }))
+        object.into_item(kind).ok_or_else(|| ApiError::new(&request.call, Class::Decode { text }))
     }
 
     /// Whether a namespace can take a workload: one GET.
@@ -186,12 +186,12 @@ impl Client {
         Ok(String::from_utf8_lossy(&tail).into_owned())
     }
 
-    /// All workloads of a scope, in pages.
+    /// All workloads of a kind and scope, in pages.
     ///
     /// # Errors
     /// Any class; none of the pages is returned then.
-    pub fn list_workloads(&self, scope: &Scope) -> Result<Listed<Workload>, ApiError> {
-        list::<Deployment>(&self.requests, Resource::Deployments, scope)
+    pub fn list_workloads(&self, kind: Kind, scope: &Scope) -> Result<Listed<Workload>, ApiError> {
+        list::<WorkloadObject>(&self.requests, kind.into(), kind, scope)
     }
 
     /// All pods of a scope, in pages.
@@ -199,7 +199,7 @@ impl Client {
     /// # Errors
     /// Any class; none of the pages is returned then.
     pub fn list_pods(&self, scope: &Scope) -> Result<Listed<Pod>, ApiError> {
-        list::<PodObject>(&self.requests, Resource::Pods, scope)
+        list::<PodObject>(&self.requests, Resource::Pods, (), scope)
     }
 
     /// The version of the API server: one GET, which needs no rights beyond those of any user.
@@ -248,11 +248,12 @@ fn none_if_missing<T>(result: Result<T, ApiError>) -> Result<Option<T>, ApiError
 pub(super) fn list<O: Object + DeserializeOwned>(
     session: &Session,
     resource: Resource,
+    of: O::Of,
     scope: &Scope,
 ) -> Result<Listed<O::Item>, ApiError> {
     let mut restarts = 0;
     loop {
-        match pages::<O>(session, resource, scope) {
+        match pages::<O>(session, resource, of, scope) {
             Err(e) if e.class == Class::Expired && restarts < LIST_RESTARTS => restarts += 1,
             result => return result,
         }
@@ -262,6 +263,7 @@ pub(super) fn list<O: Object + DeserializeOwned>(
 fn pages<O: Object + DeserializeOwned>(
     session: &Session,
     resource: Resource,
+    of: O::Of,
     scope: &Scope,
 ) -> Result<Listed<O::Item>, ApiError> {
     let mut items = Vec::new();
@@ -274,7 +276,8 @@ fn pages<O: Object + DeserializeOwned>(
             let text = "it is not a list of the API server".to_owned();
             return Err(ApiError::new(&request.call, Class::Decode { text }));
         }
-        items.extend(page.items.unwrap_or_default().into_iter().filter_map(O::into_item));
+        let objects = page.items.unwrap_or_default().into_iter();
+        items.extend(objects.filter_map(|object| object.into_item(of)));
         let next = page.metadata.r#continue;
         if !next.is_empty() && next == token {
             let text = "the list does not get further from one page to the next".to_owned();

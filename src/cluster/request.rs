@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use crate::model::{ImagePatch, Selector, ServiceKey};
+use crate::model::{ImagePatch, Kind, Selector, ServiceKey};
 
 /// Who wrote a field, in `metadata.managedFields`.
 const FIELD_MANAGER: &str = "depd";
@@ -42,6 +42,10 @@ impl Scope {
 pub enum Resource {
     /// `apps/v1` Deployments.
     Deployments,
+    /// `apps/v1` StatefulSets.
+    StatefulSets,
+    /// `apps/v1` DaemonSets.
+    DaemonSets,
     /// `apps/v1` ReplicaSets.
     ReplicaSets,
     /// `v1` Pods.
@@ -54,12 +58,24 @@ pub enum Resource {
     Version,
 }
 
+impl From<Kind> for Resource {
+    fn from(kind: Kind) -> Resource {
+        match kind {
+            Kind::Deployment => Resource::Deployments,
+            Kind::StatefulSet => Resource::StatefulSets,
+            Kind::DaemonSet => Resource::DaemonSets,
+        }
+    }
+}
+
 impl Resource {
     /// The name as it stands in a path.
     #[must_use]
     pub fn plural(self) -> &'static str {
         match self {
             Resource::Deployments => "deployments",
+            Resource::StatefulSets => "statefulsets",
+            Resource::DaemonSets => "daemonsets",
             Resource::ReplicaSets => "replicasets",
             Resource::Pods => "pods",
             Resource::PodLog => "pods/log",
@@ -70,7 +86,10 @@ impl Resource {
 
     fn prefix(self) -> &'static str {
         match self {
-            Resource::Deployments | Resource::ReplicaSets => "/apis/apps/v1",
+            Resource::Deployments
+            | Resource::StatefulSets
+            | Resource::DaemonSets
+            | Resource::ReplicaSets => "/apis/apps/v1",
             Resource::Pods | Resource::PodLog | Resource::Namespaces => "/api/v1",
             Resource::Version => "",
         }
@@ -78,8 +97,8 @@ impl Resource {
 
     /// As a role names it, for example `apps/deployments`.
     pub(super) fn with_group(self) -> String {
-        match self {
-            Resource::Deployments | Resource::ReplicaSets => format!("apps/{}", self.plural()),
+        match self.prefix() {
+            "/apis/apps/v1" => format!("apps/{}", self.plural()),
             _ => self.plural().to_owned(),
         }
     }
@@ -196,9 +215,9 @@ impl Request {
         Request { body: Some(Body { content_type, bytes: value.to_string().into_bytes() }), ..self }
     }
 
-    pub(super) fn get_workload(key: &ServiceKey) -> Request {
+    pub(super) fn get_workload(kind: Kind, key: &ServiceKey) -> Request {
         let (namespace, name) = (Some(key.namespace()), Some(key.service()));
-        Request::new(Verb::Get, Resource::Deployments, namespace, name)
+        Request::new(Verb::Get, kind.into(), namespace, name)
     }
 
     pub(super) fn get_namespace(name: &str) -> Request {
@@ -221,7 +240,7 @@ impl Request {
 
     pub(super) fn patch_images(patch: &ImagePatch) -> Request {
         let (namespace, name) = (Some(patch.key.namespace()), Some(patch.key.service()));
-        Request::new(Verb::Patch, Resource::Deployments, namespace, name)
+        Request::new(Verb::Patch, patch.kind.into(), namespace, name)
             .with("fieldManager", FIELD_MANAGER)
             .sending("application/json-patch+json", &json_patch(patch))
     }

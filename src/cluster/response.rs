@@ -9,10 +9,10 @@ mod workload;
 
 use serde::Deserialize;
 
-use crate::model::{Pod, Workload};
+use crate::model::{Kind, Pod, Workload};
 
 pub(super) use pod::PodObject;
-pub(super) use workload::{Deployment, ReplicaSet, current_template_hash};
+pub(super) use workload::{ReplicaSet, WorkloadObject, current_template_hash};
 
 /// A list, or one page of it.
 #[derive(Debug, Deserialize)]
@@ -56,6 +56,9 @@ pub(super) struct Annotations {
     pub timeout: Option<String>,
     #[serde(rename = "deployment.kubernetes.io/revision")]
     pub revision: Option<String>,
+    /// How often the template of a DaemonSet was changed; the API server keeps count.
+    #[serde(rename = "deprecated.daemonset.template.generation")]
+    pub template_generation: Option<Box<str>>,
 }
 
 /// `metadata.ownerReferences[]`.
@@ -93,32 +96,36 @@ pub(super) struct Marker {
 pub trait Object: Sized {
     /// The reduced form.
     type Item;
+    /// What tells apart objects of the same shape; lists do not say it of each item.
+    type Of: Copy;
     /// `metadata.resourceVersion`.
     fn resource_version(&self) -> &str;
     /// Reduces; `None` for an object whose names are not valid, which no API server stores.
-    fn into_item(self) -> Option<Self::Item>;
+    fn into_item(self, of: Self::Of) -> Option<Self::Item>;
 }
 
-impl Object for Deployment {
+impl Object for WorkloadObject {
     type Item = Workload;
+    type Of = Kind;
 
     fn resource_version(&self) -> &str {
         &self.metadata.resource_version
     }
 
-    fn into_item(self) -> Option<Workload> {
-        self.into_workload()
+    fn into_item(self, kind: Kind) -> Option<Workload> {
+        self.into_workload(kind)
     }
 }
 
 impl Object for PodObject {
     type Item = Pod;
+    type Of = ();
 
     fn resource_version(&self) -> &str {
         &self.metadata.resource_version
     }
 
-    fn into_item(self) -> Option<Pod> {
+    fn into_item(self, (): ()) -> Option<Pod> {
         Some(self.into_pod())
     }
 }

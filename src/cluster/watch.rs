@@ -17,10 +17,10 @@ use super::error::{ApiError, Class};
 use super::lines::{LineError, Lines};
 use super::reflector::{End, ListWatch, Outcome, Step};
 use super::request::{Call, Request, Resource, Scope};
-use super::response::{Deployment, Event, List, Object, PodObject};
+use super::response::{Event, List, Object, PodObject, WorkloadObject};
 use super::session::{Answer, Session};
 use super::text::plain;
-use crate::model::{Pod, Workload};
+use crate::model::{Kind, Pod, Workload};
 
 /// The shortest time limit of one watch request, in seconds, as in client-go; the longest is twice
 /// as much.
@@ -33,20 +33,31 @@ const ONE_OBJECT_BYTES: u64 = 4 << 20;
 pub trait Watched: Sized + Send + 'static {
     /// As the server sends it.
     #[doc(hidden)]
-    type Wire: Object<Item = Self> + DeserializeOwned;
+    type Wire: Object<Item = Self, Of = Self::Of> + DeserializeOwned;
+
+    /// Which of them, where there are several kinds.
+    type Of: Copy + Send + 'static;
 
     /// As the server names it.
-    const RESOURCE: Resource;
+    fn resource(of: Self::Of) -> Resource;
 }
 
 impl Watched for Workload {
-    type Wire = Deployment;
-    const RESOURCE: Resource = Resource::Deployments;
+    type Wire = WorkloadObject;
+    type Of = Kind;
+
+    fn resource(kind: Kind) -> Resource {
+        kind.into()
+    }
 }
 
 impl Watched for Pod {
     type Wire = PodObject;
-    const RESOURCE: Resource = Resource::Pods;
+    type Of = ();
+
+    fn resource((): ()) -> Resource {
+        Resource::Pods
+    }
 }
 
 /// What a reflector tells, in the order in which it happened.
@@ -127,13 +138,14 @@ impl Drop for Reflector {
 /// The thread cannot be started.
 pub fn spawn_reflector<T: Watched>(
     client: &Client,
+    of: T::Of,
     scope: Scope,
     sink: impl FnMut(WatchEvent<T>) + Send + 'static,
 ) -> io::Result<Reflector> {
     let session = client.watch_session();
     let mut work = Loop { session: session.clone(), scope, sink, state: ListWatch::new() };
-    let name = format!("watch-{}", T::RESOURCE.plural());
-    let thread = std::thread::Builder::new().name(name).spawn(move || work.run::<T>())?;
+    let name = format!("watch-{}", T::resource(of).plural());
+    let thread = std::thread::Builder::new().name(name).spawn(move || work.run::<T>(of))?;
     Ok(Reflector { session, thread: Some(thread) })
 }
 
@@ -148,15 +160,15 @@ struct Loop<F> {
 }
 
 impl<F> Loop<F> {
-    fn run<T: Watched>(&mut self)
+    fn run<T: Watched>(&mut self, of: T::Of)
     where
         F: FnMut(WatchEvent<T>),
     {
         while !self.session.is_ended() {
             let wait = match self.state.step() {
-                Step::List => self.list(),
-                Step::Compare => self.compare::<T>(),
-                Step::Watch(version) => self.watch(&version),
+                Step::List => self.list(of),
+                Step::Compare => self.compare::<T>(of),
+                Step::Watch(version) => self.watch(of, &version),
             };
             self.session.pause(wait);
         }
@@ -181,11 +193,11 @@ impl<F> Loop<F> {
         }
     }
 
-    fn list<T: Watched>(&mut self) -> Duration
+    fn list<T: Watched>(&mut self, of: T::Of) -> Duration
     where
         F: FnMut(WatchEvent<T>),
     {
-        match list::<T::Wire>(&self.session, T::RESOURCE, &self.scope) {
+        match list::<T::Wire>(&self.session, T::resource(of), of, &self.scope) {
             Ok(Listed { items, resource_version }) => {
                 let wait = self.state.on(Outcome::Listed(&resource_version), dice());
                 let resource_version = resource_version.parse().unwrap_or(0);
@@ -201,11 +213,11 @@ impl<F> Loop<F> {
     }
 
     /// Whether the server is where it was, or behind.
-    fn compare<T: Watched>(&mut self) -> Duration
+    fn compare<T: Watched>(&mut self, of: T::Of) -> Duration
     where
         F: FnMut(WatchEvent<T>),
     {
-        let request = Request::newest_version(T::RESOURCE, &self.scope);
+        let request = Request::newest_version(T::resource(of), &self.scope);
         let page =
             self.session.send(&request).and_then(|a| a.json::<List<IgnoredAny>>(ONE_OBJECT_BYTES));
         match page {
@@ -227,12 +239,12 @@ impl<F> Loop<F> {
         }
     }
 
-    fn watch<T: Watched>(&mut self, version: &str) -> Duration
+    fn watch<T: Watched>(&mut self, of: T::Of, version: &str) -> Duration
     where
         F: FnMut(WatchEvent<T>),
     {
         let seconds = WATCH_SECONDS + u64::from(dice()) % WATCH_SECONDS;
-        let request = Request::watch(T::RESOURCE, &self.scope, version, seconds);
+        let request = Request::watch(T::resource(of), &self.scope, version, seconds);
         let answer = match self.session.open(&request) {
             Ok(answer) => answer,
             Err(e) => {
@@ -244,7 +256,7 @@ impl<F> Loop<F> {
         let opened = Instant::now();
         self.state.on(Outcome::Opened, 0);
         self.tell(WatchEvent::Synced);
-        let (call, end) = self.read(answer);
+        let (call, end) = self.read(of, answer);
         let wait = self.state.on(Outcome::Ended(&end, opened.elapsed()), dice());
         if let Some(event) = ending(&call, end, wait) {
             self.tell(event);
@@ -253,7 +265,7 @@ impl<F> Loop<F> {
     }
 
     /// Tells every event until the stream ends.
-    fn read<T: Watched>(&mut self, answer: Answer) -> (Call, End)
+    fn read<T: Watched>(&mut self, of: T::Of, answer: Answer) -> (Call, End)
     where
         F: FnMut(WatchEvent<T>),
     {
@@ -269,14 +281,14 @@ impl<F> Loop<F> {
                 Ok(event) => event,
                 Err(e) => break End::Unreadable(plain(&e.to_string())),
             };
-            if let Some(end) = self.take(&call, event) {
+            if let Some(end) = self.take(of, &call, event) {
                 break end;
             }
         };
         (call, end)
     }
 
-    fn take<T: Watched>(&mut self, call: &Call, event: Event<T::Wire>) -> Option<End>
+    fn take<T: Watched>(&mut self, of: T::Of, call: &Call, event: Event<T::Wire>) -> Option<End>
     where
         F: FnMut(WatchEvent<T>),
     {
@@ -293,7 +305,7 @@ impl<F> Loop<F> {
         if let Err(end) = self.state.seen(object.resource_version()) {
             return Some(end);
         }
-        if let Some(item) = object.into_item() {
+        if let Some(item) = object.into_item(of) {
             self.tell(tell(item));
         }
         None

@@ -104,7 +104,7 @@ impl Keeper {
                 take(&floor, &of, event);
             }
         };
-        match spawn_reflector::<Pod>(&self.client, scope.clone(), sink) {
+        match spawn_reflector::<Pod>(&self.client, (), scope.clone(), sink) {
             Ok(reflector) => Some(Watch { _reflector: reflector, needed: clock::now() }),
             Err(problem) => {
                 error!("cannot watch pods: {problem}; failures are told at the time limit only");

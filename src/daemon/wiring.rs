@@ -24,7 +24,7 @@ use crate::cluster::{
     Access, Client, ClientOptions, ConnectError, Reflector, Scope, Trust, WatchEvent,
     spawn_reflector,
 };
-use crate::model::{ServiceKey, Workload};
+use crate::model::{Kind, ServiceKey, Workload};
 use crate::reconcile::{Gate, Service};
 use crate::report::delivery::{Delivery, Fate, Parcel};
 use crate::source::{FileReport, FolderEvent, FolderState, Source, SourceError, SourceOptions};
@@ -42,7 +42,7 @@ pub struct Daemon {
     floor: Arc<Floor>,
     pool: Pool,
     client: Client,
-    workloads: Reflector,
+    workloads: Vec<Reflector>,
     delivery: Option<Arc<Delivery>>,
     store: Option<Arc<Store>>,
     started_up: Receiver<()>,
@@ -105,8 +105,7 @@ impl Daemon {
         let pool = Pool::start(settings.workers, &floor).map_err(StartError::Threads)?;
         start_timer(&floor).map_err(StartError::Threads)?;
         pod_watches::keep(client.clone(), &floor, wanted).map_err(StartError::Threads)?;
-        let workloads =
-            watch_workloads(&client, &floor, seen.clone()).map_err(StartError::Threads)?;
+        let workloads = watch_workloads(&client, &floor, &seen).map_err(StartError::Threads)?;
         let source = watch_folder(settings, &floor, seen).map_err(StartError::Source)?;
         Ok(Daemon { source, floor, pool, client, workloads, delivery, store, started_up })
     }
@@ -121,7 +120,7 @@ impl Daemon {
     #[must_use]
     pub fn stop(self) -> bool {
         self.floor.queue.close();
-        self.workloads.stop();
+        self.workloads.iter().for_each(Reflector::stop);
         // A dead network mount can hold the source up for ever; the end does not wait for it.
         let source = self.source;
         let _ = thread::Builder::new().name("source-end".into()).spawn(move || source.stop());
@@ -217,32 +216,35 @@ fn start_timer(floor: &Arc<Floor>) -> io::Result<()> {
     thread::Builder::new().name("timer".into()).spawn(move || floor.queue.run_timer()).map(drop)
 }
 
+/// Each kind by itself: they have lists, versions and rights of their own.
 fn watch_workloads(
     client: &Client,
     floor: &Arc<Floor>,
-    seen: Sender<Seen>,
-) -> io::Result<Reflector> {
-    let floor = Arc::downgrade(floor);
-    spawn_reflector::<Workload>(client, Scope::Cluster, move |event| {
-        let is_list = matches!(event, WatchEvent::Restarted { .. });
-        if let Some(floor) = floor.upgrade() {
-            take_workload(&floor, event);
-        }
-        if is_list {
-            let _ = seen.send(Seen::Cluster);
-        }
-    })
+    seen: &Sender<Seen>,
+) -> io::Result<Vec<Reflector>> {
+    let watch = |kind: Kind| {
+        let (floor, seen) = (Arc::downgrade(floor), seen.clone());
+        spawn_reflector::<Workload>(client, kind, Scope::Cluster, move |event| {
+            if let Some(floor) = floor.upgrade() {
+                take_workload(&floor, kind, event, &seen);
+            }
+        })
+    };
+    Kind::ALL.into_iter().map(watch).collect()
 }
 
-fn take_workload(floor: &Floor, event: WatchEvent<Workload>) {
+fn take_workload(floor: &Floor, kind: Kind, event: WatchEvent<Workload>, seen: &Sender<Seen>) {
     match event {
         WatchEvent::Restarted { items, resource_version } => {
-            let first = !floor.workloads.read().is_synced();
             let known = items.len();
-            let changed = floor.workloads.write().replace(items, resource_version);
+            let (first, changed) = {
+                let mut cache = floor.workloads.write();
+                (!cache.is_listed(kind), cache.replace(kind, items, resource_version))
+            };
             if first {
-                info!("the cluster has {known} Deployments");
+                info!("the cluster has {known} {kind}s");
                 add_all(floor);
+                tell_if_synced(floor, seen);
             } else {
                 changed.iter().for_each(|key| touch(floor, key));
             }
@@ -254,7 +256,7 @@ fn take_workload(floor: &Floor, event: WatchEvent<Workload>) {
             }
         }
         WatchEvent::Deleted(workload) => {
-            if floor.workloads.write().delete(&workload.key, workload.resource_version) {
+            if floor.workloads.write().delete(&workload) {
                 touch(floor, &workload.key);
             }
         }
@@ -263,11 +265,22 @@ fn take_workload(floor: &Floor, event: WatchEvent<Workload>) {
             warn!("{why}; again in {} ms", retry_in.as_millis());
         }
         WatchEvent::Forbidden { error, retry_in } => {
-            error!(
-                "{error}; nothing can be deployed until then; again in {} s",
-                retry_in.as_secs()
-            );
+            let is_news = floor.workloads.write().deny(kind);
+            if kind == Kind::Deployment {
+                let seconds = retry_in.as_secs();
+                error!("{error}; nothing can be deployed until then; again in {seconds} s");
+            } else if is_news {
+                warn!("{error}; depd goes on without {kind}s until its role allows them");
+                add_all(floor);
+                tell_if_synced(floor, seen);
+            }
         }
+    }
+}
+
+fn tell_if_synced(floor: &Floor, seen: &Sender<Seen>) {
+    if floor.workloads.read().is_synced() {
+        let _ = seen.send(Seen::Cluster);
     }
 }
 

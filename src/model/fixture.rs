@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Container, ContainerState, Pod, PodContainer, Replicas, Selector, SelectorRule, ServiceKey,
-    Workload,
+    Container, ContainerState, Kind, Pod, PodContainer, Replicas, Selector, SelectorRule,
+    ServiceKey, Strategy, Workload,
 };
 
 /// `name` in namespace `default`.
@@ -20,6 +20,7 @@ pub fn selector(value: &str) -> Selector {
 /// A healthy Deployment with one container `app` that runs `nginx:1.24` in three pods.
 pub fn workload(name: &str) -> Workload {
     Workload {
+        kind: Kind::Deployment,
         key: key(name),
         uid: format!("uid-{name}").into(),
         resource_version: 1,
@@ -28,12 +29,14 @@ pub fn workload(name: &str) -> Workload {
         held_by_annotation: false,
         timeout: None,
         paused: false,
+        strategy: Strategy::Rolling,
         min_ready: Duration::ZERO,
         progress_deadline: Duration::from_secs(600),
         selector: selector(name),
         containers: Box::new([Container { name: "app".into(), image: "nginx:1.24".into() }]),
         init_containers: Box::new([]),
         observed_generation: 1,
+        revision: None,
         replicas: Replicas { wanted: 3, total: 3, updated: 3, ready: 3, available: 3 },
         progressing: None,
         replica_failure: None,

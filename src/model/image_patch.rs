@@ -1,6 +1,6 @@
 //! One change of images, as the planner decides it and the cluster edge sends it.
 
-use super::{Image, ServiceKey};
+use super::{Image, Kind, ServiceKey};
 
 /// New images for containers of one workload, guarded by what was seen when it was planned.
 ///
@@ -8,6 +8,8 @@ use super::{Image, ServiceKey};
 /// name that was seen at its index; otherwise nothing is changed and a fresh look is needed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImagePatch {
+    /// The kind of workload.
+    pub kind: Kind,
     /// The workload.
     pub key: ServiceKey,
     /// Its `metadata.uid`.

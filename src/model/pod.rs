@@ -1,5 +1,7 @@
 //! A pod as the verdict needs it. Field meanings follow the `core/v1` API reference.
 
+use super::Kind;
+
 /// A pod, reduced to what tells whether it works and why not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pod {
@@ -64,10 +66,10 @@ pub struct Terminated {
 }
 
 impl Pod {
-    /// The label `pod-template-hash`, which names the ReplicaSet it belongs to.
+    /// The label that names the template it was made from, see [`Kind::revision_label`].
     #[must_use]
-    pub fn template_hash(&self) -> Option<&str> {
-        let own = |(k, _): &&(Box<str>, Box<str>)| &**k == "pod-template-hash";
+    pub fn revision(&self, kind: Kind) -> Option<&str> {
+        let own = |(k, _): &&(Box<str>, Box<str>)| &**k == kind.revision_label();
         self.labels.iter().find(own).map(|(_, v)| &**v)
     }
 }

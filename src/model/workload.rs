@@ -1,16 +1,18 @@
 //! A workload as the watch cache keeps it: only the fields that planning and reporting need.
 //!
-//! Field meanings follow the `apps/v1` API reference (Deployment).
+//! Field meanings follow the `apps/v1` API reference (Deployment, StatefulSet, DaemonSet).
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Image, ServiceKey};
+use super::{Image, Kind, ServiceKey};
 
-/// A Deployment, reduced.
+/// A workload of any kind, reduced. What its kind does not have is as if it were not set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Workload {
+    /// What kind of workload it is.
+    pub kind: Kind,
     /// Its name and namespace.
     pub key: ServiceKey,
     /// `metadata.uid`: another uid is another workload, whatever its name.
@@ -27,6 +29,8 @@ pub struct Workload {
     pub timeout: Option<Duration>,
     /// `spec.paused`.
     pub paused: bool,
+    /// How pods of an older template are replaced.
+    pub strategy: Strategy,
     /// `spec.minReadySeconds`.
     pub min_ready: Duration,
     /// `spec.progressDeadlineSeconds`.
@@ -39,12 +43,31 @@ pub struct Workload {
     pub init_containers: Box<[Container]>,
     /// `status.observedGeneration`.
     pub observed_generation: i64,
+    /// The value of [`Kind::revision_label`] on pods of the newest template, where the workload itself
+    /// tells it: `status.updateRevision` of a StatefulSet (once the generation is observed), the
+    /// template's number of a DaemonSet.
+    pub revision: Option<Box<str>>,
     /// Replica counts, wanted and counted.
     pub replicas: Replicas,
     /// Condition `Progressing`.
     pub progressing: Option<Condition>,
     /// Condition `ReplicaFailure`, when it is true.
     pub replica_failure: Option<Condition>,
+}
+
+/// How pods of an older template are replaced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Strategy {
+    /// A few at a time (`RollingUpdate`).
+    #[default]
+    Rolling,
+    /// A StatefulSet's `RollingUpdate` that leaves so many pods, those with the lowest numbers, as
+    /// they are.
+    Partition(i32),
+    /// All are stopped first (`Recreate`).
+    Recreate,
+    /// When somebody deletes them (`OnDelete`).
+    OnDelete,
 }
 
 /// A container of the pod template. Its image text may be one that depd itself would refuse.
@@ -64,18 +87,18 @@ impl Container {
     }
 }
 
-/// `spec.replicas` and the counts of `status`.
+/// `spec.replicas` and the counts of `status`; for a DaemonSet the numbers of nodes that stand for them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Replicas {
-    /// `spec.replicas`.
+    /// `spec.replicas`, or `status.desiredNumberScheduled`.
     pub wanted: i32,
-    /// `status.replicas`: all pods, old and new.
+    /// `status.replicas`: all pods, old and new; or `status.currentNumberScheduled`.
     pub total: i32,
-    /// `status.updatedReplicas`: pods of the current template.
+    /// `status.updatedReplicas`: pods of the current template; or `status.updatedNumberScheduled`.
     pub updated: i32,
-    /// `status.readyReplicas`.
+    /// `status.readyReplicas`, or `status.numberReady`.
     pub ready: i32,
-    /// `status.availableReplicas`.
+    /// `status.availableReplicas`, or `status.numberAvailable`.
     pub available: i32,
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{
-    ContainerState, Failure, Moment, Pod, PodContainer, Rollout, Sign, Terminated, Workload,
+    ContainerState, Failure, Kind, Moment, Pod, PodContainer, Rollout, Sign, Terminated, Workload,
 };
 
 /// Runs of a crashing container after which one pod speaks for all.
@@ -72,12 +72,19 @@ pub fn diagnose(
         rollout.log_tail = None;
         rollout.ever_ready = false;
     }
+    if workload.kind != Kind::Deployment {
+        let own = workload.revision.clone();
+        rollout.template = own.map(|revision| (workload.generation, revision));
+        if rollout.template.is_none() {
+            return Finding::Fine;
+        }
+    }
     let Some((_, hash)) = rollout.template.clone() else {
         rollout.asked_for = workload.generation;
         let looks_wrong = live().any(|pod| trouble(pod).is_some());
         return if looks_wrong { Finding::WhichReplicaSet } else { Finding::Fine };
     };
-    let new: Vec<&Pod> = live().filter(|pod| pod.template_hash() == Some(&*hash)).collect();
+    let new: Vec<&Pod> = live().filter(|pod| pod.revision(workload.kind) == Some(&*hash)).collect();
     rollout.ever_ready |= new.iter().any(|pod| pod.ready);
     let troubles: Vec<Trouble> = new.iter().filter_map(|pod| trouble(pod)).collect();
     let Some(worst) = troubles.iter().min_by_key(|t| (t.sign, &t.pod.name)) else {

@@ -27,6 +27,7 @@ pub fn plan(service: &Service, view: &View) -> Plan {
         _ if !view.synced => {}
         (Some(DesiredState { images: None, .. }), _) => {}
         _ if draft.objects() => {}
+        _ if draft.is_ambiguous() => {}
         (Some(DesiredState { images: Some(images), .. }), None) => draft.without_workload(images),
         (Some(DesiredState { images: Some(images), .. }), Some(workload)) => {
             draft.with_workload(images, workload);
@@ -91,6 +92,20 @@ impl Draft<'_> {
             return false;
         };
         self.tell_misfit(problem);
+        true
+    }
+
+    /// The name stands for workloads of several kinds: nothing is guessed. The clock of a rollout
+    /// under way stands still.
+    fn is_ambiguous(&mut self) -> bool {
+        let kinds = self.view.namesakes;
+        if kinds.len() < 2 {
+            return false;
+        }
+        if let Phase::Rolling(rollout) = &mut self.plan.service.phase {
+            rollout.progressed = self.view.now;
+        }
+        self.tell_misfit(resolve::ambiguous(self.view.key, kinds));
         true
     }
 
@@ -252,6 +267,7 @@ impl Draft<'_> {
             Step::LookAtWorkload
         } else {
             Step::Patch(ImagePatch {
+                kind: workload.kind,
                 key: self.view.key.clone(),
                 uid: workload.uid.clone(),
                 has_annotations: workload.has_annotations,

@@ -1,6 +1,8 @@
 //! Which containers of a workload a dep file means, and whether they run what it asks.
 
-use crate::model::{Change, Container, Image, ImageSet, Problem, Target, Workload};
+use crate::model::{
+    Change, Container, Image, ImageSet, Kind, Problem, ServiceKey, Target, Workload,
+};
 
 /// Every container the file names, with the image it asks for there.
 ///
@@ -56,6 +58,18 @@ fn target(init: bool, index: usize, containers: &[Container], image: &Image) -> 
 
 fn list(containers: &[Container]) -> String {
     containers.iter().map(|c| &*c.name).collect::<Vec<_>>().join(", ")
+}
+
+/// Workloads of several kinds have the name.
+pub fn ambiguous(key: &ServiceKey, kinds: &[Kind]) -> Problem {
+    let (service, namespace) = (key.service(), key.namespace());
+    let all: Vec<String> = kinds.iter().map(|kind| format!("a {kind}")).collect();
+    let text = format!(
+        "{namespace} has {} named {service}, and depd does not guess which one is meant: delete \
+         one of them, or give it another name",
+        all.join(" and ")
+    );
+    Problem { place: None, text }
 }
 
 /// The container that a target means.

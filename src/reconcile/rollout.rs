@@ -1,11 +1,11 @@
 //! A workload's status → how far its rollout is.
 //!
-//! "Complete" is what `kubectl rollout status` calls it (`DeploymentStatusViewer` in kubectl's
-//! `polymorphichelpers`): generation observed, all updated, old replicas gone, all available.
+//! "Complete" is what `kubectl rollout status` calls it (`rollout_status.go` in kubectl's
+//! `polymorphichelpers`), kind by kind.
 
 use std::time::Duration;
 
-use crate::model::{Change, Lateness, Moment, Replicas, Rollout, Workload};
+use crate::model::{Change, Kind, Lateness, Moment, Replicas, Rollout, Strategy, Workload};
 use crate::reconcile::Intent;
 
 /// The API reference's default of `spec.progressDeadlineSeconds`: says nothing about a wish.
@@ -49,10 +49,20 @@ pub fn is_observed(rollout: &Rollout, workload: &Workload) -> bool {
     workload.observed_generation >= workload.generation.max(rollout.generation)
 }
 
-/// Every wanted pod is of the new template and available, and no old one is left.
+/// Every wanted pod is of the new template and works, and no old one is left; of a StatefulSet with a
+/// partition, every pod above it.
+///
+/// With `OnDelete`, which kubectl refuses to judge, a rollout is complete when people have deleted
+/// all old pods and the new ones are ready.
 pub fn is_complete(rollout: &Rollout, workload: &Workload) -> bool {
-    let Replicas { wanted, total, updated, available, .. } = workload.replicas;
-    is_observed(rollout, workload) && updated >= wanted && total <= updated && available >= updated
+    let Replicas { wanted, total, updated, ready, available } = workload.replicas;
+    let done = match (workload.kind, workload.strategy) {
+        (Kind::Deployment, _) => updated >= wanted && total <= updated && available >= updated,
+        (Kind::StatefulSet, Strategy::Partition(old)) => ready >= wanted && updated >= wanted - old,
+        (Kind::StatefulSet, _) => ready >= wanted && updated >= wanted,
+        (Kind::DaemonSet, _) => updated >= wanted && available >= wanted,
+    };
+    done && is_observed(rollout, workload)
 }
 
 /// Takes the counts into the rollout; a step beyond the best so far restarts the time limit, so that

@@ -9,8 +9,8 @@ use std::time::Duration;
 use super::{Drift, Phase, Plan, Policy, Reply, Service, Setback, Step, View, after, plan};
 use crate::desired::DesiredState;
 use crate::model::{
-    Condition, Container, ContainerState, Image, ImageSet, Moment, NamespaceState, Notice, Pod,
-    Problem, Replicas, ServiceKey, Terminated, What, Workload, fixture,
+    Condition, Container, ContainerState, Image, ImageSet, Kind, Moment, NamespaceState, Notice,
+    Pod, Problem, Replicas, ServiceKey, Terminated, What, Workload, fixture,
 };
 
 struct Desk {
@@ -19,6 +19,7 @@ struct Desk {
     desired: Option<DesiredState>,
     synced: bool,
     workload: Option<Workload>,
+    namesakes: Vec<Kind>,
     pods: Vec<Arc<Pod>>,
     admitted: bool,
     policy: Policy,
@@ -38,6 +39,7 @@ fn desk(file: &str, workload: Option<Workload>) -> Desk {
         desired: None,
         synced: true,
         workload,
+        namesakes: Vec::new(),
         pods: Vec::new(),
         admitted: true,
         policy: Policy {
@@ -62,6 +64,7 @@ impl Desk {
     #[track_caller]
     fn look(&mut self, expect: &str) {
         let view = View {
+            namesakes: &self.namesakes,
             key: &self.key,
             desired: self.desired.as_ref(),
             synced: self.synced,
@@ -858,5 +861,19 @@ fn the_clusters_own_namespaces_are_left_alone_unless_they_are_named() {
     );
     desk.look("");
     desk.policy.allow_namespaces = vec!["kube-system".into()];
+    desk.look("→ patch app=nginx:1.25");
+}
+
+#[test]
+fn a_name_in_two_kinds_is_held_and_said_and_goes_on_when_one_is_left() {
+    let mut desk = desk("nginx:1.25", None);
+    desk.namesakes = vec![Kind::Deployment, Kind::StatefulSet];
+    desk.look(
+        "Unfit(Problem { place: None, text: \"default has a Deployment and a StatefulSet named web, \
+         and depd does not guess which one is meant: delete one of them, or give it another name\" })",
+    );
+    desk.look("");
+    desk.namesakes.clear();
+    desk.workload = Some(fixture::workload("web"));
     desk.look("→ patch app=nginx:1.25");
 }

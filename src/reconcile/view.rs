@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Service, Step};
 use crate::desired::DesiredState;
-use crate::model::{Moment, Notice, Pod, Problem, ServiceKey, Workload};
+use crate::model::{Kind, Moment, Notice, Pod, Problem, ServiceKey, Workload};
 
 /// All that a decision depends on, besides the service's own state.
 #[derive(Clone, Debug)]
@@ -18,6 +18,9 @@ pub struct View<'a> {
     pub synced: bool,
     /// The workload, as far as the cache knows.
     pub workload: Option<&'a Workload>,
+    /// The kinds that have a workload of that name, where there are several; then none of them is
+    /// `workload`.
+    pub namesakes: &'a [Kind],
     /// The pods that the workload's selector finds; only needed while a rollout is in flight.
     pub pods: &'a [Arc<Pod>],
     /// A rollout may start now; see [`super::Gate`].

@@ -74,6 +74,10 @@ fn answer(shared: &Shared, request: &Request) -> Result<Reply, Status> {
     };
     let format = Format::of(request.header("accept"), query.get("includeObject"))?;
     let call = Call { shared, request, target, query, format };
+    let writes = !matches!(request.method.as_str(), "GET" | "HEAD");
+    if writes && !call.target.resource.row().verbs.contains(&"create") {
+        return Err(Status::method_not_allowed());
+    }
     let response = match (request.method.as_str(), &call.target.name, &call.target.subresource) {
         ("GET" | "HEAD", None, _) if call.query.is_true("watch") => {
             return verbs::watch(&call).map(|watch| Reply::Watch(Box::new(watch)));

@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 
 use super::http::Response;
-use super::resources::{Id, Resource, Subresource, VERBS};
+use super::resources::{Id, Resource, Subresource};
 
 /// Groups besides the core group, and their only version.
 const GROUPS: &[&str] = &["apps", "authorization.k8s.io"];
@@ -69,7 +69,7 @@ fn resources(group: &str) -> Value {
             "singularName": row.singular,
             "namespaced": row.namespaced,
             "kind": row.kind,
-            "verbs": VERBS,
+            "verbs": row.verbs,
         });
         if !row.short.is_empty() {
             resource["shortNames"] = json!(row.short);
@@ -159,7 +159,7 @@ fn discovered(row: &'static Resource) -> Value {
         "responseKind": {"group": row.group, "version": row.version, "kind": row.kind},
         "scope": if row.namespaced { "Namespaced" } else { "Cluster" },
         "singularResource": row.singular,
-        "verbs": VERBS,
+        "verbs": row.verbs,
     });
     if !row.short.is_empty() {
         resource["shortNames"] = json!(row.short);

@@ -22,6 +22,8 @@ pub(super) struct Resource {
     pub(super) short: &'static [&'static str],
     /// `all`, or nothing.
     pub(super) categories: &'static [&'static str],
+    /// What can be done with it.
+    pub(super) verbs: &'static [&'static str],
     /// Subresources: name, and the kind that it speaks.
     pub(super) subresources: &'static [Subresource],
 }
@@ -50,10 +52,17 @@ pub(super) const EVENTS: Id = Id(5);
 pub(super) const SERVICES: Id = Id(6);
 pub(super) const DEPLOYMENTS: Id = Id(7);
 pub(super) const REPLICA_SETS: Id = Id(8);
+#[cfg(test)]
+const STATEFUL_SETS: Id = Id(9);
+#[cfg(test)]
+const DAEMON_SETS: Id = Id(10);
 
-/// Verbs of every stored resource.
-pub(super) const VERBS: &[&str] =
+/// Verbs of a stored resource.
+const VERBS: &[&str] =
     &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+
+/// Verbs of a kind that no controller here brings to life: there are none, and none can be made.
+const READ_VERBS: &[&str] = &["get", "list", "watch"];
 
 const STATUS_VERBS: &[&str] = &["get", "patch", "update"];
 const SCALE: Subresource =
@@ -78,12 +87,13 @@ const fn core(
         namespaced: true,
         short,
         categories: &[],
+        verbs: VERBS,
         subresources: &[],
     }
 }
 
 /// The table.
-pub(super) static RESOURCES: [Resource; 9] = [
+pub(super) static RESOURCES: [Resource; 11] = [
     Resource {
         namespaced: false,
         subresources: &[status("", "Namespace")],
@@ -113,6 +123,18 @@ pub(super) static RESOURCES: [Resource; 9] = [
         categories: &["all"],
         subresources: &[status("apps", "ReplicaSet"), SCALE],
         ..core("replicasets", "replicaset", "ReplicaSet", &["rs"])
+    },
+    Resource {
+        group: "apps",
+        categories: &["all"],
+        verbs: READ_VERBS,
+        ..core("statefulsets", "statefulset", "StatefulSet", &["sts"])
+    },
+    Resource {
+        group: "apps",
+        categories: &["all"],
+        verbs: READ_VERBS,
+        ..core("daemonsets", "daemonset", "DaemonSet", &["ds"])
     },
 ];
 
@@ -182,6 +204,8 @@ mod tests {
             (SERVICES, "services"),
             (DEPLOYMENTS, "deployments"),
             (REPLICA_SETS, "replicasets"),
+            (STATEFUL_SETS, "statefulsets"),
+            (DAEMON_SETS, "daemonsets"),
         ];
         for (id, plural) in named {
             assert_eq!(id.row().plural, plural);

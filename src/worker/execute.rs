@@ -24,9 +24,12 @@ impl StepRunner for Client {
                 Ok(false) => self.namespace_exists(namespace).map(Reply::Namespace),
                 Err(error) => Err(error),
             },
-            Step::LookAtWorkload => {
-                self.get_workload(key).map(|found| Reply::Looked(found.map(Box::new)))
-            }
+            Step::LookAtWorkload => match workload {
+                Some(workload) => self
+                    .get_workload(workload.kind, key)
+                    .map(|found| Reply::Looked(found.map(Box::new))),
+                None => Ok(Reply::Looked(None)),
+            },
             Step::Patch(patch) => {
                 self.patch_images(patch).map(|stored| Reply::Patched(Box::new(stored)))
             }

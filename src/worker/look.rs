@@ -6,7 +6,7 @@ use log::error;
 
 use super::{Entry, Floor, Kept};
 use crate::clock;
-use crate::model::{Pod, ServiceKey, What, Workload};
+use crate::model::{Kind, Pod, ServiceKey, What, Workload};
 use crate::reconcile::{Phase, Plan, Reply, Service, Setback, Step, View, after, plan};
 
 /// Locks the service, plans, keeps and tells, performs at most one step, and lets go.
@@ -26,7 +26,7 @@ pub fn look(floor: &Floor, key: &ServiceKey) {
     let step = decide(floor, key, &mut service, &seen);
     if let Some(step) = &step {
         let outcome = floor.cluster.run(key, step, workload);
-        take_into_cache(floor, key, workload, &outcome);
+        take_into_cache(floor, workload, &outcome);
         let plan = after(&service, key, outcome, clock::now(), jitter());
         adopt(floor, key, &mut service, plan);
     }
@@ -43,13 +43,16 @@ pub fn look(floor: &Floor, key: &ServiceKey) {
 /// What the cache shows, both from one moment: an absent workload is only absent once a list came.
 struct Seen {
     workload: Option<Arc<Workload>>,
+    namesakes: Vec<Kind>,
     synced: bool,
 }
 
 impl Seen {
     fn of(floor: &Floor, key: &ServiceKey) -> Seen {
         let cache = floor.workloads.read();
-        Seen { workload: cache.get(key), synced: cache.is_synced() }
+        let workload = cache.get(key);
+        let namesakes = if workload.is_none() { cache.kinds(key) } else { Vec::new() };
+        Seen { workload, namesakes, synced: cache.is_synced() }
     }
 }
 
@@ -62,6 +65,7 @@ fn decide(floor: &Floor, key: &ServiceKey, service: &mut Service, seen: &Seen) -
         desired: desired.as_ref(),
         synced: seen.synced,
         workload,
+        namesakes: &seen.namesakes,
         pods: &pods,
         admitted: true,
         policy: &floor.policy,
@@ -119,19 +123,13 @@ fn judge(floor: &Floor, plan: &Plan) {
 
 /// The reply to a PATCH is ahead of the watch stream; planning on the older version would send the
 /// same PATCH again.
-fn take_into_cache(
-    floor: &Floor,
-    key: &ServiceKey,
-    seen: Option<&Workload>,
-    outcome: &Result<Reply, Setback>,
-) {
+fn take_into_cache(floor: &Floor, seen: Option<&Workload>, outcome: &Result<Reply, Setback>) {
     match outcome {
         Ok(Reply::Patched(workload) | Reply::Looked(Some(workload))) => {
             floor.workloads.write().apply((**workload).clone());
         }
         Ok(Reply::Looked(None)) => {
-            let version = seen.map_or(0, |workload| workload.resource_version);
-            floor.workloads.write().forget(key, version);
+            seen.inspect(|seen| floor.workloads.write().forget(seen));
         }
         _ => {}
     }

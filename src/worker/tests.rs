@@ -10,7 +10,7 @@ use parking_lot::{Mutex, RwLock};
 use super::*;
 use crate::desired::Register;
 use crate::model::{
-    Alert, Image, ImagePatch, ImageSet, NamespaceState, ServiceKey, Workload, fixture,
+    Alert, Image, ImagePatch, ImageSet, Kind, NamespaceState, ServiceKey, Workload, fixture,
 };
 use crate::reconcile::{Drift, Gate, Phase, Policy, Reply, Setback, Step};
 
@@ -138,6 +138,14 @@ fn floor(cluster: Cluster) -> Floor {
     }
 }
 
+/// The first lists: these Deployments, and none of the other kinds.
+fn lists(floor: &Floor, deployments: Vec<Workload>) {
+    floor.workloads.write().replace(Kind::Deployment, deployments, 1);
+    for kind in [Kind::StatefulSet, Kind::DaemonSet] {
+        floor.workloads.write().replace(kind, Vec::new(), 1);
+    }
+}
+
 fn ask(floor: &Floor, name: &str, image: &str) {
     let images = ImageSet::Single(Image::parse(image).expect("valid"));
     floor.desired.write().images(&fixture::key(name), images);
@@ -163,7 +171,7 @@ fn the_intent_is_kept_before_the_patch_is_sent() {
     let cluster = Cluster::default();
     let events = Arc::clone(&cluster.events);
     let floor = floor(cluster);
-    floor.workloads.write().replace(vec![fixture::workload("web")], 1);
+    lists(&floor, vec![fixture::workload("web")]);
     ask(&floor, "web", "nginx:1.25");
     look(&floor, &fixture::key("web"));
     assert_eq!(events.lock()[..2], [Event::IntentKept, Event::Patch]);
@@ -176,7 +184,7 @@ fn a_panic_costs_one_step_and_neither_the_thread_nor_the_service() {
     let events = Arc::clone(&cluster.events);
     let floor = Arc::new(floor(cluster));
     let both = vec![fixture::workload("web"), fixture::workload("api")];
-    floor.workloads.write().replace(both, 1);
+    lists(&floor, both);
     // One thread only, so that whatever follows is done by the one that panicked.
     let pool = Pool::start(1, &floor).expect("a thread");
     ask(&floor, "web", "nginx:1.25");
@@ -197,7 +205,7 @@ fn no_key_is_in_two_hands_and_the_last_wish_wins() {
     let floor = Arc::new(floor(cluster));
     let names: Vec<String> = (0..10).map(|n| format!("svc-{n}")).collect();
     let workloads = names.iter().map(|name| fixture::workload(name)).collect();
-    floor.workloads.write().replace(workloads, 1);
+    lists(&floor, workloads);
     let pool = Pool::start(16, &floor).expect("threads");
     for touch in 0..1000 {
         ask(&floor, &names[touch % 10], &format!("nginx:2.{touch}"));
@@ -224,7 +232,7 @@ fn a_list_that_arrives_during_a_look_never_makes_a_workload_look_missing() {
         thread::scope(|scope| {
             scope.spawn(|| {
                 start.wait();
-                floor.workloads.write().replace(vec![fixture::workload("web")], 1);
+                lists(&floor, vec![fixture::workload("web")]);
             });
             start.wait();
             look(&floor, &fixture::key("web"));

@@ -61,6 +61,7 @@ fn deployment(name: &str, image: &str) -> Value {
 /// The patch that a planner makes of what it saw.
 fn patch(seen: &Workload, image: &str) -> ImagePatch {
     ImagePatch {
+        kind: Kind::Deployment,
         key: seen.key.clone(),
         uid: seen.uid.clone(),
         has_annotations: seen.has_annotations,
@@ -105,7 +106,7 @@ fn credentials_that_are_not_accepted_are_said_to_be() {
     access.authorization =
         super::super::Authorization::Token(super::super::Secret::new("canary".into()));
     let client = Client::new(&access, ClientOptions::default()).unwrap();
-    let error = client.get_workload(&key("web")).unwrap_err();
+    let error = client.get_workload(Kind::Deployment, &key("web")).unwrap_err();
     assert_eq!(error.class, Class::Unauthorized);
     assert!(error.to_string().contains("renew them in the kubeconfig"), "{error}");
 }
@@ -115,7 +116,7 @@ fn a_change_is_one_request_and_its_answer_is_the_workload_afterwards() {
     let sandbox = still();
     sandbox.apply(deployment("web", "nginx:1.24")).unwrap();
     let client = client(&sandbox);
-    let before = client.get_workload(&key("web")).unwrap().unwrap();
+    let before = client.get_workload(Kind::Deployment, &key("web")).unwrap().unwrap();
     assert!(!before.has_annotations);
     let after = client.patch_images(&patch(&before, "nginx:1.25")).unwrap();
     assert_eq!(&*after.containers[0].image, "nginx:1.25");
@@ -135,13 +136,16 @@ fn a_workload_that_is_not_what_was_seen_stays_as_it_is() {
     let sandbox = still();
     sandbox.apply(deployment("web", "nginx:1.24")).unwrap();
     let client = client(&sandbox);
-    let seen = client.get_workload(&key("web")).unwrap().unwrap();
+    let seen = client.get_workload(Kind::Deployment, &key("web")).unwrap().unwrap();
     let refused = |change: fn(&mut ImagePatch)| {
         let mut patch = patch(&seen, "nginx:1.25");
         change(&mut patch);
         let error = client.patch_images(&patch).unwrap_err();
         assert_eq!(error.class, Class::TestFailed, "{patch:?}");
-        assert_eq!(&*client.get_workload(&key("web")).unwrap().unwrap().uid, &*seen.uid);
+        assert_eq!(
+            &*client.get_workload(Kind::Deployment, &key("web")).unwrap().unwrap().uid,
+            &*seen.uid
+        );
         assert_eq!(sandbox.get(WEB).unwrap()["metadata"]["generation"], 1);
     };
     refused(|p| p.uid = "another".into());
@@ -156,10 +160,10 @@ fn what_is_missing_is_none_and_a_patch_of_it_an_error() {
     let sandbox = still();
     sandbox.apply(deployment("web", "nginx:1.24")).unwrap();
     let client = client(&sandbox);
-    assert_eq!(client.get_workload(&key("none")).unwrap(), None);
+    assert_eq!(client.get_workload(Kind::Deployment, &key("none")).unwrap(), None);
     let nowhere = ServiceKey::new("web", "nowhere").unwrap();
-    assert_eq!(client.get_workload(&nowhere).unwrap(), None);
-    let seen = client.get_workload(&key("web")).unwrap().unwrap();
+    assert_eq!(client.get_workload(Kind::Deployment, &nowhere).unwrap(), None);
+    let seen = client.get_workload(Kind::Deployment, &key("web")).unwrap().unwrap();
     let gone = ImagePatch { key: key("none"), ..patch(&seen, "nginx:1.25") };
     assert_eq!(client.patch_images(&gone).unwrap_err().class, Class::NotFound);
 }
@@ -200,14 +204,15 @@ fn a_long_list_comes_in_pages_that_join_without_gap_or_double() {
     let client = client(&sandbox);
     for scope in [Scope::Cluster, Scope::Namespace("default".into())] {
         let before = sandbox.requests().len();
-        let listed = client.list_workloads(&scope).unwrap();
+        let listed = client.list_workloads(Kind::Deployment, &scope).unwrap();
         let names: Vec<&str> = listed.items.iter().map(|w| w.key.service()).collect();
         let expect: Vec<String> = (0..count).map(|n| format!("web-{n:05}")).collect();
         assert_eq!(names, expect);
         assert!(listed.resource_version.parse::<u64>().unwrap() > 0);
         assert_eq!(sandbox.requests().len() - before, 3);
     }
-    let empty = client.list_workloads(&Scope::Namespace("kube-system".into())).unwrap();
+    let empty =
+        client.list_workloads(Kind::Deployment, &Scope::Namespace("kube-system".into())).unwrap();
     assert!(empty.items.is_empty());
 }
 
@@ -224,12 +229,18 @@ fn a_list_that_expires_between_two_pages_starts_anew() {
             && left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok();
         due.then(|| Fault::Respond(once.clone()))
     });
-    assert_eq!(client.list_workloads(&Scope::Cluster).unwrap().items.len(), count);
+    assert_eq!(
+        client.list_workloads(Kind::Deployment, &Scope::Cluster).unwrap().items.len(),
+        count
+    );
     sandbox.set_faults(move |r: &RequestView<'_>| {
         r.target.contains("continue=").then(|| Fault::Respond(expired.clone()))
     });
     let before = sandbox.requests().len();
-    assert_eq!(client.list_workloads(&Scope::Cluster).unwrap_err().class, Class::Expired);
+    assert_eq!(
+        client.list_workloads(Kind::Deployment, &Scope::Cluster).unwrap_err().class,
+        Class::Expired
+    );
     let attempts = 2 * (1 + LIST_RESTARTS as usize);
     assert_eq!(sandbox.requests().len() - before, attempts, "it gives up at some point");
 }
@@ -240,7 +251,7 @@ fn a_list_that_does_not_get_further_is_given_up() {
     let client = client(&sandbox);
     let page = json!({"metadata": {"resourceVersion": "7", "continue": "again"}, "items": []});
     answer(&sandbox, "GET", Response::json(200, &page));
-    let error = client.list_workloads(&Scope::Cluster).unwrap_err();
+    let error = client.list_workloads(Kind::Deployment, &Scope::Cluster).unwrap_err();
     assert!(matches!(error.class, Class::Decode { .. }), "{error:?}");
     assert_eq!(sandbox.requests().len(), 2);
 }
@@ -251,7 +262,7 @@ fn what_is_no_list_is_never_taken_for_an_empty_one() {
     let client = client(&sandbox);
     let check = |response: Response| {
         answer(&sandbox, "GET", response.clone());
-        let error = client.list_workloads(&Scope::Cluster).expect_err("an error");
+        let error = client.list_workloads(Kind::Deployment, &Scope::Cluster).expect_err("an error");
         assert!(matches!(error.class, Class::Decode { .. }), "{response:?}: {error:?}");
     };
     check(Response::json(200, &json!({})));
@@ -271,7 +282,7 @@ fn an_answer_that_cannot_be_a_workload_is_refused() {
     let client = client(&sandbox);
     let check = |response: Response, words: &str| {
         answer(&sandbox, "GET", response);
-        let error = client.get_workload(&key("web")).expect_err(words);
+        let error = client.get_workload(Kind::Deployment, &key("web")).expect_err(words);
         assert!(matches!(error.class, Class::Decode { .. }), "{error:?}");
         assert!(error.to_string().contains(words), "{error}");
     };
@@ -337,7 +348,7 @@ fn a_broken_connection_says_whether_the_request_may_have_arrived() {
     let sandbox = still();
     sandbox.apply(deployment("web", "nginx:1.24")).unwrap();
     let client = client(&sandbox);
-    let seen = client.get_workload(&key("web")).unwrap().unwrap();
+    let seen = client.get_workload(Kind::Deployment, &key("web")).unwrap().unwrap();
     let sent = |error: ApiError| match error.class {
         Class::Network { sent, .. } => sent,
         other => panic!("{other:?}"),
@@ -404,10 +415,10 @@ fn the_hash_is_that_of_the_replica_set_for_the_newest_template() {
                 && d["status"]["replicas"] == 1
         };
         assert!(sandbox.wait_for(WEB, LIMIT, ready), "{:#?}", sandbox.get(WEB));
-        let seen = client.get_workload(&key("web")).unwrap().unwrap();
+        let seen = client.get_workload(Kind::Deployment, &key("web")).unwrap().unwrap();
         let hash = client.new_replica_set_hash(&seen).unwrap().unwrap();
         let pods = client.list_pods(&Scope::Namespace("default".into())).unwrap().items;
-        let of_hash = |p: &&Pod| p.template_hash() == Some(&*hash) && !p.deleting;
+        let of_hash = |p: &&Pod| p.revision(Kind::Deployment) == Some(&*hash) && !p.deleting;
         let images: Vec<_> =
             pods.iter().filter(of_hash).map(|p| p.containers[0].image.to_string()).collect();
         (seen, hash, images)
@@ -487,7 +498,7 @@ fn many_threads_share_the_connections() {
         for _ in 0..16 {
             scope.spawn(|| {
                 for _ in 0..10 {
-                    assert!(client.get_workload(&key("web")).unwrap().is_some());
+                    assert!(client.get_workload(Kind::Deployment, &key("web")).unwrap().is_some());
                 }
             });
         }

@@ -15,6 +15,7 @@ fn patch(has_annotations: bool, targets: &[(bool, usize, &str, &str)]) -> ImageP
         image: Image::parse(image).unwrap(),
     };
     ImagePatch {
+        kind: Kind::Deployment,
         key: key(),
         uid: "0a1b".into(),
         has_annotations,
@@ -100,7 +101,7 @@ fn every_request_asks_for_what_its_name_says() {
     }
     let qa = Scope::Namespace("qa".into());
     check(
-        Request::get_workload(&key()),
+        Request::get_workload(Kind::Deployment, &key()),
         "get deployments web in qa",
         "/apis/apps/v1/namespaces/qa/deployments/web",
     );
@@ -182,6 +183,7 @@ fn selectors_become_one_query_value() {
 #[test]
 fn resources_are_named_as_a_role_names_them() {
     assert_eq!(Resource::Deployments.with_group(), "apps/deployments");
+    assert_eq!(Resource::StatefulSets.with_group(), "apps/statefulsets");
     assert_eq!(Resource::ReplicaSets.with_group(), "apps/replicasets");
     assert_eq!(Resource::PodLog.with_group(), "pods/log");
 }

@@ -6,21 +6,22 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::model::{
-    Condition, Container, ContainerState, Replicas, Selector, SelectorRule, ServiceKey, Terminated,
+    Condition, Container, ContainerState, Replicas, Selector, SelectorRule, ServiceKey, Strategy,
+    Terminated,
 };
 
 const DEPLOYMENT: &str = include_str!("tests/deployment.json");
 const POD: &str = include_str!("tests/pod.json");
 
-fn read<O: Object + serde::de::DeserializeOwned>(value: Value) -> Option<O::Item> {
-    serde_json::from_value::<O>(value).unwrap().into_item()
+fn read<O: Object<Of: Default> + serde::de::DeserializeOwned>(value: Value) -> Option<O::Item> {
+    serde_json::from_value::<O>(value).unwrap().into_item(O::Of::default())
 }
 
 /// The real Deployment with a change.
 fn workload(change: impl FnOnce(&mut Value)) -> Workload {
     let mut value: Value = serde_json::from_str(DEPLOYMENT).unwrap();
     change(&mut value);
-    read::<Deployment>(value).unwrap()
+    read::<WorkloadObject>(value).unwrap()
 }
 
 fn container(name: &str, image: &str) -> Box<[Container]> {
@@ -33,6 +34,7 @@ fn a_deployment_is_reduced_to_what_the_planner_needs() {
         SelectorRule::In(key.into(), values.iter().map(|v| (*v).into()).collect())
     };
     let expect = Workload {
+        kind: Kind::Deployment,
         key: ServiceKey::new("web", "shop").unwrap(),
         uid: "33063d8c-3fc8-4d36-a440-b0a964f449a5".into(),
         resource_version: 30242,
@@ -41,12 +43,14 @@ fn a_deployment_is_reduced_to_what_the_planner_needs() {
         held_by_annotation: false,
         timeout: None,
         paused: false,
+        strategy: Strategy::Rolling,
         min_ready: Duration::ZERO,
         progress_deadline: Duration::from_secs(600),
         selector: Selector([rule("app", &["web"]), rule("tier", &["front", "back"])].into()),
         containers: container("web", "nginx:1.25"),
         init_containers: container("setup", "busybox:1"),
         observed_generation: 6,
+        revision: None,
         replicas: Replicas { wanted: 1, total: 1, updated: 1, ready: 1, available: 1 },
         progressing: Some(Condition {
             holds: true,
@@ -60,8 +64,44 @@ fn a_deployment_is_reduced_to_what_the_planner_needs() {
 }
 
 #[test]
+fn the_other_kinds_are_read_by_their_own_names() {
+    let own = |kind, value: Value| {
+        let object: WorkloadObject = serde_json::from_value(value).unwrap();
+        object.into_item(kind).unwrap()
+    };
+    let metadata = json!({"name": "db", "namespace": "qa", "generation": 3,
+        "annotations": {"deprecated.daemonset.template.generation": "2"}});
+    let db = own(
+        Kind::StatefulSet,
+        json!({
+            "metadata": metadata,
+            "spec": {"replicas": 5, "updateStrategy":
+                {"type": "RollingUpdate", "rollingUpdate": {"partition": 2}}},
+            "status": {"observedGeneration": 3, "replicas": 5, "readyReplicas": 4,
+                "availableReplicas": 4, "updatedReplicas": 1, "updateRevision": "db-5d8f"},
+        }),
+    );
+    assert_eq!(db.strategy, Strategy::Partition(2));
+    assert_eq!(db.revision.as_deref(), Some("db-5d8f"));
+    let counts = Replicas { wanted: 5, total: 5, updated: 1, ready: 4, available: 4 };
+    assert_eq!(db.replicas, counts);
+    let agent = own(
+        Kind::DaemonSet,
+        json!({
+            "metadata": metadata,
+            "spec": {"updateStrategy": {"type": "OnDelete"}},
+            "status": {"desiredNumberScheduled": 5, "currentNumberScheduled": 5, "numberReady": 4,
+                "numberAvailable": 4, "updatedNumberScheduled": 1},
+        }),
+    );
+    assert_eq!(agent.strategy, Strategy::OnDelete);
+    assert_eq!((agent.revision.as_deref(), agent.replicas), (Some("2"), counts));
+}
+
+#[test]
 fn what_is_left_out_has_the_default_of_the_api() {
-    let bare = read::<Deployment>(json!({"metadata": {"name": "web", "namespace": "qa"}})).unwrap();
+    let bare =
+        read::<WorkloadObject>(json!({"metadata": {"name": "web", "namespace": "qa"}})).unwrap();
     assert_eq!(bare.replicas, Replicas { wanted: 1, ..Replicas::default() });
     assert_eq!(bare.progress_deadline, Duration::from_secs(600));
     assert!(!bare.has_annotations && !bare.paused && bare.containers.is_empty());
@@ -153,7 +193,7 @@ fn a_replica_failure_counts_only_while_it_is_true() {
 fn names_that_no_api_server_stores_are_refused() {
     for (name, namespace) in [("", "qa"), ("web", ""), ("../x", "qa"), ("web", "a b")] {
         let metadata = json!({"metadata": {"name": name, "namespace": namespace}});
-        assert_eq!(read::<Deployment>(metadata), None, "{name} {namespace}");
+        assert_eq!(read::<WorkloadObject>(metadata), None, "{name} {namespace}");
     }
 }
 
@@ -162,7 +202,7 @@ fn wrong_types_are_refused_and_not_guessed() {
     let check = |change: fn(&mut Value)| {
         let mut value: Value = serde_json::from_str(DEPLOYMENT).unwrap();
         change(&mut value);
-        assert!(serde_json::from_value::<Deployment>(value).is_err());
+        assert!(serde_json::from_value::<WorkloadObject>(value).is_err());
     };
     check(|d| d["spec"]["replicas"] = json!("3"));
     check(|d| d["metadata"]["generation"] = json!(1.5));
@@ -175,7 +215,7 @@ fn wrong_types_are_refused_and_not_guessed() {
 fn a_crashing_pod_is_reduced_to_its_containers_states() {
     let pod = serde_json::from_str::<PodObject>(POD).unwrap().into_pod();
     assert_eq!((&*pod.namespace, &*pod.name), ("shop", "web-6bdd48ff4f-268vf"));
-    assert_eq!(pod.template_hash(), Some("6bdd48ff4f"));
+    assert_eq!(pod.revision(Kind::Deployment), Some("6bdd48ff4f"));
     assert!(!pod.deleting && !pod.ready);
     let [setup, web] = &*pod.containers else { panic!("{pod:?}") };
     let ended = |exit_code, reason: &str| Terminated {

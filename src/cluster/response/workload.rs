@@ -1,4 +1,7 @@
-//! Deployments and ReplicaSets of `apps/v1`. `[C]`
+//! Workloads and ReplicaSets of `apps/v1`. `[C]`
+//!
+//! The three kinds of workload share most of their shape, so one struct reads them all; the kind is
+//! known from where the object was asked for.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,12 +10,13 @@ use serde::Deserialize;
 
 use super::{Annotations, Meta};
 use crate::model::{
-    Condition, Container, Replicas, Selector, SelectorRule, ServiceKey, Workload, parse_duration,
+    Condition, Container, Kind, Replicas, Selector, SelectorRule, ServiceKey, Strategy, Workload,
+    parse_duration,
 };
 
-/// A Deployment as it is sent.
+/// A Deployment, StatefulSet or DaemonSet as it is sent.
 #[derive(Debug, Deserialize)]
-pub struct Deployment {
+pub struct WorkloadObject {
     pub(in crate::cluster) metadata: Meta,
     #[serde(default)]
     spec: Spec,
@@ -29,6 +33,23 @@ struct Spec {
     progress_deadline_seconds: Option<u64>,
     selector: LabelSelector,
     template: Template,
+    /// Of a Deployment.
+    strategy: StrategyFields,
+    /// Of the other kinds.
+    update_strategy: StrategyFields,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct StrategyFields {
+    r#type: Box<str>,
+    rolling_update: Option<RollingUpdate>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct RollingUpdate {
+    partition: Option<i32>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -82,6 +103,12 @@ struct StatusFields {
     updated_replicas: i32,
     ready_replicas: i32,
     available_replicas: i32,
+    update_revision: Box<str>,
+    desired_number_scheduled: i32,
+    current_number_scheduled: i32,
+    updated_number_scheduled: i32,
+    number_ready: i32,
+    number_available: i32,
     conditions: Option<Vec<ConditionFields>>,
 }
 
@@ -95,16 +122,24 @@ struct ConditionFields {
     last_update_time: Option<Box<str>>,
 }
 
-impl Deployment {
+impl WorkloadObject {
     /// The workload it is; `None` when its names are not valid.
-    pub(super) fn into_workload(self) -> Option<Workload> {
-        let Deployment { metadata, spec, status } = self;
+    pub(super) fn into_workload(self, kind: Kind) -> Option<Workload> {
+        let WorkloadObject { metadata, spec, status } = self;
+        let strategy = spec.strategy(kind);
+        let replicas = status.replicas(kind, spec.replicas);
         let annotations = metadata.annotations.as_ref();
         let held = annotations.and_then(|a| a.paused.as_deref()) == Some("true");
         let timeout = annotations.and_then(|a| a.timeout.as_deref());
         let timeout = timeout.and_then(|text| parse_duration(text).ok());
+        let revision = match kind {
+            Kind::Deployment => None,
+            Kind::StatefulSet => Some(status.update_revision).filter(|r| !r.is_empty()),
+            Kind::DaemonSet => annotations.and_then(|a| a.template_generation.clone()),
+        };
         let conditions = status.conditions.unwrap_or_default();
         Some(Workload {
+            kind,
             key: ServiceKey::new(&metadata.name, &metadata.namespace).ok()?,
             resource_version: metadata.resource_version.parse().unwrap_or(0),
             generation: metadata.generation,
@@ -112,23 +147,56 @@ impl Deployment {
             held_by_annotation: held,
             timeout,
             paused: spec.paused,
+            strategy,
             min_ready: Duration::from_secs(spec.min_ready_seconds),
             progress_deadline: Duration::from_secs(spec.progress_deadline_seconds.unwrap_or(600)),
             selector: spec.selector.into_selector(),
             containers: containers(spec.template.spec.containers),
             init_containers: containers(spec.template.spec.init_containers),
             observed_generation: status.observed_generation,
-            replicas: Replicas {
-                wanted: spec.replicas.unwrap_or(1),
-                total: status.replicas,
-                updated: status.updated_replicas,
-                ready: status.ready_replicas,
-                available: status.available_replicas,
-            },
+            revision,
+            replicas,
             progressing: condition(&conditions, "Progressing"),
             replica_failure: condition(&conditions, "ReplicaFailure").filter(|c| c.holds),
             uid: metadata.uid,
         })
+    }
+}
+
+impl Spec {
+    fn strategy(&self, kind: Kind) -> Strategy {
+        let own = match kind {
+            Kind::Deployment => &self.strategy,
+            Kind::StatefulSet | Kind::DaemonSet => &self.update_strategy,
+        };
+        let partition = own.rolling_update.as_ref().and_then(|rolling| rolling.partition);
+        match (&*own.r#type, partition) {
+            ("Recreate", _) => Strategy::Recreate,
+            ("OnDelete", _) => Strategy::OnDelete,
+            (_, Some(partition)) if partition > 0 => Strategy::Partition(partition),
+            _ => Strategy::Rolling,
+        }
+    }
+}
+
+impl StatusFields {
+    fn replicas(&self, kind: Kind, wanted: Option<i32>) -> Replicas {
+        match kind {
+            Kind::Deployment | Kind::StatefulSet => Replicas {
+                wanted: wanted.unwrap_or(1),
+                total: self.replicas,
+                updated: self.updated_replicas,
+                ready: self.ready_replicas,
+                available: self.available_replicas,
+            },
+            Kind::DaemonSet => Replicas {
+                wanted: self.desired_number_scheduled,
+                total: self.current_number_scheduled,
+                updated: self.updated_number_scheduled,
+                ready: self.number_ready,
+                available: self.number_available,
+            },
+        }
     }
 }
 

@@ -71,7 +71,8 @@ struct Story {
 fn follow(client: &Client) -> Story {
     let (tell, events) = mpsc::channel();
     let sink = move |event| drop(tell.send(event));
-    let reflector = spawn_reflector::<Workload>(client, Scope::Cluster, sink).unwrap();
+    let reflector =
+        spawn_reflector::<Workload>(client, Kind::Deployment, Scope::Cluster, sink).unwrap();
     Story { reflector, events }
 }
 
@@ -188,7 +189,8 @@ fn one_namespace_can_be_watched_alone() {
     let (tell, events) = mpsc::channel();
     let scope = Scope::Namespace("qa".into());
     let sink = move |event| drop(tell.send(event));
-    let reflector = spawn_reflector::<Workload>(&client(&sandbox), scope, sink).unwrap();
+    let reflector =
+        spawn_reflector::<Workload>(&client(&sandbox), Kind::Deployment, scope, sink).unwrap();
     let story = Story { reflector, events };
     story.expect(&["restarted with [b nginx:1]", "synced"]);
     put(&sandbox, "a", "nginx:2");
@@ -501,7 +503,7 @@ fn through_many_cuts_the_view_stays_that_of_the_cluster() {
             _ => {}
         }
     }
-    let listed = client.list_workloads(&Scope::Cluster).unwrap().items;
+    let listed = client.list_workloads(Kind::Deployment, &Scope::Cluster).unwrap().items;
     let expect: Vec<String> = listed.iter().map(short).collect();
     assert_eq!(view.into_values().collect::<Vec<_>>(), expect);
 }
