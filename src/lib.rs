@@ -48,6 +48,7 @@
 //! | [`worker`] | the threads, one pass over one service, steps → requests | `[E]` |
 //! | [`cluster`] | kubeconfig, TLS, requests, list and watch | `[E]`, formats `[C]` |
 //! | [`store`] | SQLite: states, history, undelivered messages; one writer thread | `[E]`, values `[C]` |
+//! | [`registry`] | Amazon ECR: signatures, tokens, pull secrets, is the image there | `[E]`, formats `[C]` |
 //! | [`report`] | notice → words → Slack message; delivery | `[C]`, delivery `[E]` |
 //! | [`sandbox`] | an embedded Kubernetes API, for the demo and for tests | `[E]` |
 //! | [`daemon`] | `wiring.rs`, the only file that knows every edge; log, signals | `[E]` |
@@ -68,6 +69,7 @@ pub mod model;
 pub mod observed;
 pub mod queue;
 pub mod reconcile;
+pub mod registry;
 pub mod report;
 pub mod sandbox;
 pub mod source;

@@ -30,6 +30,14 @@ const CORE: &[&str] = &[
     "src/cluster/response.rs",
     "src/cluster/response",
     "src/cluster/error.rs",
+    "src/registry/answer.rs",
+    "src/registry/docker_config.rs",
+    "src/registry/endpoint.rs",
+    "src/registry/environment.rs",
+    "src/registry/images.rs",
+    "src/registry/ini.rs",
+    "src/registry/profile.rs",
+    "src/registry/sigv4.rs",
 ];
 
 /// Clocks, files, sockets, threads, locks, processes, the environment, randomness and logs.
@@ -76,9 +84,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("reconcile", &["model", "desired", "queue"]),
     ("source", &["model", "desired", "clock"]),
     ("cluster", &["model"]),
+    ("registry", &["model", "cluster", "clock"]),
     ("store", &["model", "reconcile", "clock"]),
     ("report", &["model", "queue", "clock"]),
-    ("worker", &["model", "desired", "observed", "queue", "reconcile", "cluster", "clock"]),
+    (
+        "worker",
+        &["model", "desired", "observed", "queue", "reconcile", "cluster", "registry", "clock"],
+    ),
     ("sandbox", &["model"]),
 ];
 

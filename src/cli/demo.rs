@@ -13,6 +13,7 @@ use crate::cluster::kubeconfig::{self, Choice};
 use crate::daemon::{Daemon, LogStyle, Settings, init_logging};
 use crate::desired::ImageRules;
 use crate::reconcile::{Drift, Policy};
+use crate::registry::RegistrySettings;
 
 /// See it work: a pretend cluster in this process, and the folder ./deps.
 ///
@@ -52,7 +53,9 @@ pub fn run(arguments: &DemoArguments) -> Result<ExitCode, Failure> {
             drift: Drift::Report,
             create_namespaces: true,
             allow_namespaces: Vec::new(),
+            ecr: Default::default(),
         },
+        registry: RegistrySettings::default(),
         state: None,
         max_rollouts: None,
         halt_after: None,

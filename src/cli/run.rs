@@ -45,6 +45,19 @@ pub struct RunArguments {
     #[arg(long, value_name = "REPO")]
     pub ecr_repo: Option<String>,
 
+    /// Keep a pull secret for Amazon ECR in every namespace that an image of it is deployed to, and let
+    /// its workload use it; for clusters whose nodes cannot pull from ECR by themselves
+    #[arg(long)]
+    pub ecr_pull_secret: bool,
+
+    /// Before a rollout, look whether its image is in Amazon ECR; if not, change nothing
+    #[arg(long)]
+    pub ecr_check: bool,
+
+    /// Renew pull secrets after this long, instead of at half the 12 hours that their tokens live
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub ecr_renew: Option<Duration>,
+
     /// A file that holds the webhook's address [env: WEBHOOK_FOR_SLACK, the address itself]
     #[arg(long, value_name = "FILE")]
     pub slack_webhook_file: Option<PathBuf>,

@@ -20,14 +20,25 @@ const BUNDLES: [&str; 6] = [
 
 /// The roots to trust where a kubeconfig names no authority; never empty.
 pub(super) fn public_roots() -> RootCertStore {
-    let chosen = std::env::var_os("SSL_CERT_FILE").filter(|v| !v.is_empty()).map(PathBuf::from);
-    for file in chosen.into_iter().chain(BUNDLES.map(PathBuf::from)) {
-        let Ok(pem) = std::fs::read(&file) else { continue };
-        let mut store = RootCertStore::empty();
-        store.add_parsable_certificates(CertificateDer::pem_slice_iter(&pem).flatten());
-        if !store.is_empty() {
-            return store;
+    match public_certificates() {
+        Some(certificates) => {
+            let mut store = RootCertStore::empty();
+            store.add_parsable_certificates(certificates);
+            store
         }
+        None => RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
     }
-    RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }
+}
+
+/// The certificates of the first bundle that holds a usable one; `None` where there is no such bundle.
+#[must_use]
+pub fn public_certificates() -> Option<Vec<CertificateDer<'static>>> {
+    let chosen = std::env::var_os("SSL_CERT_FILE").filter(|v| !v.is_empty()).map(PathBuf::from);
+    chosen.into_iter().chain(BUNDLES.map(PathBuf::from)).find_map(|file| {
+        let pem = std::fs::read(&file).ok()?;
+        let found: Vec<_> = CertificateDer::pem_slice_iter(&pem).flatten().collect();
+        let mut store = RootCertStore::empty();
+        store.add_parsable_certificates(found.iter().cloned());
+        (!store.is_empty()).then_some(found)
+    })
 }

@@ -6,6 +6,7 @@
 mod journal;
 mod logging;
 mod pod_watches;
+mod pull_secrets;
 mod settings;
 mod signals;
 mod start_up;

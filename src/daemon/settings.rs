@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::cluster::Access;
 use crate::desired::ImageRules;
 use crate::reconcile::Policy;
+use crate::registry::RegistrySettings;
 use crate::report::webhook::WebhookUrl;
 
 /// Everything that flags, environment and `.env` decide.
@@ -28,6 +29,8 @@ pub struct Settings {
     pub workers: usize,
     /// Time limit, drift, namespaces.
     pub policy: Policy,
+    /// What is done for images of Amazon ECR.
+    pub registry: RegistrySettings,
     /// Where the state is kept; `None` keeps none.
     pub state: Option<PathBuf>,
     /// Rollouts that may be in flight at once.

@@ -17,6 +17,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::journal::Ledger;
 use super::pod_watches::{self, PodWatches};
+use super::pull_secrets;
 use super::settings::{Settings, SlackSettings};
 use super::start_up::{self, Seen, StartUp};
 use crate::clock;
@@ -26,10 +27,11 @@ use crate::cluster::{
 };
 use crate::model::{Kind, ServiceKey, Workload};
 use crate::reconcile::{Gate, Service};
+use crate::registry::Registry;
 use crate::report::delivery::{Delivery, Fate, Parcel};
 use crate::source::{FileReport, FolderEvent, FolderState, Source, SourceError, SourceOptions};
 use crate::store::{Outgoing, Remembered, Store, StoreError};
-use crate::worker::{Floor, Pool};
+use crate::worker::{Floor, Pool, StepRunner, WithRegistry};
 
 /// What is in hand may take this long to finish at the end.
 const DRAIN_LIMIT: Duration = Duration::from_millis(1000);
@@ -38,6 +40,8 @@ const REPORT_LIMIT: Duration = Duration::from_millis(400);
 
 /// A running daemon.
 pub struct Daemon {
+    /// Pull secrets are renewed until this is dropped.
+    _renewals: Option<Sender<()>>,
     source: Source,
     floor: Arc<Floor>,
     pool: Pool,
@@ -75,6 +79,7 @@ impl Daemon {
         let options =
             ClientOptions { idle_connections: settings.workers + 8, ..ClientOptions::default() };
         let client = Client::new(&settings.access, options).map_err(StartError::Connect)?;
+        let registry = open_registry(settings, &client);
         let (bell, wanted) = PodWatches::new();
         let floor = Arc::new(Floor {
             queue: Default::default(),
@@ -84,7 +89,7 @@ impl Daemon {
             interest: Mutex::default(),
             gate: Mutex::new(Gate::new(settings.max_rollouts, settings.halt_after)),
             services: Default::default(),
-            cluster: Box::new(client.clone()),
+            cluster: runner(&client, registry.as_ref()),
             journal: Box::new(ledger),
             interest_changed: Box::new(move || bell.ring()),
             policy: settings.policy.clone(),
@@ -106,8 +111,21 @@ impl Daemon {
         start_timer(&floor).map_err(StartError::Threads)?;
         pod_watches::keep(client.clone(), &floor, wanted).map_err(StartError::Threads)?;
         let workloads = watch_workloads(&client, &floor, &seen).map_err(StartError::Threads)?;
+        let renewals = registry.filter(|_| settings.registry.pull_secret);
+        let renewals = renewals.map(|registry| pull_secrets::keep(&registry, &floor));
+        let _renewals = renewals.transpose().map_err(StartError::Threads)?;
         let source = watch_folder(settings, &floor, seen).map_err(StartError::Source)?;
-        Ok(Daemon { source, floor, pool, client, workloads, delivery, store, started_up })
+        Ok(Daemon {
+            _renewals,
+            source,
+            floor,
+            pool,
+            client,
+            workloads,
+            delivery,
+            store,
+            started_up,
+        })
     }
 
     /// Waits until folder and cluster were seen completely and judged.
@@ -160,6 +178,21 @@ fn open_ledger(settings: &Settings) -> Result<(Ledger, Remembered), StartError> 
         remembered.messages.drain(..).for_each(|message| delivery.send(parcel(message)));
     }
     Ok((Ledger { store: Some(store), delivery }, remembered))
+}
+
+/// Amazon ECR, where the settings ask for it.
+fn open_registry(settings: &Settings, client: &Client) -> Option<Registry> {
+    let wanted = settings.registry.pull_secret || settings.registry.check;
+    wanted.then(|| Registry::new(&settings.registry, client.clone()))
+}
+
+fn runner(client: &Client, registry: Option<&Registry>) -> Box<dyn StepRunner> {
+    match registry {
+        Some(registry) => {
+            Box::new(WithRegistry { client: client.clone(), registry: registry.clone() })
+        }
+        None => Box::new(client.clone()),
+    }
 }
 
 fn parcel(message: Outgoing) -> Parcel {

@@ -6,6 +6,7 @@
 
 mod alert;
 mod duration;
+mod ecr_registry;
 #[cfg(test)]
 pub mod fixture;
 mod image;
@@ -16,6 +17,7 @@ mod namespace;
 mod notice;
 mod pod;
 mod problem;
+mod pull_secrets;
 mod rollout;
 mod service_key;
 mod time;
@@ -23,6 +25,7 @@ mod workload;
 
 pub use alert::Alert;
 pub use duration::{DurationProblem, parse_duration};
+pub use ecr_registry::EcrRegistry;
 pub(crate) use image::check_prefix;
 pub use image::{Image, ImageProblem};
 pub use image_patch::{ImagePatch, Target};
@@ -32,6 +35,7 @@ pub use namespace::NamespaceState;
 pub use notice::{Hold, Level, Notice, What};
 pub use pod::{ContainerState, Pod, PodContainer, Terminated};
 pub use problem::Problem;
+pub use pull_secrets::{PULL_SECRET, PullSecrets};
 pub use rollout::{Change, Failure, Lateness, Rollout, Sign};
 pub use service_key::{NameProblem, ServiceKey};
 pub(crate) use service_key::{check_label, describe};

@@ -76,6 +76,15 @@ pub enum What {
         /// In the API server's words.
         message: String,
     },
+    /// The check before a rollout found that an image is not in its registry; nothing was changed.
+    ImageMissing {
+        /// What was asked.
+        changes: Vec<Change>,
+        /// Which image, where, and which are near it.
+        message: String,
+    },
+    /// There is no token for a private registry, or no pull secret that can hold it.
+    RegistryUnready(String),
     /// The namespace was missing and was created; the workload's YAML is now up to a person.
     NamespaceCreated,
     /// The namespace is there, the workload is not.
@@ -146,9 +155,11 @@ impl What {
     pub fn level(&self) -> Level {
         match self {
             What::Succeeded { .. } | What::Recovered { .. } => Level::Good,
-            What::Failed { .. } | What::Refused { .. } | What::Unfit(_) | What::BadFile(_) => {
-                Level::Danger
-            }
+            What::Failed { .. }
+            | What::ImageMissing { .. }
+            | What::Refused { .. }
+            | What::Unfit(_)
+            | What::BadFile(_) => Level::Danger,
             What::TimedOut { .. }
             | What::NamespaceCreated
             | What::WorkloadMissing
@@ -158,6 +169,7 @@ impl What {
             | What::WorkloadReplaced
             | What::Drift { .. }
             | What::Held(_)
+            | What::RegistryUnready(_)
             | What::NotPermitted(_) => Level::Warning,
             What::Started { .. }
             | What::Progressed { .. }

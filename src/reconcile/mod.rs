@@ -13,14 +13,18 @@
 //! | `resolve.rs` | which containers a dep file means |
 //! | `view.rs` | what a decision is made from, and what it comes to |
 //! | `plan.rs` | the decision |
+//! | `patching.rs` | a change that is meant → the request that comes next |
+//! | `ecr.rs` | what a PATCH with images of ECR needs first |
 //! | `after.rs` | the reply to a step |
 //! | `rollout.rs` | status → progress, completeness, deadline |
 //! | `diagnose.rs` | pods → reason of failure |
 
 mod after;
 mod diagnose;
+mod ecr;
 mod gate;
 mod identity;
+mod patching;
 mod plan;
 mod resolve;
 mod rollout;
@@ -38,4 +42,4 @@ pub use plan::plan;
 pub use resolve::differs;
 pub use service::{Intent, Phase, Refusal, Service, Settled, Waiting};
 pub use step::{Reply, Setback, Step};
-pub use view::{Drift, Plan, Policy, View};
+pub use view::{Drift, EcrPolicy, Plan, Policy, View};

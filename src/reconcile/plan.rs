@@ -4,11 +4,13 @@
 use std::time::Duration;
 
 use super::diagnose::{Finding, diagnose};
-use super::{Drift, Intent, Phase, Plan, Service, Settled, Step, View, Waiting, resolve, rollout};
+use super::{
+    Drift, Intent, Phase, Plan, Refusal, Service, Settled, Step, View, Waiting, patching, resolve,
+    rollout,
+};
 use crate::desired::DesiredState;
 use crate::model::{
-    Change, Hold, ImagePatch, ImageSet, Lateness, Moment, Notice, Problem, Rollout, ServiceKey,
-    Target, What, Workload,
+    Change, Hold, ImageSet, Lateness, Moment, Notice, Problem, Rollout, Target, What, Workload,
 };
 
 /// The longest wait between two corrections of drift.
@@ -177,7 +179,9 @@ impl Draft<'_> {
             Phase::Rolling(_) | Phase::Broken(_) | Phase::Settled(_) if same_wish => {
                 self.drifted(images, workload, &differing, accepted);
             }
-            Phase::Refused(refusal) if same_wish && refusal.generation == workload.generation => {}
+            Phase::Refused(refusal) if same_wish && refusal.generation == workload.generation => {
+                self.ask_again_later(&refusal, images, workload, &differing);
+            }
             Phase::Patching(intent) if same_wish && agrees => self.adopt(&intent, workload),
             Phase::Waiting(_) if agrees => {
                 self.adopt(&intent(images, workload, &targets), workload);
@@ -261,22 +265,30 @@ impl Draft<'_> {
         let intent = Intent {
             look_first: before.is_some_and(|intent| intent.look_first),
             misses: before.map_or(0, |intent| intent.misses),
+            checked: before.is_some_and(|intent| intent.checked),
+            pull_secrets: before.and_then(|intent| intent.pull_secrets.clone()),
             ..intent(images, workload, targets)
         };
-        let step = if intent.look_first {
-            Step::LookAtWorkload
-        } else {
-            Step::Patch(ImagePatch {
-                kind: workload.kind,
-                key: self.view.key.clone(),
-                uid: workload.uid.clone(),
-                has_annotations: workload.has_annotations,
-                targets: targets.to_vec(),
-                change_cause: change_cause(self.view.key, &intent.changes),
-            })
-        };
+        let step = patching::next(self.view, &intent, workload, targets);
         self.enter(Phase::Patching(intent));
         self.request(step);
+    }
+
+    /// What was refused stays so, but an image that was missing may have been pushed since.
+    fn ask_again_later(
+        &mut self,
+        refusal: &Refusal,
+        images: &ImageSet,
+        workload: &Workload,
+        targets: &[Target],
+    ) {
+        match refusal.again {
+            Some(at) if at <= self.view.now && !targets.is_empty() => {
+                self.change(images, workload, targets);
+            }
+            Some(at) if at > self.view.now => self.wake_at(at),
+            _ => {}
+        }
     }
 
     /// A rollout that was superseded is over, even if the newer wish has to wait.
@@ -425,13 +437,7 @@ fn intent(images: &ImageSet, workload: &Workload, targets: &[Target]) -> Intent 
         changes: resolve::changes(targets, workload),
         look_first: false,
         misses: 0,
+        checked: false,
+        pull_secrets: None,
     }
-}
-
-/// The text of `kubernetes.io/change-cause`: names the file and the images, and no time, so that a
-/// repeated PATCH changes nothing.
-fn change_cause(key: &ServiceKey, changes: &[Change]) -> String {
-    let images: Vec<String> =
-        changes.iter().map(|change| format!("{}={}", change.container, change.to)).collect();
-    format!("depd: {} set {}", key.file_name(), images.join(" "))
 }

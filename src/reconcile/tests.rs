@@ -13,6 +13,8 @@ use crate::model::{
     Pod, Problem, Replicas, ServiceKey, Terminated, What, Workload, fixture,
 };
 
+mod ecr;
+
 struct Desk {
     key: ServiceKey,
     service: Service,
@@ -47,6 +49,7 @@ fn desk(file: &str, workload: Option<Workload>) -> Desk {
             drift: Drift::Report,
             create_namespaces: true,
             allow_namespaces: Vec::new(),
+            ecr: Default::default(),
         },
         now: Moment(1000),
         step: None,
@@ -139,6 +142,7 @@ fn notice(notice: &Notice) -> String {
         What::TimedOut { lateness, .. } => format!("timed out: {lateness:?}"),
         What::Superseded { .. } => "superseded".into(),
         What::Recovered { .. } => "recovered".into(),
+        What::ImageMissing { .. } => "image missing".into(),
         What::Drift { changes, .. } => format!("drift {}→{}", changes[0].from, changes[0].to),
         other => format!("{other:?}"),
     }
@@ -150,6 +154,8 @@ fn step_word(step: &Step) -> String {
             let image = |t: &crate::model::Target| format!("{}={}", t.container, t.image);
             format!("patch {}", patch.targets.iter().map(image).collect::<Vec<_>>().join(" "))
         }
+        Step::CheckImages(_) => "check images".into(),
+        Step::EnsurePullSecret(_) => "pull secret".into(),
         other => format!("{other:?}"),
     }
 }

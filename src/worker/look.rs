@@ -96,7 +96,7 @@ fn adopt(floor: &Floor, key: &ServiceKey, service: &mut Service, plan: Plan) -> 
     });
     judge(floor, &plan);
     if kept.is_some() || !plan.notices.is_empty() {
-        let before_action = matches!(plan.step, Some(Step::Patch(_)));
+        let before_action = plan.step.as_ref().is_some_and(leads_to_action);
         floor.journal.enter(Entry { key, service: kept, notices: plan.notices, before_action });
     }
     *service = plan.service;
@@ -106,12 +106,20 @@ fn adopt(floor: &Floor, key: &ServiceKey, service: &mut Service, plan: Plan) -> 
     plan.step
 }
 
+/// A PATCH, or what is done for one.
+fn leads_to_action(step: &Step) -> bool {
+    matches!(step, Step::Patch(_) | Step::CheckImages(_) | Step::EnsurePullSecret(_))
+}
+
 /// Too many failures in a row shut the gate.
 fn judge(floor: &Floor, plan: &Plan) {
     for notice in &plan.notices {
         let succeeded = match notice.what {
             What::Succeeded { .. } => true,
-            What::Failed { .. } | What::TimedOut { .. } | What::Refused { .. } => false,
+            What::Failed { .. }
+            | What::TimedOut { .. }
+            | What::ImageMissing { .. }
+            | What::Refused { .. } => false,
             _ => continue,
         };
         let alert = floor.gate.lock().verdict(succeeded);

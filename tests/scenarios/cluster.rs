@@ -166,6 +166,24 @@ impl Cluster {
         list.and_then(|list| list["items"].as_array().cloned()).unwrap_or_default()
     }
 
+    /// Any object, if it is there.
+    pub fn find(&self, path: &str) -> Option<Value> {
+        self.admin.get(path)
+    }
+
+    pub fn create(&self, path: &str, object: &Value) {
+        self.admin.post(path, object);
+    }
+
+    /// A merge patch of any object.
+    pub fn change(&self, path: &str, patch: &Value) {
+        self.admin.patch(path, patch);
+    }
+
+    pub fn remove(&self, path: &str) {
+        self.admin.delete(path);
+    }
+
     pub fn namespace_exists(&self, name: &str) -> bool {
         self.admin.get(&format!("/api/v1/namespaces/{name}")).is_some()
     }

@@ -17,5 +17,6 @@ mod deploying;
 mod failing;
 mod faults;
 mod pending;
+mod pull_secrets;
 mod restarting;
 mod stopping;

@@ -1,0 +1,83 @@
+//! Where pull secrets are in use, and the thread that renews them. `[E]`
+
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::{Arc, Weak};
+
+use crossbeam_channel::{Sender, bounded};
+
+use crate::model::{EcrRegistry, Image, PULL_SECRET, Workload};
+use crate::registry::{InUse, Registry};
+use crate::worker::Floor;
+
+/// Renews what is in use until the returned sender is dropped.
+///
+/// # Errors
+/// The operating system gives no thread.
+pub fn keep(registry: &Registry, floor: &Arc<Floor>) -> io::Result<Sender<()>> {
+    let (running, stop) = bounded(0);
+    let floor = Arc::downgrade(floor);
+    Arc::clone(&registry.pull_secrets).keep(move || in_use(&floor), stop)?;
+    Ok(running)
+}
+
+/// `None` until the cluster was seen and may be changed: nothing is renewed in a cluster that is not the one
+/// of the last run.
+fn in_use(floor: &Weak<Floor>) -> Option<InUse> {
+    let floor = floor.upgrade()?;
+    if !floor.gate.lock().is_open() {
+        return None;
+    }
+    let cache = floor.workloads.read();
+    cache.is_synced().then(|| of(cache.all().map(|workload| &**workload)))
+}
+
+/// The registries of the workloads that use depd's pull secret, dep file or not.
+fn of<'a>(workloads: impl Iterator<Item = &'a Workload>) -> InUse {
+    let mut found = InUse::new();
+    for workload in workloads {
+        if !workload.pull_secrets.iter().any(|name| &**name == PULL_SECRET) {
+            continue;
+        }
+        let containers = workload.containers.iter().chain(&workload.init_containers);
+        let images = containers.filter_map(|container| Image::parse(&container.image).ok());
+        let registries: BTreeSet<EcrRegistry> =
+            images.filter_map(|image| EcrRegistry::of(&image)).collect();
+        if !registries.is_empty() {
+            found.entry(workload.key.namespace().into()).or_default().extend(registries);
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Container, fixture};
+
+    fn workload(name: &str, secret: &str, image: &str) -> Workload {
+        let container = Container { name: "app".into(), image: image.into() };
+        Workload {
+            pull_secrets: Box::new([secret.into()]),
+            containers: Box::new([container]),
+            ..fixture::workload(name)
+        }
+    }
+
+    #[test]
+    fn only_workloads_that_name_the_secret_and_run_images_of_ecr_count() {
+        let host = |region: &str| format!("123456789012.dkr.ecr.{region}.amazonaws.com");
+        let image = |region: &str| format!("{}/shop:1", host(region));
+        let all = [
+            workload("a", PULL_SECRET, &image("eu-west-1")),
+            workload("b", PULL_SECRET, &image("us-east-1")),
+            workload("c", "regcred", &image("eu-west-2")),
+            workload("d", PULL_SECRET, "nginx:1.25"),
+            workload("e", PULL_SECRET, "not an image"),
+        ];
+        let found = of(all.iter());
+        let hosts: Vec<&str> = found["default"].iter().map(EcrRegistry::host).collect();
+        assert_eq!(hosts, [host("eu-west-1"), host("us-east-1")]);
+        assert_eq!(found.len(), 1);
+    }
+}
