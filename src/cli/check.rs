@@ -3,7 +3,7 @@
 //!
 //! It needs no cluster and changes nothing. What it prints is for people, editors and CI alike: a
 //! problem is a line `file:line:column: text`, as compilers write it. Nothing that a file or its
-//! name holds reaches the terminal unescaped: names go through [`show`], and the texts of problems
+//! name holds reaches the terminal unescaped: names go through [`shown`], and the texts of problems
 //! and images are harmless by their own promise.
 
 mod output;
@@ -16,7 +16,8 @@ use clap::Args;
 use super::env_file::Environment;
 use super::print::{Form, document};
 use super::{Failure, settings};
-use crate::source::{SourceError, SourceOptions, read_all, show};
+use crate::model::shown;
+use crate::source::{SourceError, SourceOptions, read_all};
 use output::{Report, table};
 
 /// Say what each file of the folder asks for, or what is wrong with it; no cluster is needed.
@@ -64,7 +65,7 @@ pub fn run(arguments: &CheckArguments) -> Result<ExitCode, Failure> {
         SourceError::Missing(_) | SourceError::NotAFolder(_) => Failure::usage(error),
         error => Failure::work(error),
     })?;
-    let report = Report::new(&show(options.folder.as_os_str()), &files);
+    let report = Report::new(&shown(&options.folder), &files);
     document(arguments.output, &report, table)?;
     Ok(if report.counts.problems == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -12,6 +12,7 @@ use super::{Failure, sandbox};
 use crate::cluster::kubeconfig::{self, Choice};
 use crate::daemon::{Daemon, LogStyle, Settings, init_logging};
 use crate::desired::ImageRules;
+use crate::model::shown;
 use crate::reconcile::{Drift, Policy};
 use crate::registry::RegistrySettings;
 
@@ -80,7 +81,7 @@ impl Drop for Removed {
 
 /// The demo begins with a rollout of its own: the sample web runs nginx:1.24, its file asks for more.
 fn prepare_folder(arguments: &DemoArguments) -> Result<(), Failure> {
-    let folder = arguments.deps.display();
+    let folder = shown(&arguments.deps);
     let write = || {
         fs::create_dir_all(&arguments.deps)?;
         let file = arguments.deps.join("web_default.dep");
@@ -90,7 +91,7 @@ fn prepare_folder(arguments: &DemoArguments) -> Result<(), Failure> {
 }
 
 fn explain(arguments: &DemoArguments, kubeconfig: &std::path::Path) {
-    let deps = arguments.deps.display();
+    let deps = shown(&arguments.deps);
     println!("A pretend cluster runs in this process, with the Deployments web, api and worker.");
     println!("In another terminal, here, type:\n");
     println!("  echo nginx:1.25 > {deps}/web_default.dep        # a rollout");
@@ -99,6 +100,6 @@ fn explain(arguments: &DemoArguments, kubeconfig: &std::path::Path) {
     println!(
         "  echo nginx:1.26 > {deps}/shop_staging.dep       # a namespace that is not there yet"
     );
-    println!("  kubectl --kubeconfig {} get pods\n", kubeconfig.display());
+    println!("  kubectl --kubeconfig {} get pods\n", shown(kubeconfig));
     println!("Ctrl-C ends it. This is what depd does:\n");
 }

@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::Failure;
+use crate::model::shown;
 
 /// The environment with a `.env` file behind it.
 #[derive(Debug, Default)]
@@ -31,11 +32,11 @@ impl Environment {
             dotenvy::Error::LineParse(_, at) => Failure::usage(format!(
                 "{}: a line is not NAME=value (at character {at} of it); quote values that hold \
                  spaces",
-                path.display()
+                shown(path)
             )),
             error => Failure::usage(format!(
                 "cannot read {} ({error}): name another file with --env-file",
-                path.display()
+                shown(path)
             )),
         };
         let values = dotenvy::from_path_iter(path).map_err(bad)?;

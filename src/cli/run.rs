@@ -11,7 +11,7 @@ use super::Failure;
 use super::env_file::Environment;
 use super::settings;
 use crate::daemon::{Daemon, LogStyle, StartError, init_logging, wait_for_stop};
-use crate::model::parse_duration;
+use crate::model::{parse_duration, shown};
 use crate::store::StoreError;
 
 /// Watch the folder and deploy what its files ask for, until stopped.
@@ -148,7 +148,7 @@ pub fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     let settings = settings::validate(arguments, &environment)?;
     let started = Daemon::start(&settings);
     if let (Ok(_), Some(file)) = (&started, &environment.file) {
-        info!("settings from {}", file.display());
+        info!("settings from {}", shown(file));
     }
     match started {
         Ok(daemon) if settings.dry_run => {

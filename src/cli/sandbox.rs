@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::Failure;
 use crate::daemon::{LogStyle, init_logging, wait_for_stop};
+use crate::model::shown;
 use crate::sandbox::{Sandbox, SandboxOptions, samples};
 
 /// A pretend Kubernetes API on this machine, for kubectl and for trying things out.
@@ -38,7 +39,7 @@ pub fn run(arguments: &SandboxArguments) -> Result<ExitCode, Failure> {
     let file = arguments.kubeconfig.clone().unwrap_or_else(fallback);
     write_kubeconfig(&sandbox, &file)?;
     println!("A pretend Kubernetes API runs on https://{}. Try:\n", sandbox.address());
-    println!("  export KUBECONFIG={}", file.display());
+    println!("  export KUBECONFIG={}", shown(&file));
     println!("  kubectl get deployments");
     println!("  kubectl set image deployment/web web=nginx:1.25");
     println!("  kubectl rollout status deployment/web\n");
@@ -71,7 +72,7 @@ pub fn write_kubeconfig(sandbox: &Sandbox, file: &Path) -> Result<(), Failure> {
         out.write_all(sandbox.kubeconfig().as_bytes())
     };
     write().map_err(|error| {
-        let file = file.display();
+        let file = shown(file);
         Failure::work(format!("cannot write {file}: {error}; name another with --kubeconfig"))
     })
 }

@@ -9,10 +9,10 @@ use super::run::{DriftChoice, RunArguments};
 use crate::cluster::kubeconfig::{self, Choice};
 use crate::daemon::{Settings, SlackSettings};
 use crate::desired::{EcrRepo, ImageRules};
+use crate::model::shown;
 use crate::reconcile::{Drift, EcrPolicy, Policy};
 use crate::registry::{AwsEnvironment, RegistrySettings};
 use crate::report::webhook::WebhookUrl;
-use crate::source::show;
 use crate::store;
 
 /// Flags win over the environment, which wins over `.env`.
@@ -59,7 +59,7 @@ pub fn deps(given: Option<&Path>, name: &str, env: &Environment) -> Result<PathB
     let what = if deps.exists() { "is not a folder" } else { "does not exist" };
     Err(Failure::usage(format!(
         "the folder {} {what}: create it, or set DEPS (or {name}) to the folder of your dep files",
-        show(deps.as_os_str())
+        shown(&deps)
     )))
 }
 
@@ -108,10 +108,10 @@ fn slack(arguments: &RunArguments, env: &Environment) -> Result<Option<SlackSett
     let (text, source) = match &arguments.slack_webhook_file {
         Some(file) => {
             let text = fs::read_to_string(file).map_err(|error| {
-                let file = file.display();
+                let file = shown(file);
                 Failure::usage(format!("cannot read the webhook's address from {file}: {error}"))
             })?;
-            (Some(text), file.display().to_string())
+            (Some(text), shown(file))
         }
         None => (env.text("WEBHOOK_FOR_SLACK")?, "WEBHOOK_FOR_SLACK".to_owned()),
     };

@@ -12,8 +12,8 @@ use crate::store::{self, Reader};
 
 /// Names that are offered for one that is unknown.
 const NEAR_MOST: usize = 3;
-/// How much of a name must be right for the other to be offered; see Jaro-Winkler in strsim.
-const NEAR: f64 = 0.85;
+/// One slip in this many characters, and two in any case, are still near (Damerau-Levenshtein).
+const SLIP_EACH: usize = 5;
 
 /// Where the store is.
 #[derive(Clone, Debug, Default, Args)]
@@ -67,12 +67,12 @@ pub fn parse_key(text: &str) -> Result<ServiceKey, String> {
 /// `key` is not among `known`: says so, and which ones come near.
 pub fn unknown(key: &ServiceKey, known: &[ServiceKey]) -> Failure {
     let text = key.to_string();
-    let mut near: Vec<(f64, String)> = known
+    let mut near: Vec<(usize, String)> = known
         .iter()
-        .map(|other| (strsim::jaro_winkler(&text, &other.to_string()), other.to_string()))
-        .filter(|(likeness, _)| *likeness >= NEAR)
+        .map(|other| (strsim::damerau_levenshtein(&text, &other.to_string()), other.to_string()))
+        .filter(|(slips, _)| *slips <= (text.len() / SLIP_EACH).max(2))
         .collect();
-    near.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+    near.sort();
     let near: Vec<&str> = near.iter().take(NEAR_MOST).map(|(_, name)| name.as_str()).collect();
     let hint = match (near.is_empty(), known.len()) {
         (false, _) => format!("did you mean {}?", near.join(" or ")),

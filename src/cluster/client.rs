@@ -147,14 +147,15 @@ impl Client {
     /// The `pod-template-hash` of the workload's newest ReplicaSet: one LIST by its selector.
     ///
     /// `None` when it has no ReplicaSet yet. Newest is the highest revision, which is the current
-    /// template once the controller has observed the generation.
+    /// template once the controller has observed the generation; before that it must have the
+    /// workload's images, else it is `None` as well.
     ///
     /// # Errors
     /// Any class.
     pub fn new_replica_set_hash(&self, workload: &Workload) -> Result<Option<String>, ApiError> {
         let request = Request::replica_sets(workload.key.namespace(), &workload.selector);
         let sets: List<ReplicaSet> = self.requests.send(&request)?.json(PAGE_BYTES)?;
-        Ok(current_template_hash(&sets.items.unwrap_or_default(), &workload.uid))
+        Ok(current_template_hash(&sets.items.unwrap_or_default(), workload))
     }
 
     /// The last lines of a container's log, at most 16 KiB of them: one GET.

@@ -25,7 +25,7 @@ use crate::cluster::{
     Access, Client, ClientOptions, ConnectError, Reflector, Scope, Trust, WatchEvent,
     spawn_reflector,
 };
-use crate::model::{Kind, ServiceKey, Workload};
+use crate::model::{Kind, ServiceKey, Workload, shown};
 use crate::reconcile::{Gate, Service};
 use crate::registry::Registry;
 use crate::report::delivery::{Delivery, Fate, Parcel};
@@ -220,7 +220,7 @@ fn restore(floor: &Floor, services: &[(ServiceKey, String)]) -> HashMap<ServiceK
 
 fn introduce(settings: &Settings) {
     let Access { origin, context, server, .. } = &settings.access;
-    let folder = settings.deps.display();
+    let folder = shown(&settings.deps);
     info!("depd {}: folder {folder}, API server {server}", env!("CARGO_PKG_VERSION"));
     info!("credentials from {origin}, context {context:?}");
     if settings.access.trust == Trust::Unverified {

@@ -1,6 +1,8 @@
 //! The content of a dep file: one image, or `container=image` lines.
 
-use crate::model::{Image, ImageProblem, ImageSet, Problem, ServiceKey, check_label, describe};
+use crate::model::{
+    Image, ImageProblem, ImageSet, Problem, ServiceKey, check_label, describe, printable,
+};
 
 use super::ecr::ImageRules;
 
@@ -141,11 +143,11 @@ fn explain(problem: ImageProblem, offset: usize, text: &str) -> Fault {
         .split_once(':')
         .filter(|(c, rest)| rest.starts_with([' ', '\t']) && check_label(c, "container").is_ok());
     match yaml {
-        Some((container, rest)) if !rest.contains(char::is_control) => Fault {
+        Some((container, rest)) => Fault {
             at: offset + container.len(),
             text: format!(
                 "between container and image stands =: write {container}={}",
-                rest.trim()
+                printable(rest.trim())
             ),
         },
         _ => Fault { at: offset + problem.at, text: problem.text },

@@ -1,6 +1,6 @@
 //! `ECR_REPO`: the registry or repository that short images in dep files are taken from.
 
-use crate::model::{Image, ImageProblem, ServiceKey, check_prefix};
+use crate::model::{Image, ImageProblem, ServiceKey, check_prefix, printable};
 
 /// How the images of dep files are completed; fixed for the life of the daemon.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,7 +32,7 @@ impl EcrRepo {
         if let Some(plain) = plain {
             return Err(format!(
                 "ECR_REPO is not a URL: set it without the scheme, as {}",
-                plain.escape_debug()
+                printable(plain)
             ));
         }
         check_prefix(text).map_err(|problem| {
@@ -138,7 +138,10 @@ fn looks_like_version(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::{EcrRepo, ImageRules, ServiceKey};
+    use crate::model::fixture::{any_text, is_harmful};
 
     const HOST: &str = "123456789012.dkr.ecr.eu-west-1.amazonaws.com";
 
@@ -225,5 +228,17 @@ mod tests {
             (repo.as_str(), repo.registry(), repo.repository()),
             ("reg.io:5000/a/b", "reg.io:5000", Some("a/b"))
         );
+    }
+
+    proptest! {
+        #[test]
+        fn any_value_of_ecr_repo_is_kept_or_refused_in_printable_words(
+            text in any_text(), start in prop::sample::select(vec!["", "reg.io/", "https://"])
+        ) {
+            match EcrRepo::parse(&format!("{start}{text}")) {
+                Ok(repo) => prop_assert_eq!(EcrRepo::parse(repo.as_str()), Ok(repo)),
+                Err(problem) => prop_assert!(!problem.contains(is_harmful), "{problem:?}"),
+            }
+        }
     }
 }

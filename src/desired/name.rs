@@ -131,6 +131,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::{FileName, parse_name};
+    use crate::model::fixture::{any_text, is_harmful};
 
     fn check(name: &str, expect: &str) {
         let shown = match parse_name(name) {
@@ -216,11 +217,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_name_is_judged_and_a_problem_is_always_fit_to_print(name in "\\PC{0,60}(_\\PC{0,60})?(\\.dep)?") {
+        fn any_name_is_judged_and_a_problem_is_always_fit_to_print(
+            text in any_text(), ending in prop::sample::select(vec!["", ".dep", "_prod.dep", ".DEP", ".dep.txt"])
+        ) {
+            let name = format!("{text}{ending}");
             match parse_name(&name) {
                 FileName::Dep(key) => prop_assert_eq!(key.file_name(), name),
                 FileName::Leftover => {}
-                FileName::Refused(problem) => prop_assert!(!problem.text.contains(char::is_control)),
+                FileName::Refused(problem) => {
+                    prop_assert_eq!(problem.place, None);
+                    prop_assert!(!problem.text.contains(is_harmful), "{problem:?}");
+                }
             }
         }
 

@@ -14,12 +14,14 @@ use serde::{Deserialize, Serialize};
 
 use super::service_key::describe;
 
-/// Longest name (registry and repository) that registries and runtimes accept.
+/// Longest repository that runtimes accept: the path, without the registry, `library/` counted.
 const NAME_MAX: usize = 255;
 /// Longest tag.
 const TAG_MAX: usize = 128;
 /// The registry that is meant when none is named.
 const DEFAULT_REGISTRY: &str = "docker.io";
+/// Where a single name lies in that registry.
+const OFFICIAL: &str = "library/";
 
 /// A parsed image reference that carries a tag or a digest.
 ///
@@ -48,6 +50,20 @@ struct Cut<'a> {
     digest: Option<&'a str>,
 }
 
+impl<'a> Cut<'a> {
+    fn registry(&self) -> &'a str {
+        match self.registry {
+            None | Some("index.docker.io") => DEFAULT_REGISTRY,
+            Some(registry) => registry,
+        }
+    }
+
+    /// Whether it is one of Docker's official images, which need no `library/` written.
+    fn is_official(&self) -> bool {
+        self.registry() == DEFAULT_REGISTRY && !self.path.contains('/')
+    }
+}
+
 impl Image {
     /// Parses a full reference.
     ///
@@ -61,13 +77,7 @@ impl Image {
             check_registry(registry)?;
         }
         check_path(cut.path, offset(cut.path))?;
-        let name = offset(cut.path) + cut.path.len();
-        if name > NAME_MAX {
-            return refuse(
-                NAME_MAX,
-                format!("the image name has {name} characters, and at most {NAME_MAX} are allowed"),
-            );
-        }
+        check_length(&cut, offset(cut.path))?;
         if let Some(tag) = cut.tag {
             check_tag(tag, offset(tag))?;
         }
@@ -92,19 +102,17 @@ impl Image {
     /// The registry's host and port; `docker.io` where the text names none.
     #[must_use]
     pub fn registry(&self) -> &str {
-        match cut(&self.text).registry {
-            None | Some("index.docker.io") => DEFAULT_REGISTRY,
-            Some(registry) => registry,
-        }
+        cut(&self.text).registry()
     }
 
     /// The repository in that registry: `library/nginx` for a plain `nginx`.
     #[must_use]
     pub fn repository(&self) -> Cow<'_, str> {
-        let path = cut(&self.text).path;
-        match self.registry() {
-            DEFAULT_REGISTRY if !path.contains('/') => Cow::Owned(format!("library/{path}")),
-            _ => Cow::Borrowed(path),
+        let cut = cut(&self.text);
+        if cut.is_official() {
+            Cow::Owned(format!("{OFFICIAL}{}", cut.path))
+        } else {
+            Cow::Borrowed(cut.path)
         }
     }
 
@@ -187,6 +195,21 @@ fn check_shape(text: &str) -> Result<(), ImageProblem> {
     Ok(())
 }
 
+fn check_length(cut: &Cut<'_>, offset: usize) -> Result<(), ImageProblem> {
+    let added = if cut.is_official() { OFFICIAL.len() } else { 0 };
+    let length = added + cut.path.len();
+    if length <= NAME_MAX {
+        return Ok(());
+    }
+    let counted = if added > 0 { ", counted with library/ before it," } else { "" };
+    refuse(
+        offset + NAME_MAX - added,
+        format!(
+            "the image name has {length} characters{counted} and at most {NAME_MAX} are allowed"
+        ),
+    )
+}
+
 fn check_registry(registry: &str) -> Result<(), ImageProblem> {
     let (host, port) = match registry.rfind(':') {
         Some(colon) if !registry[colon..].contains(']') => {
@@ -195,14 +218,18 @@ fn check_registry(registry: &str) -> Result<(), ImageProblem> {
         _ => (registry, None),
     };
     if let Some(port) = port
-        && port.parse::<u16>().is_err()
+        && (port.starts_with('+') || port.parse::<u16>().is_err())
     {
         return refuse(host.len() + 1, "a registry's port is a number from 0 to 65535");
     }
     if let Some(address) = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
+        // The grammar has no room for the form that ends in dots and decimals.
         return match address.parse::<std::net::Ipv6Addr>() {
-            Ok(_) => Ok(()),
-            Err(_) => refuse(1, "between brackets stands an IPv6 address"),
+            Ok(_) if !address.contains('.') => Ok(()),
+            _ => refuse(
+                1,
+                "between brackets stands an IPv6 address, in colons and hexadecimal digits",
+            ),
         };
     }
     if let Some((at, c)) =

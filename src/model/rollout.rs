@@ -30,6 +30,11 @@ pub struct Rollout {
     pub changes: Vec<Change>,
     /// `metadata.generation` in the reply to the PATCH: status older than this says nothing.
     pub generation: i64,
+    /// That PATCH made this generation, and the controller had seen the one before. So a ReplicaSet
+    /// that is the newest of the workload and runs these images is the one of this rollout, even
+    /// before the controller says that it has seen the generation.
+    #[serde(default)]
+    pub sole_change: bool,
     /// The `Progressing` condition in that reply: until it differs, it is about an older rollout.
     pub stale_progressing: Option<Condition>,
     /// When the PATCH was answered.
@@ -43,6 +48,10 @@ pub struct Rollout {
     pub template: Option<(i64, Box<str>)>,
     /// The generation for which the hash was last asked for.
     pub asked_for: i64,
+    /// The hashes of the troubled pods because of which it was asked for before the controller had
+    /// seen the generation.
+    #[serde(default)]
+    pub asked_early: Vec<Box<str>>,
     /// The sign of failure that is showing, and since when.
     pub suspicion: Option<(Sign, Moment)>,
     /// A new pod was ready at some time.

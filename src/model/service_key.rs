@@ -7,6 +7,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::is_printable;
+
 /// Longest workload name.
 const SERVICE_MAX: usize = 253;
 /// Longest name of a namespace or container.
@@ -101,7 +103,7 @@ pub(crate) fn describe(c: char) -> String {
         '_' => "an underscore".into(),
         '/' => "a slash".into(),
         'A'..='Z' => format!("the capital letter {c}"),
-        c if c.is_ascii_graphic() || c.is_alphanumeric() => format!("the character {c}"),
+        c if is_printable(c) => format!("the character {c}"),
         c => format!("the character U+{:04X}", u32::from(c)),
     }
 }

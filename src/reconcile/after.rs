@@ -181,6 +181,8 @@ impl Draft<'_> {
             (Phase::Rolling(rollout), Some(hash)) => {
                 rollout.template = Some((rollout.asked_for, hash));
             }
+            // Troubled pods of older ReplicaSets: the own one is not there yet.
+            (Phase::Rolling(rollout), None) if !rollout.asked_early.is_empty() => {}
             (_, None) => self.back_off(),
             (_, Some(_)) => {}
         }
@@ -229,6 +231,7 @@ impl Draft<'_> {
             rollout.log_tail = Some(String::new());
             return;
         }
+        rollout.asked_early.clear();
         if let Setback::NotPermitted(text) = setback {
             self.complain_of_requests(What::NotPermitted(text));
         }

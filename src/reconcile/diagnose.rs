@@ -7,12 +7,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::rollout::is_observed;
 use crate::model::{
     ContainerState, Failure, Kind, Moment, Pod, PodContainer, Rollout, Sign, Terminated, Workload,
 };
 
 /// Runs of a crashing container after which one pod speaks for all.
 const CRASHES_THAT_SETTLE_IT: u32 = 3;
+/// Troubled ReplicaSets that are asked about before the controller has seen the generation.
+const MOST_EARLY_HASHES: usize = 4;
 /// Messages are cut to this many characters.
 const MESSAGE_LIMIT: usize = 600;
 
@@ -81,8 +84,14 @@ pub fn diagnose(
     }
     let Some((_, hash)) = rollout.template.clone() else {
         rollout.asked_for = workload.generation;
-        let looks_wrong = live().any(|pod| trouble(pod).is_some());
-        return if looks_wrong { Finding::WhichReplicaSet } else { Finding::Fine };
+        let mut troubled = live().filter(|pod| trouble(pod).is_some());
+        let ask = if is_observed(rollout, workload) {
+            rollout.asked_early.clear();
+            troubled.next().is_some()
+        } else {
+            note_early(rollout, troubled)
+        };
+        return if ask { Finding::WhichReplicaSet } else { Finding::Fine };
     };
     let new: Vec<&Pod> = live().filter(|pod| pod.revision(workload.kind) == Some(&*hash)).collect();
     rollout.ever_ready |= new.iter().any(|pod| pod.ready);
@@ -121,6 +130,20 @@ pub fn diagnose(
         old_serving: (workload.replicas.available - ready_count(&new)).max(0),
         log_tail: rollout.log_tail.clone().unwrap_or_default(),
     }))
+}
+
+/// Whether any of these pods is of a ReplicaSet that was not asked about yet. A new pod's ReplicaSet
+/// was there before the pod, so asking once for each hash is enough.
+fn note_early<'a>(rollout: &mut Rollout, troubled: impl Iterator<Item = &'a Pod>) -> bool {
+    let before = rollout.asked_early.len();
+    for hash in troubled.filter_map(|pod| pod.revision(Kind::Deployment)) {
+        if rollout.asked_early.len() < MOST_EARLY_HASHES
+            && !rollout.asked_early.iter().any(|asked| **asked == *hash)
+        {
+            rollout.asked_early.push(hash.into());
+        }
+    }
+    rollout.asked_early.len() > before
 }
 
 /// All new pods crash, or one did three times while no new pod was ever ready.

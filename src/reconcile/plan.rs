@@ -360,13 +360,19 @@ impl Draft<'_> {
             self.say(What::Progressed { replicas: workload.replicas });
         }
         let observed = rollout::is_observed(&rollout, workload);
-        let pods = if observed { self.view.pods } else { &[] };
+        let known = observed || rollout::is_known_early(&rollout, workload);
+        let pods = if known { self.view.pods } else { &[] };
         match diagnose(&mut rollout, workload, pods, now) {
             Finding::Failed(failure) => {
                 self.say(What::Failed { changes, failure, took });
                 return self.enter(Phase::Broken(rollout));
             }
-            Finding::WhichReplicaSet => self.request(Step::FindReplicaSet),
+            Finding::WhichReplicaSet => {
+                self.request(Step::FindReplicaSet);
+                if self.plan.step.is_none() {
+                    rollout.asked_early.clear();
+                }
+            }
             Finding::ReadLog { pod, container, previous } => {
                 self.request(Step::FetchLog { pod, container, previous });
             }

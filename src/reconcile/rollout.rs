@@ -21,12 +21,16 @@ pub fn begin(attempt: u32, intent: &Intent, workload: &Workload, now: Moment) ->
         desired: intent.desired.clone(),
         changes: accepted(&intent.changes, workload),
         generation: workload.generation,
+        sole_change: intent.changes.iter().any(|change| change.from != change.to)
+            && workload.generation == intent.generation + 1
+            && workload.observed_generation >= intent.generation,
         stale_progressing: workload.progressing.clone(),
         started: now,
         best: None,
         progressed: now,
         template: None,
         asked_for: 0,
+        asked_early: Vec::new(),
         suspicion: None,
         ever_ready: false,
         log_tail: None,
@@ -47,6 +51,18 @@ fn accepted(changes: &[Change], workload: &Workload) -> Vec<Change> {
 /// The controller has seen this rollout's generation, and every one since.
 pub fn is_observed(rollout: &Rollout, workload: &Workload) -> bool {
     workload.observed_generation >= workload.generation.max(rollout.generation)
+}
+
+/// Its pods can be told from older ones, although the controller has not said yet that it has seen
+/// this generation: on a busy control plane that takes seconds.
+///
+/// The controller makes a ReplicaSet, with its revision, before it writes the Deployment's status,
+/// and only then pods. As nothing but this rollout's PATCH came after what it had seen, the newest
+/// ReplicaSet is either the one before, with other images, or the one of this rollout.
+pub fn is_known_early(rollout: &Rollout, workload: &Workload) -> bool {
+    workload.kind == Kind::Deployment
+        && rollout.sole_change
+        && workload.generation == rollout.generation
 }
 
 /// Every wanted pod is of the new template and works, and no old one is left; of a StatefulSet with a

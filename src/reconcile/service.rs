@@ -163,6 +163,7 @@ impl Service {
             rollout.progressed = rollout.started;
             rollout.template = None;
             rollout.asked_for = 0;
+            rollout.asked_early = Vec::new();
             rollout.suspicion = None;
             rollout.ever_ready = false;
             rollout.log_tail = None;

@@ -333,12 +333,38 @@ fn trouble_of_old_pods_is_no_failure() {
 }
 
 #[test]
-fn pods_count_only_once_the_controller_has_seen_the_new_template() {
+fn new_pods_count_before_the_controller_says_that_it_has_seen_the_template() {
     let mut desk = desk("nginx:1.25", Some(fixture::workload("web")));
     desk.look("→ patch app=nginx:1.25");
     desk.patch_goes_through();
-    desk.pods = vec![waiting("web-old", "aaa", "ImagePullBackOff", "not found")];
+    let gone = "docker.io/library/nginx:1.25: not found";
+    desk.pods = vec![waiting("web-old", "aaa", "ImagePullBackOff", gone)];
+    desk.look("→ FindReplicaSet");
+    desk.reply(Ok(Reply::ReplicaSet(None)), "");
     desk.look("");
+    desk.pods.push(waiting("web-new", "bbb", "ErrImagePull", gone));
+    desk.look("→ FindReplicaSet");
+    desk.reply(Err(Setback::Transient { text: "429".into(), retry_after: None }), "");
+    desk.look("");
+    desk.later(1);
+    desk.look("→ FindReplicaSet");
+    desk.reply(Ok(Reply::ReplicaSet(Some("bbb".into()))), "");
+    desk.look("failed(ErrImagePull nginx:1.25 1/1 old 3 log \"\")");
+}
+
+#[test]
+fn pods_do_not_count_early_when_somebody_else_changed_the_workload_as_well() {
+    for (generations, observed) in [(1, -1), (2, 0)] {
+        let mut desk = desk("nginx:1.25", Some(fixture::workload("web")));
+        desk.workload().observed_generation = desk.workload().generation + observed;
+        desk.look("→ patch app=nginx:1.25");
+        desk.workload().generation += generations - 1;
+        desk.patch_goes_through();
+        desk.pods = vec![waiting("web-new", "bbb", "ErrImagePull", "not found")];
+        desk.look("");
+        desk.status(4, 1, 3);
+        desk.look("→ FindReplicaSet");
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! An alert → the sentences a person reads. `[C]`
 
-use super::words::{Words, printable};
-use crate::model::Alert;
+use super::words::Words;
+use crate::model::{Alert, printable};
 
 /// Finds the words for what holds everything up.
 #[must_use]

@@ -173,7 +173,7 @@ impl Postman {
         };
         let status = reply.status().as_u16();
         let said = reply.body_mut().with_config().limit(1024).read_to_string().unwrap_or_default();
-        let why = format!("status {status} {}", super::words::printable(said.trim()));
+        let why = format!("status {status} {}", crate::model::printable(said.trim()));
         match status {
             200..=299 => Answer::Taken,
             429 | 500..=599 => {

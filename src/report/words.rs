@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::model::{Change, Failure, Hold, Lateness, Notice, Replicas, Sign, What};
+use crate::model::{Change, Failure, Hold, Lateness, Notice, Replicas, Sign, What, printable};
 
 /// What to say about a notice. No text ends with a full stop but the advice.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -172,21 +172,6 @@ pub fn duration(took: Duration) -> String {
     }
 }
 
-/// Control characters and marks that turn the writing direction become `\u{…}`, so that the text
-/// cannot steer a terminal nor pretend to be another.
-#[must_use]
-pub fn printable(text: &str) -> String {
-    let steers = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if steers(c) { out.extend(c.escape_unicode()) } else { out.push(c) }
-    }
-    out
-}
-
 /// How many of how many new pods are in which trouble, and whether the old ones still serve.
 fn failed(f: &Failure) -> String {
     let pods = format!("{} of {} new pods", f.bad_pods, f.new_pods);
@@ -262,7 +247,12 @@ fn apply_yaml(service: &str, namespace: &str) -> String {
 
 /// Line by line, so that the line ends stay and nothing else steers the terminal.
 fn log_lines(text: &str) -> String {
-    text.lines().map(printable).collect::<Vec<_>>().join("\n").trim_end().to_owned()
+    text.lines()
+        .map(|line| printable(&line.replace('\t', "    ")))
+        .collect::<Vec<_>>()
+        .join("\n")
+        .trim_end()
+        .to_owned()
 }
 
 #[cfg(test)]

@@ -11,14 +11,14 @@ use std::time::Duration;
 use rustix::io::Errno;
 
 use super::read::parse_path;
-use super::run::{Runner, show};
+use super::run::Runner;
 use super::scan::{Entry, Folder, Identity, Kind, identity};
 use super::settle::Name;
 use super::watch::Watch;
 use super::{FolderEvent, FolderState};
 use crate::clock;
 use crate::desired::FileName;
-use crate::model::{Moment, Problem};
+use crate::model::{Moment, Problem, shown};
 
 /// How often it is asked whether the folder is still the same.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
@@ -310,7 +310,7 @@ impl Runner {
         if full && !self.attachment.too_many {
             let most = self.options.max_files;
             let text = format!("it holds more than {most} files: the others are ignored");
-            let name = show(self.options.folder.as_os_str());
+            let name = shown(&self.options.folder);
             self.emit(FolderEvent::Refused { name, problem: Problem { place: None, text } });
         }
         self.attachment.too_many = full;

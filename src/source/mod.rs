@@ -29,10 +29,9 @@ use std::time::Duration;
 use crossbeam_channel::{Sender, bounded};
 
 use crate::desired::ImageRules;
-use crate::model::{ImageSet, Problem, ServiceKey};
+use crate::model::{ImageSet, Problem, ServiceKey, shown};
 
 pub use read_all::{FileRead, read_all};
-pub use run::show;
 pub use settle::{Finding, Pace};
 
 /// What happened in the dep folder.
@@ -175,21 +174,21 @@ impl fmt::Display for SourceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             SourceError::Missing(path) => {
-                let path = path.display();
+                let path = shown(path);
                 write!(
                     f,
                     "the dep folder {path} does not exist: create it (mkdir -p {path}), or set DEPS to the right one"
                 )
             }
             SourceError::NotAFolder(path) => {
-                write!(f, "the dep folder {} is not a folder: set DEPS to one", path.display())
+                write!(f, "the dep folder {} is not a folder: set DEPS to one", shown(path))
             }
             SourceError::Exposed(sentence) => f.write_str(sentence),
             SourceError::Unreadable { folder, error } => {
-                write!(f, "the dep folder {} cannot be read: {error}", folder.display())
+                write!(f, "the dep folder {} cannot be read: {error}", shown(folder))
             }
             SourceError::TooMany { folder, most } => {
-                write!(f, "the dep folder {} holds more than {most} files", folder.display())
+                write!(f, "the dep folder {} holds more than {most} files", shown(folder))
             }
             SourceError::Thread(error) => {
                 write!(f, "the thread that watches the dep folder does not start: {error}")
@@ -204,7 +203,7 @@ impl std::error::Error for SourceError {}
 #[must_use]
 pub fn exposure(folder: &Path) -> Option<String> {
     let mode = std::fs::metadata(folder).ok()?.permissions().mode();
-    let path = folder.display();
+    let path = shown(folder);
     (mode & 0o002 != 0).then(|| {
         format!(
             "everybody on this machine may write to the dep folder {path}, and so change what the \

@@ -8,13 +8,12 @@ use rayon::prelude::*;
 
 use super::attach::explain;
 use super::read::{look, parse_path};
-use super::run::show;
 use super::scan::{Folder, Kind};
 use super::settle::{Finding, Look, Name};
 use super::speakers::Speakers;
 use super::{SourceError, SourceOptions};
 use crate::desired::FileName;
-use crate::model::{Problem, ServiceKey};
+use crate::model::{Problem, ServiceKey, shown};
 
 /// How often a file is read again that changes while it is being read.
 const ATTEMPTS: usize = 8;
@@ -90,11 +89,11 @@ fn judge(speakers: &mut Speakers, name: &Name, look: Look) -> Option<FileRead> {
     let other = key.as_ref().and_then(|key| speakers.other(key, name));
     let finding = match other {
         Some(speaker) => {
-            Finding::Refused(Problem { place: None, text: second_speaker(&show(speaker)) })
+            Finding::Refused(Problem { place: None, text: second_speaker(&shown(speaker)) })
         }
         None => finding,
     };
-    Some(FileRead { name: show(name), key, finding })
+    Some(FileRead { name: shown(name), key, finding })
 }
 
 /// Why a second file for the same service is refused.

@@ -18,7 +18,7 @@ use super::watch::{Notice, Watch};
 use super::{FileReport, FolderEvent, Order, SourceOptions};
 use crate::clock;
 use crate::desired::FileName;
-use crate::model::{Moment, Problem, ServiceKey};
+use crate::model::{Moment, Problem, ServiceKey, shown};
 
 /// The most files that are read between two marks.
 const BATCH: usize = 4096;
@@ -251,7 +251,7 @@ impl Runner {
             return self.tell_gone(key, name);
         }
         if let Some(speaker) = self.speakers.other(&key, name) {
-            let text = second_speaker(&show(speaker));
+            let text = second_speaker(&shown(speaker));
             return self.refuse(name, Problem { place: None, text });
         }
         match said {
@@ -284,20 +284,10 @@ impl Runner {
     }
 
     fn refuse(&mut self, name: &OsStr, problem: Problem) {
-        self.emit(FolderEvent::Refused { name: show(name), problem });
+        self.emit(FolderEvent::Refused { name: shown(name), problem });
     }
 
     pub(super) fn emit(&mut self, event: FolderEvent) {
         (self.sink)(event);
     }
-}
-
-/// A name that is harmless wherever it is shown.
-#[must_use]
-pub fn show(name: &OsStr) -> String {
-    let plain = |c: char| c == ' ' || c.is_ascii_graphic() || c.is_alphanumeric();
-    let text = name.to_string_lossy();
-    text.chars()
-        .map(|c| if plain(c) { c.to_string() } else { c.escape_unicode().to_string() })
-        .collect()
 }

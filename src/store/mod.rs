@@ -34,6 +34,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use log::debug;
+use parking_lot::MutexGuard;
 
 use batch::Answer;
 use disk::{Disk, memory_only, unix_ms};
@@ -101,11 +102,9 @@ impl Store {
     ) -> Result<(Store, Remembered), StoreError> {
         let mut notes = Vec::new();
         let (lock, disk, contents) = open(folder, limits, &mut notes)?;
-        let (bell, rung) = bounded(1);
         let (end, ended) = bounded(0);
-        let shared = Arc::new(Shared::new(bell, contents.last_id));
-        let hands = (Arc::clone(&shared), rung);
-        let writer = Writer::new(hands, (lock, disk), limits.retry, committed);
+        let shared = Arc::new(Shared::new(contents.last_id));
+        let writer = Writer::new(Arc::clone(&shared), (lock, disk), limits.retry, committed);
         let run = move || {
             let _end = end;
             writer.run();
@@ -125,15 +124,17 @@ impl Store {
     ///
     /// A disk that does not answer is waited for some seconds once, and not at all while it stays so.
     pub fn save_and_wait(&self, step: Saved) {
-        let (release, released) = bounded(0);
-        self.add(|pending| {
-            pending.batch.add(step, &mut pending.next_id, unix_ms());
-            pending.waiters.push(release);
-        });
+        let Some(mut pending) =
+            self.add(|pending| pending.batch.add(step, &mut pending.next_id, unix_ms()))
+        else {
+            return;
+        };
         if self.shared.stuck.load(Ordering::Relaxed) {
             return;
         }
-        if released.recv_timeout(self.wait) == Err(RecvTimeoutError::Timeout) {
+        let finished = self.shared.wait(&mut pending, self.wait);
+        drop(pending);
+        if !finished {
             self.shared.stuck.store(true, Ordering::Relaxed);
             let seconds = self.wait.as_secs();
             self.shared.complain(|| {
@@ -170,22 +171,25 @@ impl Store {
     /// Takes no more, and waits until what is queued is committed, but no longer than `limit`; true
     /// when everything that was ever saved is on disk. Lets go of the folder.
     pub fn close(&self, limit: Duration) -> bool {
-        self.shared.pending.lock().closing = true;
-        let _ = self.shared.bell.try_send(());
+        {
+            let mut pending = self.shared.pending.lock();
+            pending.closing = true;
+            self.shared.ring(&mut pending);
+        }
         let ended = self.ended.recv_timeout(limit) == Err(RecvTimeoutError::Disconnected);
         ended && self.shared.pending.lock().saved_all
     }
 
-    fn add<T>(&self, change: impl FnOnce(&mut Pending) -> T) {
+    /// Returns what is pending with the change in it; `None` once the store is closed.
+    fn add<T>(&self, change: impl FnOnce(&mut Pending) -> T) -> Option<MutexGuard<'_, Pending>> {
         let mut pending = self.shared.pending.lock();
         if pending.closing {
             debug!("the store is closed already");
-            return;
+            return None;
         }
         change(&mut pending);
-        drop(pending);
-        // A token that is there already will do.
-        let _ = self.shared.bell.try_send(());
+        self.shared.ring(&mut pending);
+        Some(pending)
     }
 }
 

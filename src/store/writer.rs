@@ -10,9 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender};
 use log::{error, info};
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::batch::Batch;
 use super::disk::Disk;
@@ -30,8 +29,10 @@ const COMPLAINT_EVERY: Duration = Duration::from_secs(60);
 pub struct Shared {
     /// What was saved since the thread last looked.
     pub pending: Mutex<Pending>,
-    /// One token wakes the thread.
-    pub bell: Sender<()>,
+    /// Wakes the thread. Waiting on a channel would spin for a while before it sleeps, each time.
+    bell: Condvar,
+    /// Wakes who waits for a batch.
+    written: Condvar,
     /// Transactions so far.
     pub commits: AtomicU64,
     /// The disk does not even answer; cleared when it does.
@@ -44,8 +45,12 @@ pub struct Shared {
 pub struct Pending {
     /// The steps.
     pub batch: Batch,
-    /// Dropped, which wakes who waits, when the steps are on disk or were refused.
-    pub waiters: Vec<Sender<()>>,
+    /// The number of the batch that gathers here.
+    number: u64,
+    /// Batches below this number are on disk or were refused.
+    finished: u64,
+    /// The thread has something to look at.
+    rung: bool,
     /// The id of the next message.
     pub next_id: u64,
     /// No more will come.
@@ -58,8 +63,6 @@ pub struct Pending {
 pub struct Writer<F> {
     /// What it shares with the handle.
     shared: Arc<Shared>,
-    /// Rings when something waits.
-    bell: Receiver<()>,
     /// Is told of every message that may be sent.
     committed: F,
     /// `None`: nothing is saved.
@@ -81,22 +84,40 @@ pub struct Writer<F> {
 }
 
 impl Shared {
-    /// Ready for a thread that listens to `bell`.
-    pub fn new(bell: Sender<()>, last_id: u64) -> Shared {
+    /// Ready for a thread.
+    pub fn new(last_id: u64) -> Shared {
         let pending = Pending {
             batch: Batch::default(),
-            waiters: Vec::new(),
+            number: 0,
+            finished: 0,
+            rung: false,
             next_id: last_id + 1,
             closing: false,
             saved_all: false,
         };
         Shared {
             pending: Mutex::new(pending),
-            bell,
+            bell: Condvar::new(),
+            written: Condvar::new(),
             commits: AtomicU64::new(0),
             stuck: AtomicBool::new(false),
             complaints: Mutex::default(),
         }
+    }
+
+    /// Wakes the thread.
+    pub fn ring(&self, pending: &mut Pending) {
+        if !std::mem::replace(&mut pending.rung, true) {
+            self.bell.notify_one();
+        }
+    }
+
+    /// Waits until the batch that gathers now is on disk or was refused; false when that takes
+    /// longer than `limit`.
+    pub fn wait(&self, pending: &mut MutexGuard<'_, Pending>, limit: Duration) -> bool {
+        let number = pending.number;
+        let unfinished = |pending: &mut Pending| pending.finished <= number;
+        !self.written.wait_while_for(pending, unfinished, limit).timed_out()
     }
 
     /// Says into the log what is wrong, but not all the time.
@@ -108,16 +129,15 @@ impl Shared {
 }
 
 impl<F: Fn(Outgoing)> Writer<F> {
-    /// Writes what comes to `shared` onto `disk` whenever the bell rings; see the fields.
+    /// Writes what comes to `shared` onto `disk` whenever it rings; see the fields.
     pub fn new(
-        (shared, bell): (Arc<Shared>, Receiver<()>),
+        shared: Arc<Shared>,
         (lock, disk): (Option<Lock>, Option<Disk>),
         retry: Duration,
         committed: F,
     ) -> Writer<F> {
         Writer {
             shared,
-            bell,
             committed,
             disk,
             lock,
@@ -141,10 +161,12 @@ impl<F: Fn(Outgoing)> Writer<F> {
 
     /// One batch; false after the last.
     fn turn(&mut self) -> bool {
-        self.wait();
         let mut pending = self.shared.pending.lock();
+        self.wait(&mut pending);
+        pending.rung = false;
         let fresh = std::mem::take(&mut pending.batch);
-        let waiters = std::mem::take(&mut pending.waiters);
+        pending.number += 1;
+        let number = pending.number;
         let closing = pending.closing;
         drop(pending);
         self.backlog.absorb(fresh);
@@ -155,18 +177,22 @@ impl<F: Fn(Outgoing)> Writer<F> {
             self.hand_over(message);
         }
         self.shared.stuck.store(false, Ordering::Relaxed);
-        drop(waiters);
+        self.shared.pending.lock().finished = number;
+        self.shared.written.notify_all();
         self.fold();
         !closing
     }
 
     /// Until something was saved, or it is time to try again.
-    fn wait(&self) {
-        // The bell cannot be disconnected, since `shared` has its other end.
-        let _ = match self.retry_at {
-            Some(at) => self.bell.recv_timeout(at.since(clock::now())).ok(),
-            None => self.bell.recv().ok(),
-        };
+    fn wait(&self, pending: &mut MutexGuard<'_, Pending>) {
+        let silent = |pending: &mut Pending| !pending.rung;
+        match self.retry_at {
+            Some(at) => {
+                let limit = at.since(clock::now());
+                self.shared.bell.wait_while_for(pending, silent, limit);
+            }
+            None => self.shared.bell.wait_while(pending, silent),
+        }
     }
 
     fn write(&mut self) {

@@ -89,7 +89,7 @@ fn pods_of(floor: &Floor, workload: &Workload) -> Vec<Arc<Pod>> {
 
 /// Keeps the plan's state, tells what it says, sets its alarm; returns its step.
 fn adopt(floor: &Floor, key: &ServiceKey, service: &mut Service, plan: Plan) -> Option<Step> {
-    let changed = plan.service.durable() != service.durable();
+    let changed = plan.service != *service && plan.service.durable() != service.durable();
     let kept = changed.then(|| match plan.service == Service::default() {
         true => Kept::Nothing,
         false => Kept::State(&plan.service),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::model::fixture;
 use crate::model::{
     Condition, Container, ContainerState, Replicas, Selector, SelectorRule, ServiceKey, Strategy,
     Terminated,
@@ -287,18 +288,22 @@ fn events_carry_their_object_and_bookmarks_their_version() {
 
 /// A ReplicaSet: revision, owner and hash.
 fn replica_set(revision: &str, owner: &str, controller: bool, hash: &str) -> ReplicaSet {
-    let value = json!({"metadata": {
+    let metadata = json!({
         "annotations": {"deployment.kubernetes.io/revision": revision},
         "ownerReferences": [{"kind": "Deployment", "uid": owner, "controller": controller}],
         "labels": {"pod-template-hash": hash},
-    }});
-    serde_json::from_value(value).unwrap()
+    });
+    let containers = json!([{"name": "app", "image": format!("nginx:{hash}")}]);
+    let spec = json!({"template": {"spec": {"containers": containers}}});
+    serde_json::from_value(json!({"metadata": metadata, "spec": spec})).unwrap()
 }
 
 #[test]
 fn the_newest_replica_set_of_the_owner_names_the_hash() {
     let check = |sets: &[ReplicaSet], expect: Option<&str>| {
-        assert_eq!(current_template_hash(sets, "own").as_deref(), expect);
+        let mut owner = Workload { uid: "own".into(), ..fixture::workload("web") };
+        owner.observed_generation = owner.generation;
+        assert_eq!(current_template_hash(sets, &owner).as_deref(), expect);
     };
     check(&[], None);
     check(&[replica_set("1", "own", true, "a")], Some("a"));
@@ -310,6 +315,25 @@ fn the_newest_replica_set_of_the_owner_names_the_hash() {
     check(&[replica_set("1", "own", false, "a")], None);
     check(&[replica_set("odd", "own", true, "a")], Some("a"));
     check(&[serde_json::from_value(json!({"metadata": {}})).unwrap()], None);
+}
+
+#[test]
+fn before_the_controller_has_seen_the_template_a_replica_set_must_run_its_images() {
+    let mut owner = Workload { uid: "own".into(), ..fixture::workload("web") };
+    owner.generation = owner.observed_generation + 1;
+    let mut check = |image: &str, init: bool, expect: Option<&str>| {
+        owner.containers = [Container { name: "app".into(), image: image.into() }].into();
+        owner.init_containers = match init {
+            true => owner.containers.clone(),
+            false => [].into(),
+        };
+        let sets = [replica_set("1", "own", true, "a"), replica_set("2", "own", true, "b")];
+        assert_eq!(current_template_hash(&sets, &owner).as_deref(), expect, "{image} {init}");
+    };
+    check("nginx:b", false, Some("b"));
+    check("nginx:a", false, None);
+    check("nginx:c", false, None);
+    check("nginx:b", true, None);
 }
 
 #[test]

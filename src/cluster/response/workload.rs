@@ -247,10 +247,18 @@ impl LabelSelector {
     }
 }
 
-/// A ReplicaSet, of which only the metadata matters.
+/// A ReplicaSet, of which the metadata and the template's images matter.
 #[derive(Debug, Deserialize)]
 pub(in crate::cluster) struct ReplicaSet {
     metadata: Meta,
+    #[serde(default)]
+    spec: ReplicaSetSpec,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct ReplicaSetSpec {
+    template: Template,
 }
 
 impl ReplicaSet {
@@ -263,15 +271,31 @@ impl ReplicaSet {
         let revision = |a: &Annotations| a.revision.as_ref()?.parse().ok();
         self.metadata.annotations.as_ref().and_then(revision).unwrap_or(0)
     }
+
+    fn runs_images_of(&self, owner: &Workload) -> bool {
+        let same = |own: &Option<Vec<ContainerSpec>>, all: &[Container]| {
+            let own = own.as_deref().unwrap_or_default().iter();
+            own.map(|c| (&c.name, &c.image)).eq(all.iter().map(|c| (&c.name, &c.image)))
+        };
+        let own = &self.spec.template.spec;
+        same(&own.containers, &owner.containers)
+            && same(&own.init_containers, &owner.init_containers)
+    }
 }
 
 /// The label `pod-template-hash` of the owner's ReplicaSet with the highest revision.
+///
+/// As long as the controller has not seen the owner's generation, that one may be of an older
+/// template; then it counts only if it runs the owner's images.
 pub(in crate::cluster) fn current_template_hash(
     sets: &[ReplicaSet],
-    owner_uid: &str,
+    owner: &Workload,
 ) -> Option<String> {
-    let own = sets.iter().filter(|set| set.belongs_to(owner_uid));
+    let own = sets.iter().filter(|set| set.belongs_to(&owner.uid));
     let newest = own.max_by_key(|set| set.revision())?;
+    if owner.observed_generation < owner.generation && !newest.runs_images_of(owner) {
+        return None;
+    }
     let labels = newest.metadata.labels.as_ref()?;
     labels.get("pod-template-hash").map(|hash| hash.to_string())
 }

@@ -2,7 +2,8 @@ use proptest::prelude::*;
 
 use super::{CONTENT_MAX, Content, parse_content};
 use crate::desired::{EcrRepo, ImageRules};
-use crate::model::ServiceKey;
+use crate::model::fixture::{any_bytes, is_harmful};
+use crate::model::{Problem, ServiceKey};
 
 fn read(bytes: &[u8], repo: Option<&str>) -> String {
     let key = ServiceKey::new("web", "prod").unwrap();
@@ -109,20 +110,52 @@ fn problems_point_at_line_and_column_and_say_what_to_write() {
     check("image: x:1", "line 1, column 6: between container and image stands =: write image=x:1");
 }
 
+/// Line and column count from 1, and lead at most one character behind the line.
+fn is_within(problem: &Problem, bytes: &[u8]) -> bool {
+    let Some((line, column)) = problem.place else { return true };
+    let line = bytes.split(|b| *b == b'\n').nth(line as usize - 1).expect("a line of the content");
+    let length = String::from_utf8_lossy(line).chars().count();
+    (1..=length + 1).contains(&(column as usize))
+}
+
+/// Security row 12: what is repeated of a content cannot turn the writing direction.
+#[test]
+fn security_12_a_hint_that_repeats_the_content_is_printable() {
+    check(
+        "web: nginx:\u{202e}1\u{61c}",
+        "line 1, column 4: between container and image stands =: write web=nginx:\\u{202e}1\\u{61c}",
+    );
+    check(
+        "web=ngin\u{200b}x:1",
+        "line 1, column 9: the character U+200B is not allowed in an image",
+    );
+    check(
+        "web\u{3164}=a:1",
+        "line 1, column 1: the character U+3164 is not allowed in a container name",
+    );
+}
+
 proptest! {
     #[test]
-    fn any_bytes_are_read_and_a_problem_is_always_fit_to_print(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-        prop_assert!(!read(&bytes, None).contains(char::is_control));
-        prop_assert!(!read(&bytes, Some("reg.io")).contains(char::is_control));
-    }
-
-    #[test]
-    fn any_text_is_read_and_a_problem_has_a_place_in_it(text in "[a-z0-9:=@#./ \\n\u{e9}]{0,80}") {
+    fn of_any_bytes_an_image_is_read_that_reads_the_same_again_or_a_problem_in_its_place(
+        bytes in any_bytes(), repo in prop::option::of(prop::sample::select(vec!["reg.io", "reg.io:5000/a/b"]))
+    ) {
         let key = ServiceKey::new("web", "prod").unwrap();
-        if let Err(problem) = parse_content(text.as_bytes(), &key, &ImageRules::default()) {
-            let (line, column) = problem.place.unwrap();
-            let text = text.split('\n').nth(line as usize - 1).unwrap();
-            prop_assert!(column as usize <= text.chars().count() + 1, "{} in {:?}", problem, text);
+        let rules = ImageRules { ecr_repo: repo.map(|r| EcrRepo::parse(r).unwrap()) };
+        match parse_content(&bytes, &key, &rules) {
+            Ok(Content::Images(images)) => {
+                let written = images.to_string().replace(", ", "\n");
+                let again = parse_content(written.as_bytes(), &key, &ImageRules::default());
+                prop_assert_eq!(again, Ok(Content::Images(images)));
+            }
+            Ok(Content::Empty) => {
+                let text = std::str::from_utf8(&bytes).unwrap().trim_start_matches('\u{feff}');
+                prop_assert!(text.lines().all(|line| line.trim().is_empty() || line.trim().starts_with('#')));
+            }
+            Err(problem) => {
+                prop_assert!(!problem.text.contains(is_harmful), "{problem:?}");
+                prop_assert!(is_within(&problem, &bytes), "{problem:?}");
+            }
         }
     }
 

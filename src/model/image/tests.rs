@@ -3,6 +3,7 @@ use std::collections::HashSet;
 use proptest::prelude::*;
 
 use super::Image;
+use crate::model::fixture::{any_text, is_harmful};
 
 const SHA: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
@@ -34,6 +35,8 @@ fn references_are_cut_as_the_runtimes_cut_them() {
         parts("123456789012.dkr.ecr.eu-west-1.amazonaws.com/shop/web:42"),
         "123456789012.dkr.ecr.eu-west-1.amazonaws.com shop/web 42 -"
     );
+    let longest = "a".repeat(255);
+    assert_eq!(parts(&format!("ghcr.io/{longest}:1")), format!("ghcr.io {longest} 1 -"));
     assert_eq!(parts("a__b/c--d/e.f_g:1"), "docker.io a__b/c--d/e.f_g 1 -");
     assert_eq!(
         parts(&format!("a:{}", "t".repeat(128))).len(),
@@ -104,8 +107,13 @@ fn what_is_no_reference_is_refused_with_place_and_advice() {
     );
     check_problem(
         &format!("{}:1", "a".repeat(256)),
-        255,
-        "the image name has 256 characters, and at most 255 are allowed",
+        247,
+        "the image name has 264 characters, counted with library/ before it, and at most 255 are allowed",
+    );
+    check_problem(
+        &format!("ghcr.io/{}:1", "a".repeat(256)),
+        263,
+        "the image name has 256 characters and at most 255 are allowed",
     );
     check_problem("a@latest", 2, "after @ stands a digest: sha256: and 64 hexadecimal digits");
     check_problem("a@sha256:ab", 9, "a sha256 digest has 64 hexadecimal digits, here are 2");
@@ -120,7 +128,14 @@ fn what_is_no_reference_is_refused_with_place_and_advice() {
         0,
         "the parts of a registry's name begin and end with a letter or digit",
     );
-    check_problem("[::zz]:5000/a:1", 1, "between brackets stands an IPv6 address");
+    check_problem("host:+80/a:1", 5, "a registry's port is a number from 0 to 65535");
+    for address in ["[::zz]:5000", "[::ffff:1.2.3.4]"] {
+        check_problem(
+            &format!("{address}/a:1"),
+            1,
+            "between brackets stands an IPv6 address, in colons and hexadecimal digits",
+        );
+    }
     check_problem("nginx:1.25\u{202e}", 10, "the character U+202E is not allowed in an image");
     check_problem("nginx:1\0", 7, "the character U+0000 is not allowed in an image");
 }
@@ -145,11 +160,19 @@ fn security_13_a_registry_that_only_looks_trusted_is_told_apart() {
 
 proptest! {
     #[test]
-    fn any_text_is_parsed_or_refused_within_its_bounds(text in "\\PC{0,300}") {
-        if let Err(problem) = Image::parse(&text) {
-            prop_assert!(problem.at <= text.len());
-            prop_assert!(text.is_char_boundary(problem.at));
-            prop_assert!(!problem.text.is_empty());
+    fn any_text_is_parsed_to_what_it_shows_or_refused_within_its_bounds(text in any_text()) {
+        match Image::parse(&text) {
+            Ok(image) => {
+                prop_assert_eq!(image.to_string(), text);
+                let tag = image.tag().map(|tag| format!(":{tag}")).unwrap_or_default();
+                let digest = image.digest().map(|digest| format!("@{digest}")).unwrap_or_default();
+                let full = format!("{}/{}{tag}{digest}", image.registry(), image.repository());
+                prop_assert_eq!(Image::parse(&full), Ok(image));
+            }
+            Err(problem) => {
+                prop_assert!(problem.at <= text.len() && text.is_char_boundary(problem.at));
+                prop_assert!(!problem.text.is_empty() && !problem.text.contains(is_harmful), "{problem:?}");
+            }
         }
     }
 

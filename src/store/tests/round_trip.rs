@@ -170,7 +170,7 @@ fn steps_of_many_workers_share_a_transaction() {
             let store = &store;
             scope.spawn(move || store.save_and_wait(put(&format!("s{n}"), "1")));
         }
-        wait_until("all have saved", || store.shared.pending.lock().waiters.len() == 100);
+        wait_until("all have saved", || store.shared.pending.lock().batch.services.len() == 100);
         gate.wait();
     });
     assert_eq!(store.commits(), before + 1);
