@@ -52,6 +52,8 @@ pub enum Resource {
     Pods,
     /// The log of a pod.
     PodLog,
+    /// `v1` Events.
+    Events,
     /// `v1` Namespaces.
     Namespaces,
     /// `v1` Secrets: the pull secrets that depd makes, and no others.
@@ -83,6 +85,7 @@ impl Resource {
             Resource::ReplicaSets => "replicasets",
             Resource::Pods => "pods",
             Resource::PodLog => "pods/log",
+            Resource::Events => "events",
             Resource::Namespaces => "namespaces",
             Resource::Secrets => "secrets",
             Resource::ServiceAccounts => "serviceaccounts",
@@ -98,6 +101,7 @@ impl Resource {
             | Resource::ReplicaSets => "/apis/apps/v1",
             Resource::Pods
             | Resource::PodLog
+            | Resource::Events
             | Resource::Namespaces
             | Resource::Secrets
             | Resource::ServiceAccounts => "/api/v1",
@@ -281,6 +285,17 @@ impl Request {
             .with("labelSelector", &selector.to_query())
     }
 
+    /// The warnings about one object; of one reason, where it is given.
+    pub(super) fn warnings(namespace: &str, uid: &str, reason: Option<&str>) -> Request {
+        let mut selector = format!("involvedObject.uid={uid},type=Warning");
+        if let Some(reason) = reason {
+            selector.push_str(",reason=");
+            selector.push_str(reason);
+        }
+        Request::new(Verb::List, Resource::Events, Some(namespace), None)
+            .with("fieldSelector", &selector)
+    }
+
     pub(super) fn log(pod: LogOf<'_>) -> Request {
         let request =
             Request::new(Verb::Get, Resource::PodLog, Some(pod.namespace), Some(pod.name))
@@ -347,6 +362,10 @@ fn json_patch(patch: &ImagePatch) -> Value {
         let at = format!("/spec/template/spec/{list}/{}", target.index);
         steps
             .push(json!({"op": "test", "path": format!("{at}/name"), "value": &*target.container}));
+        if let Some(expected) = &target.expected {
+            let path = format!("{at}/image");
+            steps.push(json!({"op": "test", "path": path, "value": &**expected}));
+        }
         let image = target.image.as_str();
         steps.push(json!({"op": "replace", "path": format!("{at}/image"), "value": image}));
     }

@@ -56,12 +56,10 @@ mod tests {
     use crate::model::{Container, fixture};
 
     fn workload(name: &str, secret: &str, image: &str) -> Workload {
-        let container = Container { name: "app".into(), image: image.into() };
-        Workload {
-            pull_secrets: Box::new([secret.into()]),
-            containers: Box::new([container]),
-            ..fixture::workload(name)
-        }
+        let healthy = fixture::workload(name);
+        let container = Container { image: image.into(), ..healthy.containers[0].clone() };
+        let pull_secrets = Box::new([secret.into()]);
+        Workload { pull_secrets, containers: Box::new([container]), ..healthy }
     }
 
     #[test]

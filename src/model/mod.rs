@@ -7,6 +7,7 @@
 mod alert;
 mod duration;
 mod ecr_registry;
+mod event;
 #[cfg(test)]
 pub mod fixture;
 mod image;
@@ -27,6 +28,7 @@ mod workload;
 pub use alert::Alert;
 pub use duration::{DurationProblem, parse_duration};
 pub use ecr_registry::EcrRegistry;
+pub use event::Event;
 pub(crate) use image::check_prefix;
 pub use image::{Image, ImageProblem};
 pub use image_patch::{ImagePatch, Target};
@@ -38,7 +40,7 @@ pub use pod::{ContainerState, Pod, PodContainer, Terminated};
 pub use printable::{is_printable, printable, shown};
 pub use problem::Problem;
 pub use pull_secrets::{PULL_SECRET, PullSecrets};
-pub use rollout::{Change, Failure, Lateness, Rollout, Sign};
+pub use rollout::{Change, Failure, Lateness, Question, Rollout, Sign};
 pub use service_key::{NameProblem, ServiceKey};
 pub(crate) use service_key::{check_label, describe};
 pub use time::Moment;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::model::{EcrRegistry, Image, ImagePatch, NamespaceState, PullSecrets, Workload};
+use crate::model::{EcrRegistry, Event, Image, ImagePatch, NamespaceState, PullSecrets, Workload};
 
 /// One request to the API server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +32,13 @@ pub enum Step {
         /// The run before the current one.
         previous: bool,
     },
+    /// Read the newest warning about an object.
+    ReadWarning {
+        /// Its uid.
+        uid: Box<str>,
+        /// Only warnings of this reason.
+        reason: Option<&'static str>,
+    },
 }
 
 /// A step that went through.
@@ -53,6 +60,8 @@ pub enum Reply {
     ReplicaSet(Option<Box<str>>),
     /// To [`Step::FetchLog`].
     Log(String),
+    /// To [`Step::ReadWarning`].
+    Warning(Option<Event>),
 }
 
 /// A step that did not go through, by what to do about it.
