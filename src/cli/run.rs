@@ -101,7 +101,7 @@ pub struct RunArguments {
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..))]
     pub max_rollouts: Option<u32>,
 
-    /// Start nothing more after this many failures in a row [default: never]
+    /// Start nothing more after this many failures in a row, until depd resume --all [default: never]
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..))]
     pub halt_after: Option<u32>,
 

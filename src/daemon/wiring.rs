@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
@@ -15,9 +16,10 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use log::{error, info, warn};
 use parking_lot::{Mutex, RwLock};
 
+use super::control::{Answer, Control, Request};
 use super::journal::Ledger;
 use super::pod_watches::{self, PodWatches};
-use super::pull_secrets;
+use super::registry;
 use super::settings::{Settings, SlackSettings};
 use super::start_up::{self, Seen, StartUp};
 use crate::clock;
@@ -26,12 +28,11 @@ use crate::cluster::{
     spawn_reflector,
 };
 use crate::model::{Kind, ServiceKey, Workload, shown};
-use crate::reconcile::{Gate, Service};
-use crate::registry::Registry;
+use crate::reconcile::{Gate, Resumed, Service};
 use crate::report::delivery::{Delivery, Fate, Parcel};
 use crate::source::{FileReport, FolderEvent, FolderState, Source, SourceError, SourceOptions};
 use crate::store::{Outgoing, Remembered, Store, StoreError};
-use crate::worker::{Floor, Pool, StepRunner, WithRegistry};
+use crate::worker::{Floor, Pool};
 
 /// What is in hand may take this long to finish at the end.
 const DRAIN_LIMIT: Duration = Duration::from_millis(1000);
@@ -50,6 +51,7 @@ pub struct Daemon {
     delivery: Option<Arc<Delivery>>,
     store: Option<Arc<Store>>,
     started_up: Receiver<()>,
+    control: Option<Control>,
 }
 
 /// Why the daemon cannot start; displays as what, where, and what to do.
@@ -79,7 +81,7 @@ impl Daemon {
         let options =
             ClientOptions { idle_connections: settings.workers + 8, ..ClientOptions::default() };
         let client = Client::new(&settings.access, options).map_err(StartError::Connect)?;
-        let registry = open_registry(settings, &client);
+        let ecr = registry::open(&settings.registry, &client);
         let (bell, wanted) = PodWatches::new();
         let floor = Arc::new(Floor {
             queue: Default::default(),
@@ -89,7 +91,7 @@ impl Daemon {
             interest: Mutex::default(),
             gate: Mutex::new(Gate::new(settings.max_rollouts, settings.halt_after)),
             services: Default::default(),
-            cluster: runner(&client, registry.as_ref()),
+            cluster: registry::runner(&client, ecr.as_ref()),
             journal: Box::new(ledger),
             interest_changed: Box::new(move || bell.ring()),
             policy: settings.policy.clone(),
@@ -111,10 +113,11 @@ impl Daemon {
         start_timer(&floor).map_err(StartError::Threads)?;
         pod_watches::keep(client.clone(), &floor, wanted).map_err(StartError::Threads)?;
         let workloads = watch_workloads(&client, &floor, &seen).map_err(StartError::Threads)?;
-        let renewals = registry.filter(|_| settings.registry.pull_secret);
-        let renewals = renewals.map(|registry| pull_secrets::keep(&registry, &floor));
+        let renewals = ecr.filter(|_| settings.registry.pull_secret);
+        let renewals = renewals.map(|ecr| registry::keep(&ecr, &floor));
         let _renewals = renewals.transpose().map_err(StartError::Threads)?;
         let source = watch_folder(settings, &floor, seen).map_err(StartError::Source)?;
+        let control = settings.state.as_deref().and_then(|folder| listen(folder, &floor));
         Ok(Daemon {
             _renewals,
             source,
@@ -125,6 +128,7 @@ impl Daemon {
             delivery,
             store,
             started_up,
+            control,
         })
     }
 
@@ -139,6 +143,8 @@ impl Daemon {
     pub fn stop(self) -> bool {
         self.floor.queue.close();
         self.workloads.iter().for_each(Reflector::stop);
+        // Its name must be gone before the lock of the folder is.
+        drop(self.control);
         // A dead network mount can hold the source up for ever; the end does not wait for it.
         let source = self.source;
         let _ = thread::Builder::new().name("source-end".into()).spawn(move || source.stop());
@@ -180,18 +186,40 @@ fn open_ledger(settings: &Settings) -> Result<(Ledger, Remembered), StartError> 
     Ok((Ledger { store: Some(store), delivery }, remembered))
 }
 
-/// Amazon ECR, where the settings ask for it.
-fn open_registry(settings: &Settings, client: &Client) -> Option<Registry> {
-    let wanted = settings.registry.pull_secret || settings.registry.check;
-    wanted.then(|| Registry::new(&settings.registry, client.clone()))
+/// Without a control socket everything else goes on.
+fn listen(folder: &Path, floor: &Arc<Floor>) -> Option<Control> {
+    let floor = Arc::downgrade(floor);
+    let answer = move |request| match (request, floor.upgrade()) {
+        (Request::ResumeAll, Some(floor)) => resume_all(&floor),
+        (_, None) => Answer { done: false, text: "depd is about to end".to_owned() },
+    };
+    let name = folder.display();
+    Control::start(folder, answer)
+        .inspect_err(|error| {
+            warn!("no control socket in {name} ({error}): depd resume cannot work")
+        })
+        .ok()
 }
 
-fn runner(client: &Client, registry: Option<&Registry>) -> Box<dyn StepRunner> {
-    match registry {
-        Some(registry) => {
-            Box::new(WithRegistry { client: client.clone(), registry: registry.clone() })
+fn resume_all(floor: &Floor) -> Answer {
+    let resumed = floor.gate.lock().resume();
+    match resumed {
+        Resumed::GoesOn(waiting) => {
+            waiting.iter().for_each(|key| floor.queue.add(key));
+            let text = format!("depd goes on; {} services waited", waiting.len());
+            info!("resumed: {text}");
+            Answer { done: true, text }
         }
-        None => Box::new(client.clone()),
+        Resumed::WasNotHalted => {
+            Answer { done: true, text: "nothing was halted; depd goes on as before".to_owned() }
+        }
+        Resumed::HeldOtherwise => Answer {
+            done: false,
+            text:
+                "depd is held for another reason, which its log and its message name: it must be \
+                   started anew with what they say (--accept-change or --apply-all)"
+                    .to_owned(),
+        },
     }
 }
 

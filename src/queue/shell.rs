@@ -87,17 +87,14 @@ impl<K: Clone + Eq + Hash + Ord> WorkQueue<K> {
     pub fn run_timer(&self) {
         let mut state = self.state.lock();
         while state.hand_out.is_some() {
+            clock::beat();
             let now = clock::now();
             for key in state.keys.take_due(now) {
                 self.pass_on(&mut state, key);
             }
-            match state.keys.next_deadline() {
-                Some(due) => {
-                    let wait = due.since(now).max(Duration::from_millis(1));
-                    self.deadline_changed.wait_for(&mut state, wait);
-                }
-                None => self.deadline_changed.wait(&mut state),
-            }
+            let due = state.keys.next_deadline();
+            let wait = due.map_or(clock::BEAT, |due| due.since(now).max(Duration::from_millis(1)));
+            self.deadline_changed.wait_for(&mut state, wait.min(clock::BEAT));
         }
     }
 

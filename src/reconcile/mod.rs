@@ -44,7 +44,7 @@ mod view;
 mod tests;
 
 pub use after::after;
-pub use gate::{FIRST_START_LIMIT, Gate};
+pub use gate::{FIRST_START_LIMIT, Gate, Resumed};
 pub use identity::Identity;
 pub use patience::Patience;
 pub use plan::plan;

@@ -1,4 +1,4 @@
-//! Where pull secrets are in use, and the thread that renews them. `[E]`
+//! Amazon ECR in the daemon: who speaks to it, and where pull secrets are in use. `[E]`
 
 use std::collections::BTreeSet;
 use std::io;
@@ -6,9 +6,25 @@ use std::sync::{Arc, Weak};
 
 use crossbeam_channel::{Sender, bounded};
 
+use crate::cluster::Client;
 use crate::model::{EcrRegistry, Image, PULL_SECRET, Workload};
-use crate::registry::{InUse, Registry};
-use crate::worker::Floor;
+use crate::registry::{InUse, Registry, RegistrySettings};
+use crate::worker::{Floor, StepRunner, WithRegistry};
+
+/// Access to ECR, where the settings ask for it.
+pub fn open(settings: &RegistrySettings, client: &Client) -> Option<Registry> {
+    let wanted = settings.pull_secret || settings.check;
+    wanted.then(|| Registry::new(settings, client.clone()))
+}
+
+/// Who performs the steps.
+pub fn runner(client: &Client, registry: Option<&Registry>) -> Box<dyn StepRunner> {
+    let client = client.clone();
+    match registry {
+        Some(registry) => Box::new(WithRegistry { client, registry: registry.clone() }),
+        None => Box::new(client),
+    }
+}
 
 /// Renews what is in use until the returned sender is dropped.
 ///
