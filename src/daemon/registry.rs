@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 use crossbeam_channel::{Sender, bounded};
 
 use crate::cluster::Client;
-use crate::model::{EcrRegistry, Image, PULL_SECRET, Workload};
+use crate::model::{Alert, EcrRegistry, Image, PULL_SECRET, Workload};
 use crate::registry::{InUse, Registry, RegistrySettings};
 use crate::worker::{Floor, StepRunner, WithRegistry};
 
@@ -32,8 +32,13 @@ pub fn runner(client: &Client, registry: Option<&Registry>) -> Box<dyn StepRunne
 /// The operating system gives no thread.
 pub fn keep(registry: &Registry, floor: &Arc<Floor>) -> io::Result<Sender<()>> {
     let (running, stop) = bounded(0);
-    let floor = Arc::downgrade(floor);
-    Arc::clone(&registry.pull_secrets).keep(move || in_use(&floor), stop)?;
+    let (floor, journal) = (Arc::downgrade(floor), Arc::downgrade(floor));
+    let tell = move |alert: &Alert| {
+        if let Some(floor) = journal.upgrade() {
+            floor.journal.alert(alert);
+        }
+    };
+    Arc::clone(&registry.pull_secrets).keep(move || in_use(&floor), tell, stop)?;
     Ok(running)
 }
 

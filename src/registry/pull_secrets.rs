@@ -20,13 +20,16 @@ use parking_lot::Mutex;
 use super::docker_config::{self, Auths};
 use super::tokens::{Due, NoToken, Tokens};
 use crate::cluster::{ApiError, Class, Client, PullSecret};
-use crate::model::{EcrRegistry, PULL_SECRET};
+use crate::model::{Alert, EcrRegistry, PULL_SECRET};
 
 /// A secret that was seen within this time is still there.
 const TRUSTED: Duration = Duration::from_secs(60);
 
 /// How often it is looked whether a secret must be renewed.
 const TICK: Duration = Duration::from_secs(30);
+
+/// Passes in a row that something was not renewed before people are told.
+const FAILURES_TO_SAY: u32 = 3;
 
 /// Until the cluster was seen.
 const FIRST_TICK: Duration = Duration::from_millis(500);
@@ -52,6 +55,8 @@ pub struct PullSecrets {
     tokens: Tokens,
     tick: Duration,
     namespaces: Mutex<HashMap<Box<str>, State>>,
+    /// What does not work at renewing, as it was last said.
+    troubles: Mutex<BTreeMap<Box<str>, String>>,
 }
 
 #[derive(Clone, Debug)]
@@ -69,7 +74,13 @@ impl PullSecrets {
         renew_after: Option<Duration>,
     ) -> PullSecrets {
         let tick = renew_after.map_or(TICK, |chosen| (chosen / 4).clamp(FIRST_TICK, TICK));
-        PullSecrets { client, tokens, tick, namespaces: Mutex::default() }
+        PullSecrets {
+            client,
+            tokens,
+            tick,
+            namespaces: Mutex::default(),
+            troubles: Mutex::default(),
+        }
     }
 
     /// Makes sure that the namespace has a pull secret for these registries. No request where that is
@@ -92,9 +103,9 @@ impl PullSecrets {
         self.work(namespace, wanted, known)
     }
 
-    /// Renews what is due among the secrets that are in use. Says what does not work; it is tried again at
-    /// the next call.
-    pub fn renew(&self, in_use: &InUse) {
+    /// Renews what is due among the secrets that are in use. Says what does not work, once; it is tried
+    /// again at the next call. Returns in how many namespaces that is, and one of the reasons.
+    pub fn renew(&self, in_use: &InUse) -> Option<(usize, String)> {
         for (namespace, wanted) in in_use {
             let due = match self.namespaces.lock().get(namespace) {
                 Some(State::Working) => false,
@@ -107,32 +118,50 @@ impl PullSecrets {
                 continue;
             }
             match self.work(namespace, wanted, false) {
-                Ok(()) | Err(Trouble::Busy) => {}
-                Err(trouble) => warn!("the pull secret of namespace {namespace}: {trouble}"),
+                Ok(()) => drop(self.troubles.lock().remove(namespace)),
+                Err(Trouble::Busy) => {}
+                Err(trouble) => self.say(namespace, &trouble),
             }
         }
         let unused = |namespace: &str, state: &State| {
             matches!(state, State::Held { .. }) && !in_use.contains_key(namespace)
         };
         self.namespaces.lock().retain(|namespace, state| !unused(namespace, state));
+        let mut troubles = self.troubles.lock();
+        troubles.retain(|namespace, _| in_use.contains_key(namespace));
+        troubles.first_key_value().map(|(_, why)| (troubles.len(), why.clone()))
+    }
+
+    fn say(&self, namespace: &str, trouble: &Trouble) {
+        let text = trouble.to_string();
+        let before = self.troubles.lock().insert(namespace.into(), text.clone());
+        if before.as_ref() != Some(&text) {
+            warn!("the pull secret of namespace {namespace} is not renewed: {text}");
+        }
     }
 
     /// Renews on a thread of its own until `stop` is dropped. `in_use` is asked each time; `None` while the
-    /// cluster was not seen yet.
+    /// cluster was not seen yet. `tell` gets what people must know: several failures in a row, once.
     ///
     /// # Errors
     /// The operating system gives no thread.
     pub fn keep(
         self: Arc<Self>,
         in_use: impl Fn() -> Option<InUse> + Send + 'static,
+        tell: impl Fn(&Alert) + Send + 'static,
         stop: Receiver<()>,
     ) -> io::Result<()> {
         let run = move || {
             let mut wait = FIRST_TICK;
+            let mut failed = 0;
             while stop.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
                 if let Some(in_use) = in_use() {
-                    self.renew(&in_use);
+                    let trouble = self.renew(&in_use);
                     wait = self.tick;
+                    failed = if trouble.is_some() { failed + 1 } else { 0 };
+                    if let (FAILURES_TO_SAY, Some((namespaces, why))) = (failed, trouble) {
+                        tell(&Alert::StalePullSecrets { namespaces, why });
+                    }
                 }
             }
         };

@@ -12,8 +12,11 @@ use serde_json::{Value, json};
 use super::super::{InUse, Registry, RegistrySettings, Trouble};
 use super::{Fake, Seen, environment};
 use crate::cluster::{Access, Authorization, Client, ClientOptions, ServerUrl, Trust};
-use crate::model::{EcrRegistry, Image};
+use crate::model::{Alert, EcrRegistry, Image};
 use crate::registry::Absence;
+
+/// Far beyond what anything here takes.
+const LIMIT: Duration = Duration::from_secs(60);
 
 const EU: &str = "123456789012.dkr.ecr.eu-west-1.amazonaws.com";
 const US: &str = "123456789012.dkr.ecr.us-east-1.amazonaws.com";
@@ -186,17 +189,35 @@ fn secrets_in_use_are_renewed_at_start_and_when_they_are_due() {
     let (ecr, server) = (ecr(), api_server(Arc::clone(&secret)));
     let in_use = InUse::from([("qa".into(), registries(&[EU]))]);
     let later = registry(&ecr, &server, None);
-    later.pull_secrets.renew(&in_use);
-    later.pull_secrets.renew(&in_use);
+    assert_eq!(later.pull_secrets.renew(&in_use), None);
+    assert_eq!(later.pull_secrets.renew(&in_use), None);
     assert_eq!(content(&secret), [(EU.to_owned(), "1".to_owned())], "once at start, not due again");
     let due = registry(&ecr, &server, Some(Duration::from_millis(1)));
     for number in 2..4 {
         let until = Instant::now() + Duration::from_secs(20);
         while content(&secret)[0].1.parse::<u32>().expect("a number") < number {
-            due.pull_secrets.renew(&in_use);
+            assert_eq!(due.pull_secrets.renew(&in_use), None);
             assert!(Instant::now() < until, "it is not renewed");
         }
     }
+}
+
+#[test]
+fn people_are_told_once_when_secrets_in_use_are_not_renewed() {
+    let (ecr, server) = (ecr(), api_server(Arc::default()));
+    let secrets = registry(&ecr, &server, Some(Duration::from_millis(1))).pull_secrets;
+    let in_use = || Some(InUse::from([("qa".into(), registries(&[US]))]));
+    let (told, heard) = crossbeam_channel::unbounded();
+    let (running, stop) = crossbeam_channel::bounded(0);
+    let tell = move |alert: &Alert| drop(told.send(alert.clone()));
+    Arc::clone(&secrets).keep(in_use, tell, stop).expect("a thread");
+    let Ok(Alert::StalePullSecrets { namespaces, why }) = heard.recv_timeout(LIMIT) else {
+        panic!("nobody was told")
+    };
+    assert_eq!(namespaces, 1);
+    assert!(why.contains("AccessDeniedException"), "{why}");
+    drop(running);
+    assert!(heard.recv_timeout(LIMIT).is_err(), "the thread ended, and said nothing more");
 }
 
 #[test]
