@@ -117,6 +117,13 @@ impl PullSecrets {
             if !due {
                 continue;
             }
+            // At start whatever serves is written; later the same token again would be no renewal.
+            let is_held = self.namespaces.lock().contains_key(namespace);
+            let overdue = || wanted.iter().find_map(|registry| self.tokens.overdue(registry));
+            if let Some(why) = is_held.then(overdue).flatten() {
+                self.say(namespace, &Trouble::Registry(why));
+                continue;
+            }
             match self.work(namespace, wanted, false) {
                 Ok(()) => drop(self.troubles.lock().remove(namespace)),
                 Err(Trouble::Busy) => {}

@@ -118,6 +118,15 @@ impl Tokens {
         outcome
     }
 
+    /// Why the token is not a fresh one although it is time.
+    pub(super) fn overdue(&self, registry: &EcrRegistry) -> Option<String> {
+        let token = self.get(registry).ok()?;
+        let endpoint = endpoint::ecr(self.aws.environment(), registry).ok()?;
+        let slots = self.slots.lock();
+        let (_, why) = slots.get(&endpoint)?.failure.as_ref()?;
+        token.renewal.has_come().then(|| why.clone())
+    }
+
     /// What is known, or `None` when the caller is to fetch it.
     fn claim(&self, endpoint: &Endpoint) -> Option<Result<Arc<Token>, NoToken>> {
         let mut slots = self.slots.lock();

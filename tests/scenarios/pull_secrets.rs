@@ -203,6 +203,23 @@ fn a_secret_of_somebody_else_is_left_alone_and_other_images_are_deployed() {
 }
 
 #[test]
+fn what_somebody_else_wrote_into_the_secret_is_not_overwritten() {
+    let Some((cluster, moto)) = both() else { return };
+    let namespace = cluster.namespace();
+    permit(&cluster, &namespace);
+    cluster.deployment(&namespace, "web", "nginx:1.24", 1);
+    let depd = moto.depd(&cluster, &["--ecr-pull-secret", "--ecr-renew", "1s"]);
+    depd.save("web", &namespace, &moto.image("1.2.3"));
+    depd.slack.wait_for("Deployed: web");
+    let theirs = STANDARD.encode("{\"auths\":{}}");
+    cluster.change(&secret_path(&namespace), &json!({ "data": { ".dockerconfigjson": theirs } }));
+    depd.wait_for_log("somebody else wrote to Secret depd-ecr");
+    depd.slack.wait_for("Pull secrets are not renewed");
+    let secret = cluster.find(&secret_path(&namespace)).expect("there");
+    assert_eq!(secret["data"][".dockerconfigjson"], theirs);
+}
+
+#[test]
 fn without_the_right_to_it_the_missing_verb_is_named() {
     let Some((cluster, moto)) = both() else { return };
     let namespace = cluster.namespace();

@@ -203,6 +203,34 @@ fn secrets_in_use_are_renewed_at_start_and_when_they_are_due() {
 }
 
 #[test]
+fn a_token_that_cannot_be_renewed_serves_on_and_that_is_said() {
+    let first = Mutex::new(true);
+    let ecr = Fake::start(move |_| match std::mem::take(&mut *first.lock()) {
+        true => {
+            let data =
+                json!({ "authorizationToken": STANDARD.encode("AWS:CANARY-1"), "expiresAt": 4e9 });
+            (200, json!({ "authorizationData": [data] }).to_string())
+        }
+        false => (500, "no".into()),
+    });
+    let server = api_server(Arc::default());
+    let secrets = registry(&ecr, &server, Some(Duration::from_millis(1))).pull_secrets;
+    let in_use = InUse::from([("qa".into(), registries(&[EU]))]);
+    assert_eq!(secrets.renew(&in_use), None);
+    let written = server.lines();
+    let until = Instant::now() + LIMIT;
+    let why = loop {
+        assert!(Instant::now() < until, "it is never due");
+        if let Some((1, why)) = secrets.renew(&in_use) {
+            break why;
+        }
+    };
+    assert!(why.contains("ECR says status 500"), "{why}");
+    assert_eq!(server.lines(), written, "the same token is not written again");
+    secrets.ensure("prod", &registries(&[EU])).expect("the old token still serves");
+}
+
+#[test]
 fn people_are_told_once_when_secrets_in_use_are_not_renewed() {
     let (ecr, server) = (ecr(), api_server(Arc::default()));
     let secrets = registry(&ecr, &server, Some(Duration::from_millis(1))).pull_secrets;
