@@ -10,8 +10,11 @@ mod dep_file;
 mod documents;
 mod env_file;
 mod history;
+mod pause;
 mod print;
+mod restart;
 mod resume;
+mod retry;
 mod rollback;
 mod run;
 mod sandbox;
@@ -19,6 +22,7 @@ mod settings;
 mod status;
 mod stored;
 mod wait;
+mod workload;
 
 use std::fmt::Display;
 use std::process::ExitCode;
@@ -45,7 +49,10 @@ enum Command {
     History(history::HistoryArguments),
     Wait(wait::WaitArguments),
     Rollback(rollback::RollbackArguments),
+    Pause(pause::PauseArguments),
     Resume(resume::ResumeArguments),
+    Retry(retry::RetryArguments),
+    Restart(restart::RestartArguments),
     Demo(demo::DemoArguments),
     Sandbox(sandbox::SandboxArguments),
     #[command(hide = true)]
@@ -62,6 +69,9 @@ pub fn main() -> ExitCode {
         Command::History(arguments) => history::run(&arguments),
         Command::Wait(arguments) => wait::run(&arguments),
         Command::Rollback(arguments) => rollback::run(&arguments),
+        Command::Pause(arguments) => pause::run(&arguments),
+        Command::Retry(arguments) => retry::run(&arguments),
+        Command::Restart(arguments) => restart::run(&arguments),
         Command::Resume(arguments) => resume::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Sandbox(arguments) => sandbox::run(&arguments),

@@ -56,6 +56,14 @@ pub fn deps(given: Option<&Path>, name: &str, env: &Environment) -> Result<PathB
     if deps.is_dir() {
         return Ok(deps);
     }
+    if deps.is_file() {
+        let parent = deps.parent().filter(|parent| !parent.as_os_str().is_empty());
+        return Err(Failure::usage(format!(
+            "{} is a file: name the folder of your dep files, which may be {}",
+            shown(&deps),
+            shown(parent.unwrap_or(Path::new(".")))
+        )));
+    }
     let what = if deps.exists() { "is not a folder" } else { "does not exist" };
     Err(Failure::usage(format!(
         "the folder {} {what}: create it, or set DEPS (or {name}) to the folder of your dep files",

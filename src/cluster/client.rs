@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use super::access::Access;
 use super::credentials::Credentials;
 use super::error::{ApiError, Class};
+use super::mark::Mark;
 use super::request::{LogOf, Request, Resource, Scope};
 use super::response::{
     EventObject, List, Namespace, Object, PodObject, ReplicaSet, Version, WorkloadObject,
@@ -86,6 +87,14 @@ impl Client {
     /// [`Class::TestFailed`] when the workload is no longer what the patch was planned for.
     pub fn patch_images(&self, patch: &ImagePatch) -> Result<Workload, ApiError> {
         self.workload(patch.kind, &Request::patch_images(patch))
+    }
+
+    /// Puts an annotation on a workload or takes it away: one PATCH.
+    ///
+    /// # Errors
+    /// Any class.
+    pub fn mark(&self, kind: Kind, key: &ServiceKey, mark: &Mark) -> Result<(), ApiError> {
+        self.requests.send(&Request::mark(kind, key, mark))?.read(OBJECT_BYTES).map(drop)
     }
 
     /// One workload, `None` when there is none of that kind and name: one GET.
@@ -287,7 +296,7 @@ fn pages<O: Object + DeserializeOwned>(
     let mut token = String::new();
     loop {
         let request = Request::list(resource, scope, Some(&*token).filter(|t| !t.is_empty()));
-        let page: List<O> = session.send(&request)?.json(PAGE_BYTES)?;
+        let page: List<O> = session.send(&request)?.json_stream(PAGE_BYTES)?;
         if page.metadata.resource_version.is_empty() {
             // Not a list, whoever sent it; taken for an empty one, everything would be gone.
             let text = "it is not a list of the API server".to_owned();

@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
+use super::mark::Mark;
 use crate::model::{ImagePatch, Kind, PullSecrets, Selector, ServiceKey};
 
 /// Who wrote a field, in `metadata.managedFields`.
@@ -278,6 +279,14 @@ impl Request {
         Request::new(Verb::Patch, patch.kind.into(), namespace, name)
             .with("fieldManager", FIELD_MANAGER)
             .sending("application/json-patch+json", &json_patch(patch))
+    }
+
+    /// An annotation, as a merge patch.
+    pub(super) fn mark(kind: Kind, key: &ServiceKey, mark: &Mark) -> Request {
+        let (namespace, name) = (Some(key.namespace()), Some(key.service()));
+        Request::new(Verb::Patch, kind.into(), namespace, name)
+            .with("fieldManager", FIELD_MANAGER)
+            .sending("application/merge-patch+json", &mark.patch())
     }
 
     pub(super) fn replica_sets(namespace: &str, selector: &Selector) -> Request {

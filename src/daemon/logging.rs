@@ -32,8 +32,8 @@ pub fn init_logging(style: LogStyle, filters: Option<&str>) {
     let mut builder = Builder::new();
     builder.parse_filters(filters.unwrap_or(default));
     // Whatever was asked for: at their lower levels the HTTP and TLS libraries write addresses and
-    // headers, and with them secrets, into the log.
-    for library in ["ureq", "ureq_proto", "rustls"] {
+    // headers, and with them secrets, into the log; notify tells of what depd expects and mends.
+    for library in ["ureq", "ureq_proto", "rustls", "notify"] {
         builder.filter_module(library, LevelFilter::Warn);
     }
     builder.target(Target::Stderr).format(move |out, record| {

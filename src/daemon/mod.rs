@@ -4,14 +4,17 @@
 //! belong to the process itself.
 
 pub mod control;
+mod cover;
 mod journal;
 mod logging;
 mod pod_watches;
 mod registry;
+mod requests;
 mod settings;
 mod signals;
 mod start_up;
 mod wiring;
+mod workload_watches;
 
 pub use logging::{LogStyle, init_logging};
 pub use settings::{Settings, SlackSettings};

@@ -42,7 +42,7 @@ pub fn keep(registry: &Registry, floor: &Arc<Floor>) -> io::Result<Sender<()>> {
     Ok(running)
 }
 
-/// `None` until the cluster was seen and may be changed: nothing is renewed in a cluster that is not the one
+/// `None` until start-up has seen the cluster and lets it be changed: nothing is renewed in a cluster that is not the one
 /// of the last run.
 fn in_use(floor: &Weak<Floor>) -> Option<InUse> {
     let floor = floor.upgrade()?;
@@ -50,10 +50,11 @@ fn in_use(floor: &Weak<Floor>) -> Option<InUse> {
         return None;
     }
     let cache = floor.workloads.read();
-    cache.is_synced().then(|| of(cache.all().map(|workload| &**workload)))
+    Some(of(cache.all().map(|workload| &**workload)))
 }
 
-/// The registries of the workloads that use depd's pull secret, dep file or not.
+/// The registries of the workloads that use depd's pull secret, with a dep file or without, as far as they
+/// are watched.
 fn of<'a>(workloads: impl Iterator<Item = &'a Workload>) -> InUse {
     let mut found = InUse::new();
     for workload in workloads {

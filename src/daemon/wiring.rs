@@ -7,7 +7,6 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
-use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
@@ -16,19 +15,18 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use log::{error, info, warn};
 use parking_lot::{Mutex, RwLock};
 
-use super::control::{Answer, Control, Request};
+use super::control::Control;
 use super::journal::Ledger;
 use super::pod_watches::{self, PodWatches};
 use super::registry;
+use super::requests;
 use super::settings::{Settings, SlackSettings};
 use super::start_up::{self, Seen, StartUp};
+use super::workload_watches::{self, WorkloadWatches};
 use crate::clock;
-use crate::cluster::{
-    Access, Client, ClientOptions, ConnectError, Reflector, Scope, Trust, WatchEvent,
-    spawn_reflector,
-};
-use crate::model::{Kind, ServiceKey, Workload, shown};
-use crate::reconcile::{Gate, Resumed, Service};
+use crate::cluster::{Access, Client, ClientOptions, ConnectError, Trust};
+use crate::model::{ServiceKey, shown};
+use crate::reconcile::{Gate, Service};
 use crate::report::delivery::{Delivery, Fate, Parcel};
 use crate::source::{FileReport, FolderEvent, FolderState, Source, SourceError, SourceOptions};
 use crate::store::{Outgoing, Remembered, Store, StoreError};
@@ -47,7 +45,7 @@ pub struct Daemon {
     floor: Arc<Floor>,
     pool: Pool,
     client: Client,
-    workloads: Vec<Reflector>,
+    workloads: WorkloadWatches,
     delivery: Option<Arc<Delivery>>,
     store: Option<Arc<Store>>,
     started_up: Receiver<()>,
@@ -89,6 +87,7 @@ impl Daemon {
             workloads: RwLock::default(),
             pods: RwLock::default(),
             interest: Mutex::default(),
+            retries: Mutex::default(),
             gate: Mutex::new(Gate::new(settings.max_rollouts, settings.halt_after)),
             services: Default::default(),
             cluster: registry::runner(&client, ecr.as_ref()),
@@ -112,12 +111,15 @@ impl Daemon {
         let pool = Pool::start(settings.workers, &floor).map_err(StartError::Threads)?;
         start_timer(&floor).map_err(StartError::Threads)?;
         pod_watches::keep(client.clone(), &floor, wanted).map_err(StartError::Threads)?;
-        let workloads = watch_workloads(&client, &floor, &seen).map_err(StartError::Threads)?;
         let renewals = ecr.filter(|_| settings.registry.pull_secret);
         let renewals = renewals.map(|ecr| registry::keep(&ecr, &floor));
         let _renewals = renewals.transpose().map_err(StartError::Threads)?;
-        let source = watch_folder(settings, &floor, seen).map_err(StartError::Source)?;
-        let control = settings.state.as_deref().and_then(|folder| listen(folder, &floor));
+        let (workloads, words) = WorkloadWatches::new();
+        workload_watches::keep(client.clone(), &floor, words, seen.clone())
+            .map_err(StartError::Threads)?;
+        let source =
+            watch_folder(settings, &floor, seen, workloads.clone()).map_err(StartError::Source)?;
+        let control = settings.state.as_deref().and_then(|folder| requests::listen(folder, &floor));
         Ok(Daemon {
             _renewals,
             source,
@@ -142,7 +144,7 @@ impl Daemon {
     #[must_use]
     pub fn stop(self) -> bool {
         self.floor.queue.close();
-        self.workloads.iter().for_each(Reflector::stop);
+        self.workloads.end();
         // Its name must be gone before the lock of the folder is.
         drop(self.control);
         // A dead network mount can hold the source up for ever; the end does not wait for it.
@@ -184,43 +186,6 @@ fn open_ledger(settings: &Settings) -> Result<(Ledger, Remembered), StartError> 
         remembered.messages.drain(..).for_each(|message| delivery.send(parcel(message)));
     }
     Ok((Ledger { store: Some(store), delivery }, remembered))
-}
-
-/// Without a control socket everything else goes on.
-fn listen(folder: &Path, floor: &Arc<Floor>) -> Option<Control> {
-    let floor = Arc::downgrade(floor);
-    let answer = move |request| match (request, floor.upgrade()) {
-        (Request::ResumeAll, Some(floor)) => resume_all(&floor),
-        (_, None) => Answer { done: false, text: "depd is about to end".to_owned() },
-    };
-    let name = folder.display();
-    Control::start(folder, answer)
-        .inspect_err(|error| {
-            warn!("no control socket in {name} ({error}): depd resume cannot work")
-        })
-        .ok()
-}
-
-fn resume_all(floor: &Floor) -> Answer {
-    let resumed = floor.gate.lock().resume();
-    match resumed {
-        Resumed::GoesOn(waiting) => {
-            waiting.iter().for_each(|key| floor.queue.add(key));
-            let text = format!("depd goes on; {} services waited", waiting.len());
-            info!("resumed: {text}");
-            Answer { done: true, text }
-        }
-        Resumed::WasNotHalted => {
-            Answer { done: true, text: "nothing was halted; depd goes on as before".to_owned() }
-        }
-        Resumed::HeldOtherwise => Answer {
-            done: false,
-            text:
-                "depd is held for another reason, which its log and its message name: it must be \
-                   started anew with what they say (--accept-change or --apply-all)"
-                    .to_owned(),
-        },
-    }
 }
 
 fn parcel(message: Outgoing) -> Parcel {
@@ -277,90 +242,11 @@ fn start_timer(floor: &Arc<Floor>) -> io::Result<()> {
     thread::Builder::new().name("timer".into()).spawn(move || floor.queue.run_timer()).map(drop)
 }
 
-/// Each kind by itself: they have lists, versions and rights of their own.
-fn watch_workloads(
-    client: &Client,
-    floor: &Arc<Floor>,
-    seen: &Sender<Seen>,
-) -> io::Result<Vec<Reflector>> {
-    let watch = |kind: Kind| {
-        let (floor, seen) = (Arc::downgrade(floor), seen.clone());
-        spawn_reflector::<Workload>(client, kind, Scope::Cluster, move |event| {
-            if let Some(floor) = floor.upgrade() {
-                take_workload(&floor, kind, event, &seen);
-            }
-        })
-    };
-    Kind::ALL.into_iter().map(watch).collect()
-}
-
-fn take_workload(floor: &Floor, kind: Kind, event: WatchEvent<Workload>, seen: &Sender<Seen>) {
-    match event {
-        WatchEvent::Restarted { items, resource_version } => {
-            let known = items.len();
-            let (first, changed) = {
-                let mut cache = floor.workloads.write();
-                (!cache.is_listed(kind), cache.replace(kind, items, resource_version))
-            };
-            if first {
-                info!("the cluster has {known} {kind}s");
-                add_all(floor);
-                tell_if_synced(floor, seen);
-            } else {
-                changed.iter().for_each(|key| touch(floor, key));
-            }
-        }
-        WatchEvent::Applied(workload) => {
-            let key = workload.key.clone();
-            if floor.workloads.write().stream(workload) {
-                touch(floor, &key);
-            }
-        }
-        WatchEvent::Deleted(workload) => {
-            if floor.workloads.write().delete(&workload) {
-                touch(floor, &workload.key);
-            }
-        }
-        WatchEvent::Synced => {}
-        WatchEvent::Disconnected { why, retry_in } => {
-            warn!("{why}; again in {} ms", retry_in.as_millis());
-        }
-        WatchEvent::Forbidden { error, retry_in } => {
-            let is_news = floor.workloads.write().deny(kind);
-            if kind == Kind::Deployment {
-                let seconds = retry_in.as_secs();
-                error!("{error}; nothing can be deployed until then; again in {seconds} s");
-            } else if is_news {
-                warn!("{error}; depd goes on without {kind}s until its role allows them");
-                add_all(floor);
-                tell_if_synced(floor, seen);
-            }
-        }
-    }
-}
-
-fn tell_if_synced(floor: &Floor, seen: &Sender<Seen>) {
-    if floor.workloads.read().is_synced() {
-        let _ = seen.send(Seen::Cluster);
-    }
-}
-
-/// Workloads without a dep file are none of our business.
-fn touch(floor: &Floor, key: &ServiceKey) {
-    if floor.desired.read().get(key).is_some() {
-        floor.queue.add(key);
-    }
-}
-
-fn add_all(floor: &Floor) {
-    let keys: Vec<ServiceKey> = floor.desired.read().keys().cloned().collect();
-    keys.iter().for_each(|key| floor.queue.add(key));
-}
-
 fn watch_folder(
     settings: &Settings,
     floor: &Arc<Floor>,
     seen: Sender<Seen>,
+    watches: WorkloadWatches,
 ) -> Result<Source, SourceError> {
     let options = SourceOptions {
         poll: settings.poll,
@@ -373,22 +259,29 @@ fn watch_folder(
     Source::start(options, move |event| {
         if let FolderEvent::Scanned { .. } = event {
             let _ = seen.send(Seen::Folder);
+            watches.folder_read();
         } else if let Some(floor) = floor.upgrade() {
-            take_folder_event(&floor, event);
+            take_folder_event(&floor, &watches, event);
         }
     })
 }
 
-fn take_folder_event(floor: &Floor, event: FolderEvent) {
+fn take_folder_event(floor: &Floor, watches: &WorkloadWatches, event: FolderEvent) {
     match event {
         FolderEvent::File { key, report } => {
             let mut desired = floor.desired.write();
+            let namespaces = desired.namespaces().len();
             match report {
                 FileReport::Images(images) => desired.images(&key, images),
                 FileReport::Problem(problem) => desired.problem(&key, problem),
                 FileReport::Gone => desired.gone(&key),
             }
+            // One file makes one namespace more or less, or none.
+            let changed = desired.namespaces().len() != namespaces;
             drop(desired);
+            if changed {
+                watches.namespaces_changed();
+            }
             floor.queue.add(&key);
         }
         FolderEvent::Refused { name, problem } => {

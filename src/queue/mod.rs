@@ -10,4 +10,4 @@ mod keyed;
 mod shell;
 
 pub use keyed::KeyedQueue;
-pub use shell::WorkQueue;
+pub use shell::{Taken, WorkQueue};

@@ -7,7 +7,8 @@ use log::error;
 use super::{Entry, Floor, Kept};
 use crate::clock;
 use crate::model::{Kind, Pod, ServiceKey, What, Workload};
-use crate::reconcile::{Phase, Plan, Reply, Service, Setback, Step, View, after, plan};
+use crate::observed::Sight;
+use crate::reconcile::{Phase, Plan, Reply, Service, Setback, Step, View, after, plan, retry};
 
 /// Locks the service, plans, keeps and tells, performs at most one step, and lets go.
 ///
@@ -24,6 +25,11 @@ pub fn look(floor: &Floor, key: &ServiceKey) {
     let workload = seen.workload.as_deref();
     let was_in_flight = service.in_flight();
     let step = decide(floor, key, &mut service, &seen);
+    if let Some(why) = seen.refused.as_ref().filter(|_| is_wanted(floor, key)) {
+        let outcome = Err(Setback::NotPermitted(why.clone()));
+        let plan = after(&service, key, outcome, clock::now(), jitter());
+        adopt(floor, key, &mut service, plan);
+    }
     if let Some(step) = &step {
         let outcome = floor.cluster.run(key, step, workload);
         take_into_cache(floor, workload, &outcome);
@@ -40,19 +46,30 @@ pub fn look(floor: &Floor, key: &ServiceKey) {
     }
 }
 
-/// What the cache shows, both from one moment: an absent workload is only absent once a list came.
+/// What the cache shows, all from one moment: an absent workload is only absent once a list came.
 struct Seen {
     workload: Option<Arc<Workload>>,
     namesakes: Vec<Kind>,
     synced: bool,
+    /// Why no list can come.
+    refused: Option<String>,
 }
 
 impl Seen {
     fn of(floor: &Floor, key: &ServiceKey) -> Seen {
         let cache = floor.workloads.read();
+        let sight = cache.sight(key.namespace());
         let workload = cache.get(key);
         let namesakes = if workload.is_none() { cache.kinds(key) } else { Vec::new() };
-        Seen { workload, namesakes, synced: cache.is_synced() }
+        Seen {
+            workload,
+            namesakes,
+            synced: sight == Sight::Complete,
+            refused: match sight {
+                Sight::Refused(why) => Some(why.to_owned()),
+                Sight::Unseen | Sight::Complete => None,
+            },
+        }
     }
 }
 
@@ -71,12 +88,20 @@ fn decide(floor: &Floor, key: &ServiceKey, service: &mut Service, seen: &Seen) -
         policy: &floor.policy,
         now: clock::now(),
     };
-    let mut decision = plan(service, &view);
+    let asked = floor.retries.lock().remove(key);
+    let retried = asked.then(|| retry(service));
+    let basis = retried.as_ref().unwrap_or(service);
+    let mut decision = plan(basis, &view);
     if starts_rollout(&decision) && !floor.gate.lock().admit(key) {
         view.admitted = false;
-        decision = plan(service, &view);
+        decision = plan(basis, &view);
     }
     adopt(floor, key, service, decision)
+}
+
+/// A file asks for something there.
+fn is_wanted(floor: &Floor, key: &ServiceKey) -> bool {
+    floor.desired.read().get(key).is_some_and(|desired| desired.images.is_some())
 }
 
 fn starts_rollout(plan: &Plan) -> bool {

@@ -22,4 +22,5 @@ mod pending;
 mod people;
 mod pull_secrets;
 mod restarting;
+mod scopes;
 mod stopping;
