@@ -10,8 +10,11 @@ mod dep_file;
 mod documents;
 mod env_file;
 mod history;
+mod once;
 mod pause;
 mod print;
+mod receivers;
+mod report;
 mod restart;
 mod resume;
 mod retry;
@@ -43,8 +46,10 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Run(run::RunArguments),
+    Run(Box<run::RunArguments>),
+    Once(Box<once::OnceArguments>),
     Check(check::CheckArguments),
+    Report(report::ReportArguments),
     Status(status::StatusArguments),
     History(history::HistoryArguments),
     Wait(wait::WaitArguments),
@@ -64,7 +69,9 @@ enum Command {
 pub fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Run(arguments) => run::run(&arguments),
+        Command::Once(arguments) => once::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::History(arguments) => history::run(&arguments),
         Command::Wait(arguments) => wait::run(&arguments),

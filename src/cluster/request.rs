@@ -61,6 +61,8 @@ pub enum Resource {
     Secrets,
     /// `v1` ServiceAccounts.
     ServiceAccounts,
+    /// `events.k8s.io/v1` Events, the newer form of the same, in which depd writes its own.
+    OwnEvents,
     /// `/version`.
     Version,
 }
@@ -86,7 +88,7 @@ impl Resource {
             Resource::ReplicaSets => "replicasets",
             Resource::Pods => "pods",
             Resource::PodLog => "pods/log",
-            Resource::Events => "events",
+            Resource::Events | Resource::OwnEvents => "events",
             Resource::Namespaces => "namespaces",
             Resource::Secrets => "secrets",
             Resource::ServiceAccounts => "serviceaccounts",
@@ -106,6 +108,7 @@ impl Resource {
             | Resource::Namespaces
             | Resource::Secrets
             | Resource::ServiceAccounts => "/api/v1",
+            Resource::OwnEvents => "/apis/events.k8s.io/v1",
             Resource::Version => "",
         }
     }
@@ -114,6 +117,7 @@ impl Resource {
     pub(super) fn with_group(self) -> String {
         match self.prefix() {
             "/apis/apps/v1" => format!("apps/{}", self.plural()),
+            "/apis/events.k8s.io/v1" => format!("events.k8s.io/{}", self.plural()),
             _ => self.plural().to_owned(),
         }
     }
@@ -268,6 +272,12 @@ impl Request {
         Request::new(Verb::Patch, Resource::Secrets, Some(namespace), Some(name))
             .with("fieldManager", FIELD_MANAGER)
             .sending("application/apply-patch+yaml", object)
+    }
+
+    pub(super) fn create_event(namespace: &str, event: &Value) -> Request {
+        Request::new(Verb::Create, Resource::OwnEvents, Some(namespace), None)
+            .with("fieldManager", FIELD_MANAGER)
+            .sending("application/json", event)
     }
 
     pub(super) fn version() -> Request {

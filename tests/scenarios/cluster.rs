@@ -186,6 +186,14 @@ impl Cluster {
         self.admin.delete(path);
     }
 
+    /// The Events about an object, as `kubectl describe` finds them.
+    pub fn events_of(&self, namespace: &str, name: &str) -> Vec<Value> {
+        let list = self.admin.get(&format!(
+            "/api/v1/namespaces/{namespace}/events?fieldSelector=involvedObject.name%3D{name}"
+        ));
+        list.and_then(|list| list["items"].as_array().cloned()).unwrap_or_default()
+    }
+
     pub fn namespace_exists(&self, name: &str) -> bool {
         self.admin.get(&format!("/api/v1/namespaces/{name}")).is_some()
     }

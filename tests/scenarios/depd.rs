@@ -47,13 +47,6 @@ impl Depd {
         Depd { child: None, kubeconfig: kubeconfig.to_owned(), folder, logs: Vec::new(), slack }
     }
 
-    /// Puts a setting into `.env`, for the next start.
-    pub fn set(&self, name: &str, value: &str) {
-        let file = self.folder.path().join(".env");
-        let text = fs::read_to_string(&file).expect("readable");
-        fs::write(&file, format!("{text}{name}={value}\n")).expect("written");
-    }
-
     /// All that lies in the state folder, as text.
     pub fn everything_kept(&self) -> String {
         let files = fs::read_dir(self.folder.path().join("state")).expect("a folder");
@@ -71,9 +64,19 @@ impl Depd {
 
     /// The same, without waiting.
     pub fn launch_unready(&mut self, arguments: &[&str]) {
+        self.spawn("depd=debug", arguments);
+    }
+
+    /// Like [`Depd::launch`], with another `RUST_LOG`.
+    pub fn launch_with_log(&mut self, filters: &str, arguments: &[&str]) {
+        self.spawn(filters, arguments);
+        self.wait_for_log("services differ from them");
+    }
+
+    fn spawn(&mut self, filters: &str, arguments: &[&str]) {
         assert!(self.child.is_none(), "it runs already");
         let mut command = self.command(arguments);
-        command.env("RUST_LOG", "depd=debug");
+        command.env("RUST_LOG", filters);
         let mut child = command.spawn().expect("depd starts");
         let log: Arc<Mutex<Vec<String>>> = Arc::default();
         let lines = BufReader::new(child.stderr.take().expect("piped")).lines();
@@ -109,6 +112,13 @@ impl Depd {
         let mut child = self.child.take().expect("it runs");
         child.kill().expect("it can be killed");
         child.wait().expect("it ends");
+    }
+
+    /// Adds a line to its `.env`.
+    pub fn set(&self, name: &str, value: &str) {
+        let file = self.folder.path().join(".env");
+        let text = fs::read_to_string(&file).expect("it is there");
+        fs::write(file, format!("{text}{name}={value}\n")).expect("written");
     }
 
     /// Where it runs.
