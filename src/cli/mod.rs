@@ -11,9 +11,12 @@ mod documents;
 mod env_file;
 mod history;
 mod images;
+mod once;
 mod pause;
 mod print;
 mod rbac;
+mod receivers;
+mod report;
 mod restart;
 mod resume;
 mod retry;
@@ -45,8 +48,10 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Run(run::RunArguments),
+    Run(Box<run::RunArguments>),
+    Once(Box<once::OnceArguments>),
     Check(check::CheckArguments),
+    Report(report::ReportArguments),
     Status(status::StatusArguments),
     History(history::HistoryArguments),
     Wait(wait::WaitArguments),
@@ -67,7 +72,9 @@ enum Command {
 pub fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Run(arguments) => run::run(&arguments),
+        Command::Once(arguments) => once::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::History(arguments) => history::run(&arguments),
         Command::Wait(arguments) => wait::run(&arguments),

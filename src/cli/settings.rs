@@ -1,18 +1,17 @@
 //! Raw arguments and environment → validated settings, or a sentence that says what to set. `[E]`
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Failure;
 use super::env_file::Environment;
 use super::images::ImageArguments;
+use super::receivers::ReceiverArguments;
 use super::run::{DriftChoice, RollbackChoice, RunArguments};
 use crate::cluster::kubeconfig::{self, Choice};
-use crate::daemon::{Settings, SlackSettings};
+use crate::daemon::Settings;
 use crate::desired::{EcrRepo, ImageRules};
 use crate::model::shown;
 use crate::reconcile::{Drift, Patience, Policy};
-use crate::report::webhook::WebhookUrl;
 use crate::store;
 
 /// Flags win over the environment, which wins over `.env`.
@@ -25,8 +24,8 @@ pub fn validate(arguments: &RunArguments, env: &Environment) -> Result<Settings,
         Choice { kubeconfig: arguments.kubeconfig.clone(), context: arguments.context.clone() };
     let access = kubeconfig::load(&choice, |name| env.get(name)).map_err(Failure::usage)?;
     let mut secret_files = access.secret_files();
-    secret_files.extend(arguments.slack_webhook_file.clone());
-    secret_files.extend(env.file.clone().filter(|_| env.is_from_file("WEBHOOK_FOR_SLACK")));
+    let filed = ReceiverArguments::SECRETS.iter().any(|name| env.is_from_file(name));
+    secret_files.extend(env.file.clone().filter(|_| filed));
     Ok(Settings {
         deps,
         poll: arguments.poll,
@@ -35,8 +34,15 @@ pub fn validate(arguments: &RunArguments, env: &Environment) -> Result<Settings,
         image_rules: image_rules(&arguments.images, env)?,
         access,
         secret_files,
-        slack: slack(arguments, env)?.filter(|_| !arguments.dry_run),
         http: arguments.http,
+        receivers: match arguments.dry_run {
+            true => Vec::new(),
+            false => arguments.receivers.validate(env)?,
+        },
+        cluster_name: match &arguments.cluster_name {
+            Some(name) => Some(name.clone()),
+            None => env.text("CLUSTER_NAME")?,
+        },
         workers: usize::from(arguments.workers),
         policy: policy(arguments),
         state: (!arguments.dry_run).then(|| state(arguments, env)),
@@ -108,25 +114,4 @@ pub fn image_rules(arguments: &ImageArguments, env: &Environment) -> Result<Imag
         allowed: arguments.allow_image.clone(),
         digest_only: arguments.digest_only,
     })
-}
-
-fn slack(arguments: &RunArguments, env: &Environment) -> Result<Option<SlackSettings>, Failure> {
-    let (text, source) = match &arguments.slack_webhook_file {
-        Some(file) => {
-            let text = fs::read_to_string(file).map_err(|error| {
-                let file = shown(file);
-                Failure::usage(format!("cannot read the webhook's address from {file}: {error}"))
-            })?;
-            (Some(text), shown(file))
-        }
-        None => (env.text("WEBHOOK_FOR_SLACK")?, "WEBHOOK_FOR_SLACK".to_owned()),
-    };
-    let Some(text) = text else { return Ok(None) };
-    let webhook = WebhookUrl::parse(&text).map_err(|problem| {
-        Failure::usage(format!(
-            "the webhook's address in {source} is not usable: {problem}. It looks like \
-             https://hooks.slack.com/services/…; leave it unset for no messages"
-        ))
-    })?;
-    Ok(Some(SlackSettings { webhook, per_second: arguments.slack_rate }))
 }

@@ -155,6 +155,22 @@ impl Client {
         }
     }
 
+    /// Creates an Event (`events.k8s.io/v1`); false when one of its name exists already: one POST.
+    ///
+    /// # Errors
+    /// Any class but [`Class::AlreadyExists`].
+    pub fn create_event(
+        &self,
+        namespace: &str,
+        event: &serde_json::Value,
+    ) -> Result<bool, ApiError> {
+        match self.requests.send(&Request::create_event(namespace, event)) {
+            Ok(answer) => answer.read(OBJECT_BYTES).map(|_| true),
+            Err(ApiError { class: Class::AlreadyExists, .. }) => Ok(false),
+            Err(e) => Err(e),
+        }
+    }
+
     /// The `pod-template-hash` of the workload's newest ReplicaSet: one LIST by its selector.
     ///
     /// `None` when it has no ReplicaSet yet. Newest is the highest revision, which is the current

@@ -57,6 +57,8 @@ pub enum Resource {
     Events,
     /// `v1` Namespaces.
     Namespaces,
+    /// `events.k8s.io/v1` Events, the newer form of the same, in which depd writes its own.
+    OwnEvents,
     /// `/version`.
     Version,
 }
@@ -82,7 +84,7 @@ impl Resource {
             Resource::ReplicaSets => "replicasets",
             Resource::Pods => "pods",
             Resource::PodLog => "pods/log",
-            Resource::Events => "events",
+            Resource::Events | Resource::OwnEvents => "events",
             Resource::Namespaces => "namespaces",
             Resource::Version => "version",
         }
@@ -97,6 +99,7 @@ impl Resource {
             Resource::Pods | Resource::PodLog | Resource::Events | Resource::Namespaces => {
                 "/api/v1"
             }
+            Resource::OwnEvents => "/apis/events.k8s.io/v1",
             Resource::Version => "",
         }
     }
@@ -105,6 +108,7 @@ impl Resource {
     pub(super) fn with_group(self) -> String {
         match self.prefix() {
             "/apis/apps/v1" => format!("apps/{}", self.plural()),
+            "/apis/events.k8s.io/v1" => format!("events.k8s.io/{}", self.plural()),
             _ => self.plural().to_owned(),
         }
     }
@@ -238,6 +242,12 @@ impl Request {
         Request { call, ..request }
             .with("fieldManager", FIELD_MANAGER)
             .sending("application/json", &body)
+    }
+
+    pub(super) fn create_event(namespace: &str, event: &Value) -> Request {
+        Request::new(Verb::Create, Resource::OwnEvents, Some(namespace), None)
+            .with("fieldManager", FIELD_MANAGER)
+            .sending("application/json", event)
     }
 
     pub(super) fn version() -> Request {

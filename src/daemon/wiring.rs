@@ -12,26 +12,29 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 use log::{debug, error, info, warn};
 use parking_lot::{Mutex, RwLock};
 
+use super::authors::Authors;
 use super::control::Control;
 use super::http::Probes;
 use super::journal::Ledger;
 use super::permissions;
 use super::pod_watches::{self, PodWatches};
+use super::receivers::{self, Outbox, Receivers};
 use super::requests;
-use super::settings::{Settings, SlackSettings};
+use super::resync;
+use super::settings::Settings;
 use super::start_up::{self, Seen, StartUp};
+use super::survey::Survey;
 use super::workload_watches::{self, WorkloadWatches};
 use crate::clock;
 use crate::cluster::{Access, Authorization, Client, ClientOptions, ConnectError, Trust};
 use crate::model::{ServiceKey, shown};
 use crate::reconcile::{Gate, Service};
-use crate::report::delivery::{Delivery, Fate, Parcel};
 use crate::source::{FileReport, FolderEvent, FolderState, Source, SourceError, SourceOptions};
-use crate::store::{Outgoing, Remembered, Store, StoreError};
+use crate::store::{Remembered, Store, StoreError};
 use crate::worker::{Floor, Pool};
 
 /// What is in hand may take this long to finish at the end.
@@ -46,7 +49,7 @@ pub struct Daemon {
     pool: Pool,
     client: Client,
     workloads: WorkloadWatches,
-    delivery: Option<Arc<Delivery>>,
+    receivers: Arc<Receivers>,
     store: Option<Arc<Store>>,
     started_up: Receiver<()>,
     _probes: Option<Probes>,
@@ -76,12 +79,15 @@ impl Daemon {
     /// threads.
     pub fn start(settings: &Settings) -> Result<Daemon, StartError> {
         // First the lock: a second depd has nothing to say but who runs.
-        let (ledger, remembered) = open_ledger(settings)?;
+        let clients: Arc<OnceLock<Client>> = Arc::default();
+        let (ledger, remembered) = open_ledger(settings, &clients)?;
         introduce(settings);
-        let (store, delivery) = (ledger.store.clone(), ledger.delivery.clone());
+        let (store, receivers) = (ledger.store.clone(), Arc::clone(&ledger.receivers));
+        let authors = Arc::clone(&ledger.authors);
         let options =
             ClientOptions { idle_connections: settings.workers + 8, ..ClientOptions::default() };
         let client = Client::new(&settings.access, options).map_err(StartError::Connect)?;
+        let _ = clients.set(client.clone());
         let (bell, wanted) = PodWatches::new();
         let floor = Arc::new(Floor {
             queue: Default::default(),
@@ -112,12 +118,13 @@ impl Daemon {
         start_up.begin(waits).map_err(StartError::Threads)?;
         let pool = Pool::start(settings.workers, &floor).map_err(StartError::Threads)?;
         start_timer(&floor).map_err(StartError::Threads)?;
+        resync::begin(&floor).map_err(StartError::Threads)?;
         pod_watches::keep(client.clone(), &floor, wanted).map_err(StartError::Threads)?;
         let (workloads, words) = WorkloadWatches::new();
         workload_watches::keep(client.clone(), &floor, words, seen.clone())
             .map_err(StartError::Threads)?;
-        let source =
-            watch_folder(settings, &floor, seen, workloads.clone()).map_err(StartError::Source)?;
+        let source = watch_folder(settings, &floor, authors, seen, workloads.clone())
+            .map_err(StartError::Source)?;
         let control = settings.state.as_deref().and_then(|folder| requests::listen(folder, &floor));
         let _probes = answer_probes(settings, &floor, &started_up)?;
         Ok(Daemon {
@@ -126,7 +133,7 @@ impl Daemon {
             pool,
             client,
             workloads,
-            delivery,
+            receivers,
             store,
             started_up,
             control,
@@ -137,6 +144,19 @@ impl Daemon {
     /// Waits until folder and cluster were seen completely and judged.
     pub fn wait_for_start_up(&self) {
         let _ = self.started_up.recv();
+    }
+
+    /// Folder and cluster were seen completely and judged.
+    #[must_use]
+    pub fn has_started_up(&self) -> bool {
+        // One word, and then the sender is gone: either way there is nothing more to wait for.
+        !matches!(self.started_up.try_recv(), Err(TryRecvError::Empty))
+    }
+
+    /// Where everything stands.
+    #[must_use]
+    pub fn survey(&self) -> Survey {
+        Survey::of(&self.floor)
     }
 
     /// Ends everything in order, within a bound of about two seconds: no new work, what is in hand
@@ -154,8 +174,8 @@ impl Daemon {
         if !drained {
             warn!("requests were still in flight after {} ms", DRAIN_LIMIT.as_millis());
         }
+        let reported = self.receivers.finish(REPORT_LIMIT);
         self.client.shutdown();
-        let reported = self.delivery.as_deref().is_none_or(|d| d.finish(REPORT_LIMIT));
         if !reported {
             info!("messages still wait; they are sent at the next start");
         }
@@ -164,32 +184,49 @@ impl Daemon {
     }
 }
 
-/// The store and the delivery, each telling the other what became of messages.
-fn open_ledger(settings: &Settings) -> Result<(Ledger, Remembered), StartError> {
-    let acknowledge: Arc<OnceLock<Arc<Store>>> = Arc::default();
-    let delivery = settings.slack.as_ref().map(|slack| deliver(slack, Arc::clone(&acknowledge)));
-    let delivery = delivery.transpose()?.map(Arc::new);
-    let Some(folder) = &settings.state else {
-        return Ok((Ledger { store: None, delivery }, Remembered::default()));
+/// The store and the receivers, each telling the other what became of messages.
+fn open_ledger(
+    settings: &Settings,
+    client: &Arc<OnceLock<Client>>,
+) -> Result<(Ledger, Remembered), StartError> {
+    let host = receivers::host();
+    let start = |outbox: Option<&Outbox<'_>>| {
+        let started = Receivers::start(&settings.receivers, outbox, client, &host);
+        started.map(Arc::new).map_err(StartError::Threads)
     };
-    let hand_over = delivery.clone();
-    let committed = move |message| {
-        if let Some(delivery) = &hand_over {
-            delivery.send(parcel(message));
+    let (store, receivers, remembered) = match &settings.state {
+        None => (None, start(None)?, Remembered::default()),
+        Some(folder) => {
+            let slot: Arc<OnceLock<Arc<Receivers>>> = Arc::default();
+            let told = Arc::clone(&slot);
+            let committed = move |message| {
+                if let Some(receivers) = told.get() {
+                    receivers.committed(message);
+                }
+            };
+            let (store, remembered) = Store::open(folder, committed).map_err(StartError::Store)?;
+            let store = Arc::new(store);
+            remembered.notes.iter().for_each(|note| warn!("{note}"));
+            let last_message = remembered.last_message;
+            let receivers =
+                start(Some(&Outbox { store: Arc::clone(&store), folder, last_message }))?;
+            // Before anything can be saved.
+            let _ = slot.set(Arc::clone(&receivers));
+            (Some(store), receivers, remembered)
         }
     };
-    let (store, mut remembered) = Store::open(folder, committed).map_err(StartError::Store)?;
-    let store = Arc::new(store);
-    remembered.notes.iter().for_each(|note| warn!("{note}"));
-    let _ = acknowledge.set(Arc::clone(&store));
-    if let Some(delivery) = &delivery {
-        remembered.messages.drain(..).for_each(|message| delivery.send(parcel(message)));
-    }
-    Ok((Ledger { store: Some(store), delivery }, remembered))
+    let authors = Arc::new(Authors::new(settings.deps.clone()));
+    let cluster = cluster_name(settings);
+    Ok((Ledger { store, receivers, authors, host, cluster }, remembered))
 }
 
-fn parcel(message: Outgoing) -> Parcel {
-    Parcel { id: Some(message.id), payload: message.payload }
+fn cluster_name(settings: &Settings) -> String {
+    let Access { context, server, .. } = &settings.access;
+    match &settings.cluster_name {
+        Some(name) => name.clone(),
+        None if context.is_empty() => server.to_string(),
+        None => context.to_string(),
+    }
 }
 
 /// Puts back what the store remembers; a state that cannot be read is found out again. A rollout
@@ -220,10 +257,7 @@ fn introduce(settings: &Settings) {
     if settings.access.trust == Trust::Unverified {
         warn!("the kubeconfig says insecure-skip-tls-verify: anybody can pretend to be {server}");
     }
-    match &settings.slack {
-        Some(slack) => info!("messages go to {}", slack.webhook.host()),
-        None => info!("no messages: WEBHOOK_FOR_SLACK is not set; this log has everything"),
-    }
+    receivers::introduce(&settings.receivers);
 }
 
 /// What is out of the ordinary about the way to the cluster, so that nobody has to guess.
@@ -258,18 +292,6 @@ fn answer_probes(
     Probes::start(address, ready).map(Some).map_err(|error| StartError::Http(address, error))
 }
 
-fn deliver(
-    slack: &SlackSettings,
-    acknowledge: Arc<OnceLock<Arc<Store>>>,
-) -> Result<Delivery, StartError> {
-    let settled = move |message: u64, fate| match (acknowledge.get(), fate) {
-        (Some(store), Fate::Delivered) => store.delivered(message),
-        (Some(store), Fate::SetAside(why)) => store.set_aside(message, &why),
-        (None, _) => {}
-    };
-    Delivery::start(slack.webhook.clone(), slack.per_second, settled).map_err(StartError::Threads)
-}
-
 fn start_timer(floor: &Arc<Floor>) -> io::Result<()> {
     let floor = Arc::clone(floor);
     thread::Builder::new().name("timer".into()).spawn(move || floor.queue.run_timer()).map(drop)
@@ -278,6 +300,7 @@ fn start_timer(floor: &Arc<Floor>) -> io::Result<()> {
 fn watch_folder(
     settings: &Settings,
     floor: &Arc<Floor>,
+    authors: Arc<Authors>,
     seen: Sender<Seen>,
     watches: WorkloadWatches,
 ) -> Result<Source, SourceError> {
@@ -294,6 +317,9 @@ fn watch_folder(
             let _ = seen.send(Seen::Folder);
             watches.folder_read();
         } else if let Some(floor) = floor.upgrade() {
+            if let FolderEvent::File { key, .. } = &event {
+                authors.note(key);
+            }
             take_folder_event(&floor, &watches, event);
         }
     })

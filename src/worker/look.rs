@@ -28,13 +28,13 @@ pub fn look(floor: &Floor, key: &ServiceKey) {
     if let Some(why) = seen.refused.as_ref().filter(|_| is_wanted(floor, key)) {
         let outcome = Err(Setback::NotPermitted(why.clone()));
         let plan = after(&service, key, outcome, clock::now(), jitter());
-        adopt(floor, key, &mut service, plan);
+        adopt(floor, key, workload, &mut service, plan);
     }
     if let Some(step) = &step {
         let outcome = floor.cluster.run(key, step, workload);
         take_into_cache(floor, workload, &outcome);
         let plan = after(&service, key, outcome, clock::now(), jitter());
-        adopt(floor, key, &mut service, plan);
+        adopt(floor, key, workload, &mut service, plan);
     }
     note_interest(floor, key, &service, workload);
     // A rollout that begins must be held against the pods that are known already.
@@ -96,7 +96,7 @@ fn decide(floor: &Floor, key: &ServiceKey, service: &mut Service, seen: &Seen) -
         view.admitted = false;
         decision = plan(basis, &view);
     }
-    adopt(floor, key, service, decision)
+    adopt(floor, key, workload, service, decision)
 }
 
 /// A file asks for something there.
@@ -113,7 +113,13 @@ fn pods_of(floor: &Floor, workload: &Workload) -> Vec<Arc<Pod>> {
 }
 
 /// Keeps the plan's state, tells what it says, sets its alarm; returns its step.
-fn adopt(floor: &Floor, key: &ServiceKey, service: &mut Service, plan: Plan) -> Option<Step> {
+fn adopt(
+    floor: &Floor,
+    key: &ServiceKey,
+    workload: Option<&Workload>,
+    service: &mut Service,
+    plan: Plan,
+) -> Option<Step> {
     let changed = plan.service != *service && plan.service.durable() != service.durable();
     let kept = changed.then(|| match plan.service == Service::default() {
         true => Kept::Nothing,
@@ -122,7 +128,9 @@ fn adopt(floor: &Floor, key: &ServiceKey, service: &mut Service, plan: Plan) -> 
     judge(floor, &plan);
     if kept.is_some() || !plan.notices.is_empty() {
         let before_action = matches!(plan.step, Some(Step::Patch(_)));
-        floor.journal.enter(Entry { key, service: kept, notices: plan.notices, before_action });
+        let kind = workload.map(|workload| workload.kind);
+        let notices = plan.notices;
+        floor.journal.enter(Entry { key, kind, service: kept, notices, before_action });
     }
     *service = plan.service;
     if let Some(wake) = plan.wake {

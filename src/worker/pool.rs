@@ -22,7 +22,7 @@ use crate::queue::Taken;
 const STACK_BYTES: usize = 512 * 1024;
 
 /// How long a worker waits for a key before it ends, if another one waits as well.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The worker threads.
 #[derive(Debug)]

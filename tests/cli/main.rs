@@ -4,6 +4,8 @@
 
 mod check;
 mod rbac;
+mod report;
+mod running;
 mod stored;
 
 use std::fs;
@@ -55,6 +57,9 @@ fn help_reads_well() {
     insta::assert_snapshot!("help", text(&["--help"]));
     insta::assert_snapshot!("help-run", text(&["run", "--help"]));
     insta::assert_snapshot!("help-check", text(&["check", "--help"]));
+    insta::assert_snapshot!("help-report", text(&["report", "--help"]));
+    insta::assert_snapshot!("help-report-preview", text(&["report", "preview", "--help"]));
+    insta::assert_snapshot!("help-report-test", text(&["report", "test", "--help"]));
     insta::assert_snapshot!("help-status", text(&["status", "--help"]));
     insta::assert_snapshot!("help-history", text(&["history", "--help"]));
     insta::assert_snapshot!("help-wait", text(&["wait", "--help"]));
@@ -64,6 +69,7 @@ fn help_reads_well() {
     insta::assert_snapshot!("help-pause", text(&["pause", "--help"]));
     insta::assert_snapshot!("help-retry", text(&["retry", "--help"]));
     insta::assert_snapshot!("help-restart", text(&["restart", "--help"]));
+    insta::assert_snapshot!("help-once", text(&["once", "--help"]));
     insta::assert_snapshot!("help-demo", text(&["demo", "--help"]));
     insta::assert_snapshot!("help-sandbox", text(&["sandbox", "--help"]));
 }

@@ -21,6 +21,8 @@ mod holding;
 mod machine;
 mod pending;
 mod people;
+mod reporting;
 mod restarting;
 mod scopes;
 mod stopping;
+mod verdicts;
