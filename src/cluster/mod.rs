@@ -16,7 +16,7 @@ mod credentials;
 mod error;
 pub mod kubeconfig;
 mod lines;
-mod reflector;
+pub mod reflector;
 mod request;
 mod resolve;
 mod response;

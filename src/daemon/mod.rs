@@ -12,6 +12,7 @@ mod start_up;
 mod wiring;
 
 pub use logging::{LogStyle, init_logging};
+pub use pod_watches::take as take_pod;
 pub use settings::{Settings, SlackSettings};
 pub use signals::wait_for_stop;
-pub use wiring::{Daemon, StartError};
+pub use wiring::{Daemon, StartError, restore, take_folder_event, take_workload};

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::sync::{Arc, OnceLock};
 use std::thread;
@@ -88,6 +89,8 @@ impl Daemon {
             journal: Box::new(ledger),
             interest_changed: Box::new(move || bell.ring()),
             policy: settings.policy.clone(),
+            clock: Box::new(clock::now),
+            dice: Box::new(dice),
         });
         let services = restore(&floor, &remembered.services);
         let (seen, waits) = start_up::bell();
@@ -162,18 +165,23 @@ fn open_ledger(settings: &Settings) -> Result<(Ledger, Remembered), StartError> 
     Ok((Ledger { store: Some(store), delivery }, remembered))
 }
 
+/// The standard library seeds its hashers from the operating system.
+fn dice() -> u64 {
+    RandomState::new().hash_one(0)
+}
+
 fn parcel(message: Outgoing) -> Parcel {
     Parcel { id: Some(message.id), payload: message.payload }
 }
 
 /// Puts back what the store remembers; a state that cannot be read is found out again. A rollout
 /// that was in flight has its place before any other may start.
-fn restore(floor: &Floor, services: &[(ServiceKey, String)]) -> HashMap<ServiceKey, Service> {
+pub fn restore(floor: &Floor, services: &[(ServiceKey, String)]) -> HashMap<ServiceKey, Service> {
     let mut remembered = HashMap::with_capacity(services.len());
     for (key, state) in services {
         match serde_json::from_str::<Service>(state) {
             Ok(service) => {
-                let service = service.resumed(clock::now());
+                let service = service.resumed((floor.clock)());
                 let woken = floor.gate.lock().note(key, service.has_place());
                 debug_assert!(woken.is_empty(), "nobody waits yet");
                 floor.services.restore(key.clone(), service.clone());
@@ -225,26 +233,32 @@ fn watch_workloads(
     let watch = |kind: Kind| {
         let (floor, seen) = (Arc::downgrade(floor), seen.clone());
         spawn_reflector::<Workload>(client, kind, Scope::Cluster, move |event| {
+            let may_complete =
+                matches!(event, WatchEvent::Restarted { .. } | WatchEvent::Forbidden { .. });
             if let Some(floor) = floor.upgrade() {
-                take_workload(&floor, kind, event, &seen);
+                take_workload(&floor, kind, event);
+                if may_complete && floor.workloads.read().is_synced() {
+                    let _ = seen.send(Seen::Cluster);
+                }
             }
         })
     };
     Kind::ALL.into_iter().map(watch).collect()
 }
 
-fn take_workload(floor: &Floor, kind: Kind, event: WatchEvent<Workload>, seen: &Sender<Seen>) {
+/// Takes word from a watch of workloads: into the cache, and who is concerned is looked at.
+pub fn take_workload(floor: &Floor, kind: Kind, event: WatchEvent<Workload>) {
     match event {
         WatchEvent::Restarted { items, resource_version } => {
             let known = items.len();
-            let (first, changed) = {
+            let (first, mut changed) = {
                 let mut cache = floor.workloads.write();
                 (!cache.is_listed(kind), cache.replace(kind, items, resource_version))
             };
+            changed.sort_unstable();
             if first {
                 info!("the cluster has {known} {kind}s");
                 add_all(floor);
-                tell_if_synced(floor, seen);
             } else {
                 changed.iter().for_each(|key| touch(floor, key));
             }
@@ -272,15 +286,8 @@ fn take_workload(floor: &Floor, kind: Kind, event: WatchEvent<Workload>, seen: &
             } else if is_news {
                 warn!("{error}; depd goes on without {kind}s until its role allows them");
                 add_all(floor);
-                tell_if_synced(floor, seen);
             }
         }
-    }
-}
-
-fn tell_if_synced(floor: &Floor, seen: &Sender<Seen>) {
-    if floor.workloads.read().is_synced() {
-        let _ = seen.send(Seen::Cluster);
     }
 }
 
@@ -292,7 +299,8 @@ fn touch(floor: &Floor, key: &ServiceKey) {
 }
 
 fn add_all(floor: &Floor) {
-    let keys: Vec<ServiceKey> = floor.desired.read().keys().cloned().collect();
+    let mut keys: Vec<ServiceKey> = floor.desired.read().keys().cloned().collect();
+    keys.sort_unstable();
     keys.iter().for_each(|key| floor.queue.add(key));
 }
 
@@ -318,7 +326,8 @@ fn watch_folder(
     })
 }
 
-fn take_folder_event(floor: &Floor, event: FolderEvent) {
+/// Takes word from the folder: into the register, and its service is looked at.
+pub fn take_folder_event(floor: &Floor, event: FolderEvent) {
     match event {
         FolderEvent::File { key, report } => {
             let mut desired = floor.desired.write();

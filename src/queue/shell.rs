@@ -66,12 +66,25 @@ impl<K: Clone + Eq + Hash + Ord> WorkQueue<K> {
         let mut state = self.state.lock();
         loop {
             state.hand_out.as_ref()?;
-            if let Ok(key) = self.ready.try_recv() {
-                state.keys.start(&key);
+            if let Some(key) = self.next(&mut state) {
                 return Some(key);
             }
             self.key_ready.wait(&mut state);
         }
+    }
+
+    /// As [`WorkQueue::take`], but `None` also when no key waits.
+    #[must_use]
+    pub fn try_take(&self) -> Option<K> {
+        let mut state = self.state.lock();
+        state.hand_out.as_ref()?;
+        self.next(&mut state)
+    }
+
+    fn next(&self, state: &mut State<K>) -> Option<K> {
+        let key = self.ready.try_recv().ok()?;
+        state.keys.start(&key);
+        Some(key)
     }
 
     /// Lets go of a key that [`WorkQueue::take`] returned.
@@ -88,10 +101,7 @@ impl<K: Clone + Eq + Hash + Ord> WorkQueue<K> {
         let mut state = self.state.lock();
         while state.hand_out.is_some() {
             let now = clock::now();
-            for key in state.keys.take_due(now) {
-                self.pass_on(&mut state, key);
-            }
-            match state.keys.next_deadline() {
+            match self.pass_on_due(&mut state, now) {
                 Some(due) => {
                     let wait = due.since(now).max(Duration::from_millis(1));
                     self.deadline_changed.wait_for(&mut state, wait);
@@ -101,11 +111,24 @@ impl<K: Clone + Eq + Hash + Ord> WorkQueue<K> {
         }
     }
 
+    /// Moves the keys that are due at `now` into the queue; returns when the next one will be. For
+    /// those whose time does not pass by itself.
+    pub fn turn_timer(&self, now: Moment) -> Option<Moment> {
+        self.pass_on_due(&mut self.state.lock(), now)
+    }
+
     /// Closes the queue: workers finish what they have in hand, and nothing more is handed out.
     pub fn close(&self) {
         self.state.lock().hand_out = None;
         self.deadline_changed.notify_all();
         self.key_ready.notify_all();
+    }
+
+    fn pass_on_due(&self, state: &mut State<K>, now: Moment) -> Option<Moment> {
+        for key in state.keys.take_due(now) {
+            self.pass_on(state, key);
+        }
+        state.keys.next_deadline()
     }
 
     fn pass_on(&self, state: &mut State<K>, key: K) {

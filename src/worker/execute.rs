@@ -47,7 +47,9 @@ impl StepRunner for Client {
     }
 }
 
-fn setback(error: &ApiError) -> Setback {
+/// What to do about an error of the API.
+#[must_use]
+pub fn setback(error: &ApiError) -> Setback {
     let text = error.to_string();
     match &error.class {
         Class::TestFailed | Class::NotFound | Class::Conflict { .. } => Setback::Outdated,

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use log::error;
 
 use super::{Entry, Floor, Kept};
-use crate::clock;
 use crate::model::{Kind, Pod, ServiceKey, What, Workload};
 use crate::reconcile::{Phase, Plan, Reply, Service, Setback, Step, View, after, plan};
 
@@ -27,7 +26,7 @@ pub fn look(floor: &Floor, key: &ServiceKey) {
     if let Some(step) = &step {
         let outcome = floor.cluster.run(key, step, workload);
         take_into_cache(floor, workload, &outcome);
-        let plan = after(&service, key, outcome, clock::now(), jitter());
+        let plan = after(&service, key, outcome, (floor.clock)(), (floor.dice)());
         adopt(floor, key, &mut service, plan);
     }
     note_interest(floor, key, &service, workload);
@@ -69,7 +68,7 @@ fn decide(floor: &Floor, key: &ServiceKey, service: &mut Service, seen: &Seen) -
         pods: &pods,
         admitted: true,
         policy: &floor.policy,
-        now: clock::now(),
+        now: (floor.clock)(),
     };
     let mut decision = plan(service, &view);
     if starts_rollout(&decision) && !floor.gate.lock().admit(key) {
@@ -146,10 +145,4 @@ fn note_interest(floor: &Floor, key: &ServiceKey, service: &Service, workload: O
     if changed {
         (floor.interest_changed)();
     }
-}
-
-/// Spread for back-off delays; need not be good randomness.
-fn jitter() -> u64 {
-    use std::hash::{BuildHasher, RandomState};
-    RandomState::new().hash_one(clock::now())
 }

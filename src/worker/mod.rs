@@ -12,6 +12,7 @@ mod look;
 mod pool;
 mod services;
 
+pub use execute::setback;
 pub use floor::{Floor, StepRunner};
 pub use journal::{Entry, Journal, Kept};
 pub use look::look;

@@ -135,6 +135,8 @@ fn floor(cluster: Cluster) -> Floor {
             create_namespaces: true,
             allow_namespaces: Vec::new(),
         },
+        clock: Box::new(crate::clock::now),
+        dice: Box::new(|| 7),
     }
 }
 
