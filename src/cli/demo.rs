@@ -13,7 +13,7 @@ use crate::cluster::kubeconfig::{self, Choice};
 use crate::daemon::{Daemon, LogStyle, Settings, init_logging};
 use crate::desired::ImageRules;
 use crate::model::shown;
-use crate::reconcile::{Drift, Policy};
+use crate::reconcile::{Drift, Patience, Policy};
 
 /// See it work: a pretend cluster in this process, and the folder ./deps.
 ///
@@ -49,6 +49,8 @@ pub fn run(arguments: &DemoArguments) -> Result<ExitCode, Failure> {
         slack: None,
         workers: 100,
         policy: Policy {
+            patience: Patience::default(),
+            rollback: false,
             timeout: Duration::from_secs(30),
             drift: Drift::Report,
             create_namespaces: true,

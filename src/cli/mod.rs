@@ -6,9 +6,13 @@
 
 mod check;
 mod demo;
+mod dep_file;
+mod documents;
 mod env_file;
 mod history;
 mod print;
+mod resume;
+mod rollback;
 mod run;
 mod sandbox;
 mod settings;
@@ -19,7 +23,7 @@ mod wait;
 use std::fmt::Display;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 /// A deployment daemon: a folder of dep files becomes running Kubernetes workloads.
 ///
@@ -40,8 +44,12 @@ enum Command {
     Status(status::StatusArguments),
     History(history::HistoryArguments),
     Wait(wait::WaitArguments),
+    Rollback(rollback::RollbackArguments),
+    Resume(resume::ResumeArguments),
     Demo(demo::DemoArguments),
     Sandbox(sandbox::SandboxArguments),
+    #[command(hide = true)]
+    Documents(documents::DocumentsArguments),
 }
 
 /// Parses the arguments and runs the subcommand.
@@ -53,8 +61,11 @@ pub fn main() -> ExitCode {
         Command::Status(arguments) => status::run(&arguments),
         Command::History(arguments) => history::run(&arguments),
         Command::Wait(arguments) => wait::run(&arguments),
+        Command::Rollback(arguments) => rollback::run(&arguments),
+        Command::Resume(arguments) => resume::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Sandbox(arguments) => sandbox::run(&arguments),
+        Command::Documents(arguments) => documents::run(&arguments, &Arguments::command()),
     };
     outcome.unwrap_or_else(|failure| failure.tell())
 }

@@ -61,6 +61,15 @@ pub struct RunArguments {
     #[arg(long, value_name = "WHAT", value_enum, default_value_t = DriftChoice::Report)]
     pub drift: DriftChoice,
 
+    /// What to do when a rollout fails or times out; the annotation depd.dev/rollback of a workload,
+    /// with the same values, counts more
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = RollbackChoice::Never)]
+    pub rollback: RollbackChoice,
+
+    /// The graces of signs of failure, in percent of the usual; for tests, which have no time
+    #[arg(long, value_name = "N", default_value_t = 100, hide = true, value_parser = value_parser!(u32).range(1..=1000))]
+    pub grace_percent: u32,
+
     /// A namespace of Kubernetes itself (kube-system and the like) that may be deployed to; can be
     /// given several times
     #[arg(long, value_name = "NAME")]
@@ -79,7 +88,7 @@ pub struct RunArguments {
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..))]
     pub max_rollouts: Option<u32>,
 
-    /// Start nothing more after this many failures in a row [default: never]
+    /// Start nothing more after this many failures in a row, until depd resume --all [default: never]
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..))]
     pub halt_after: Option<u32>,
 
@@ -126,6 +135,16 @@ pub enum DriftChoice {
     Correct,
     /// Leave it, and do not say so
     Ignore,
+}
+
+/// When to put the last good images back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum RollbackChoice {
+    /// Leave the rollout as it is
+    #[default]
+    Never,
+    /// Put the last good images back, and do not try this content of the file again
+    OnFailure,
 }
 
 /// Runs until stopped.

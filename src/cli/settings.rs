@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 
 use super::Failure;
 use super::env_file::Environment;
-use super::run::{DriftChoice, RunArguments};
+use super::run::{DriftChoice, RollbackChoice, RunArguments};
 use crate::cluster::kubeconfig::{self, Choice};
 use crate::daemon::{Settings, SlackSettings};
 use crate::desired::{EcrRepo, ImageRules};
 use crate::model::shown;
-use crate::reconcile::{Drift, Policy};
+use crate::reconcile::{Drift, Patience, Policy};
 use crate::report::webhook::WebhookUrl;
 use crate::store;
 
@@ -64,6 +64,8 @@ pub fn deps(given: Option<&Path>, name: &str, env: &Environment) -> Result<PathB
 fn policy(arguments: &RunArguments) -> Policy {
     Policy {
         timeout: arguments.timeout,
+        patience: Patience::default().percent(arguments.grace_percent),
+        rollback: arguments.rollback == RollbackChoice::OnFailure,
         drift: match arguments.drift {
             DriftChoice::Report => Drift::Report,
             DriftChoice::Correct => Drift::Correct,

@@ -24,7 +24,7 @@ const WATCH_PAUSE: Duration = Duration::from_millis(500);
 /// Say what runs where, what is in flight, what waits and what went wrong.
 ///
 /// It reads the state that the daemon keeps, and needs no cluster. States: deployed, rolling out,
-/// failed, timed out, refused (by the API server), pending (no workload yet), held (paused),
+/// failed, timed out, rolling back, rolled back, refused (by the API server), pending (no workload yet), held (paused),
 /// drifted (somebody changed the cluster), does not fit (the file, to the workload), bad file,
 /// queued.
 ///

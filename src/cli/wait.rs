@@ -5,21 +5,18 @@
 
 mod outlook;
 
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
 use clap::Args;
 
-use super::env_file::Environment;
-use super::stored::{StoreArguments, parse_key, unknown};
-use super::{Failure, print, settings};
+use super::dep_file::{DepFile, FolderArguments};
+use super::stored::{StoreArguments, parse_key};
+use super::{Failure, print};
 use crate::clock;
 use crate::model::{ServiceKey, parse_duration};
-use crate::source::{FileRead, SourceOptions, read_all};
 use crate::store::{self, Holder, Reader, StoredRollout};
 use outlook::{Outlook, Wish, outlook};
 
@@ -46,17 +43,8 @@ pub struct WaitArguments {
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = parse_duration)]
     timeout: Duration,
 
-    /// The folder of dep files [env: DEPS] [default: deps]
-    #[arg(long, value_name = "DIR")]
-    deps: Option<PathBuf>,
-
-    /// Files in sub-folders too
-    #[arg(long)]
-    recursive: bool,
-
-    /// Completes images that name no registry [env: ECR_REPO]
-    #[arg(long, value_name = "REPO")]
-    ecr_repo: Option<String>,
+    #[command(flatten)]
+    deps: FolderArguments,
 
     #[command(flatten)]
     store: StoreArguments,
@@ -66,7 +54,7 @@ pub struct WaitArguments {
 pub fn run(arguments: &WaitArguments) -> Result<ExitCode, Failure> {
     let env = arguments.store.environment()?;
     let folder = arguments.store.folder(&env);
-    let mut file = DepFile::find(arguments, &env)?;
+    let mut file = DepFile::find(&arguments.deps, &arguments.key, &env)?;
     let until = clock::now() + arguments.timeout;
     let mut told = String::new();
     loop {
@@ -108,50 +96,4 @@ fn look(folder: &Path, arguments: &WaitArguments, file: &DepFile) -> Result<Outl
     let newest: Option<StoredRollout> =
         reader.history(Some(&arguments.key), 1).map_err(Failure::work)?.pop();
     Ok(outlook(&wish, service, newest.as_ref(), clock::now(), store::holder(folder)))
-}
-
-/// The dep file that speaks for the service; read again when it was saved.
-struct DepFile {
-    options: SourceOptions,
-    key: ServiceKey,
-    path: PathBuf,
-    read: FileRead,
-    changed_ms: i64,
-}
-
-impl DepFile {
-    fn find(arguments: &WaitArguments, env: &Environment) -> Result<DepFile, Failure> {
-        let options = SourceOptions {
-            rules: settings::image_rules(arguments.ecr_repo.as_deref(), env)?,
-            recursive: arguments.recursive,
-            ..SourceOptions::new(settings::deps(arguments.deps.as_deref(), "--deps", env)?)
-        };
-        let key = arguments.key.clone();
-        let read = find(&options, &key)?;
-        let path = options.folder.join(&read.name);
-        let changed_ms = changed_ms(&path);
-        Ok(DepFile { options, key, path, read, changed_ms })
-    }
-
-    fn look_again(&mut self) -> Result<(), Failure> {
-        let changed_ms = changed_ms(&self.path);
-        if changed_ms != self.changed_ms {
-            self.read = find(&self.options, &self.key)?;
-            self.path = self.options.folder.join(&self.read.name);
-            self.changed_ms = changed_ms;
-        }
-        Ok(())
-    }
-}
-
-fn find(options: &SourceOptions, key: &ServiceKey) -> Result<FileRead, Failure> {
-    let files = read_all(options).map_err(Failure::work)?;
-    let known: Vec<ServiceKey> = files.iter().filter_map(|file| file.key.clone()).collect();
-    let own = |file: &FileRead| file.key.as_ref() == Some(key);
-    files.into_iter().find(own).ok_or_else(|| unknown(key, &known))
-}
-
-/// When the file's content or inode changed last; 0 when it is not there for the moment.
-fn changed_ms(path: &Path) -> i64 {
-    fs::metadata(path).map_or(0, |file| file.ctime() * 1000 + file.ctime_nsec() / 1_000_000)
 }

@@ -15,11 +15,12 @@ use super::credentials::Credentials;
 use super::error::{ApiError, Class};
 use super::request::{LogOf, Request, Resource, Scope};
 use super::response::{
-    List, Namespace, Object, PodObject, ReplicaSet, Version, WorkloadObject, current_template_hash,
+    EventObject, List, Namespace, Object, PodObject, ReplicaSet, Version, WorkloadObject,
+    current_template_hash, newest,
 };
 use super::session::{ClientOptions, Server, Session, failed};
 use super::tls::{ConnectError, Tls};
-use crate::model::{ImagePatch, Kind, NamespaceState, Pod, ServiceKey, Workload};
+use crate::model::{Event, ImagePatch, Kind, NamespaceState, Pod, ServiceKey, Workload};
 
 /// One object; a Deployment beyond this is not one that etcd could hold.
 const OBJECT_BYTES: u64 = 4 << 20;
@@ -156,6 +157,21 @@ impl Client {
         let request = Request::replica_sets(workload.key.namespace(), &workload.selector);
         let sets: List<ReplicaSet> = self.requests.send(&request)?.json(PAGE_BYTES)?;
         Ok(current_template_hash(&sets.items.unwrap_or_default(), workload))
+    }
+
+    /// The newest warning about the object with this uid, of one reason where it is given: one LIST.
+    ///
+    /// # Errors
+    /// Any class.
+    pub fn newest_warning(
+        &self,
+        namespace: &str,
+        uid: &str,
+        reason: Option<&str>,
+    ) -> Result<Option<Event>, ApiError> {
+        let request = Request::warnings(namespace, uid, reason);
+        let found: List<EventObject> = self.requests.send(&request)?.json(PAGE_BYTES)?;
+        Ok(newest(found.items.unwrap_or_default()))
     }
 
     /// The last lines of a container's log, at most 16 KiB of them: one GET.

@@ -99,6 +99,12 @@ pub struct ListWatch {
     troubled: bool,
 }
 
+impl Default for ListWatch {
+    fn default() -> ListWatch {
+        ListWatch::new()
+    }
+}
+
 impl ListWatch {
     /// Nothing is known yet.
     #[must_use]

@@ -52,6 +52,8 @@ pub enum Resource {
     Pods,
     /// The log of a pod.
     PodLog,
+    /// `v1` Events.
+    Events,
     /// `v1` Namespaces.
     Namespaces,
     /// `/version`.
@@ -79,6 +81,7 @@ impl Resource {
             Resource::ReplicaSets => "replicasets",
             Resource::Pods => "pods",
             Resource::PodLog => "pods/log",
+            Resource::Events => "events",
             Resource::Namespaces => "namespaces",
             Resource::Version => "version",
         }
@@ -90,7 +93,9 @@ impl Resource {
             | Resource::StatefulSets
             | Resource::DaemonSets
             | Resource::ReplicaSets => "/apis/apps/v1",
-            Resource::Pods | Resource::PodLog | Resource::Namespaces => "/api/v1",
+            Resource::Pods | Resource::PodLog | Resource::Events | Resource::Namespaces => {
+                "/api/v1"
+            }
             Resource::Version => "",
         }
     }
@@ -250,6 +255,17 @@ impl Request {
             .with("labelSelector", &selector.to_query())
     }
 
+    /// The warnings about one object; of one reason, where it is given.
+    pub(super) fn warnings(namespace: &str, uid: &str, reason: Option<&str>) -> Request {
+        let mut selector = format!("involvedObject.uid={uid},type=Warning");
+        if let Some(reason) = reason {
+            selector.push_str(",reason=");
+            selector.push_str(reason);
+        }
+        Request::new(Verb::List, Resource::Events, Some(namespace), None)
+            .with("fieldSelector", &selector)
+    }
+
     pub(super) fn log(pod: LogOf<'_>) -> Request {
         let request =
             Request::new(Verb::Get, Resource::PodLog, Some(pod.namespace), Some(pod.name))
@@ -316,6 +332,10 @@ fn json_patch(patch: &ImagePatch) -> Value {
         let at = format!("/spec/template/spec/{list}/{}", target.index);
         steps
             .push(json!({"op": "test", "path": format!("{at}/name"), "value": &*target.container}));
+        if let Some(expected) = &target.expected {
+            let path = format!("{at}/image");
+            steps.push(json!({"op": "test", "path": path, "value": &**expected}));
+        }
         let image = target.image.as_str();
         steps.push(json!({"op": "replace", "path": format!("{at}/image"), "value": image}));
     }

@@ -4,6 +4,7 @@
 //! `managedFields`, without storing them. Defaults are those of the API reference, for servers and
 //! stand-ins that leave fields out.
 
+mod event;
 mod pod;
 mod workload;
 
@@ -11,6 +12,7 @@ use serde::Deserialize;
 
 use crate::model::{Kind, Pod, Workload};
 
+pub(super) use event::{EventObject, newest};
 pub(super) use pod::PodObject;
 pub(super) use workload::{ReplicaSet, WorkloadObject, current_template_hash};
 
@@ -54,6 +56,8 @@ pub(super) struct Annotations {
     pub paused: Option<String>,
     #[serde(rename = "depd.dev/timeout")]
     pub timeout: Option<String>,
+    #[serde(rename = "depd.dev/rollback")]
+    pub rollback: Option<String>,
     #[serde(rename = "deployment.kubernetes.io/revision")]
     pub revision: Option<String>,
     /// How often the template of a DaemonSet was changed; the API server keeps count.

@@ -104,6 +104,8 @@ fn history_of(notice: &Notice, words: &Words, entry: &Entry<'_>) -> Option<Histo
         What::Succeeded { .. }
         | What::Failed { .. }
         | What::TimedOut { .. }
+        | What::RolledBack { .. }
+        | What::RollbackFailed { .. }
         | What::Recovered { .. }
         | What::Superseded { .. } => {
             Some(HistoryChange::Ended { verdict: words.title, detail: words.sentence.clone() })

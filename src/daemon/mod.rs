@@ -3,6 +3,7 @@
 //! `wiring.rs` is the only file that knows every edge; the others here are the small edges that
 //! belong to the process itself.
 
+pub mod control;
 mod journal;
 mod logging;
 mod pod_watches;

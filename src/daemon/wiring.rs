@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use log::{error, info, warn};
 use parking_lot::{Mutex, RwLock};
 
+use super::control::{Answer, Control, Request};
 use super::journal::Ledger;
 use super::pod_watches::{self, PodWatches};
 use super::settings::{Settings, SlackSettings};
@@ -26,7 +28,7 @@ use crate::cluster::{
     spawn_reflector,
 };
 use crate::model::{Kind, ServiceKey, Workload, shown};
-use crate::reconcile::{Gate, Service};
+use crate::reconcile::{Gate, Resumed, Service};
 use crate::report::delivery::{Delivery, Fate, Parcel};
 use crate::source::{FileReport, FolderEvent, FolderState, Source, SourceError, SourceOptions};
 use crate::store::{Outgoing, Remembered, Store, StoreError};
@@ -47,6 +49,7 @@ pub struct Daemon {
     delivery: Option<Arc<Delivery>>,
     store: Option<Arc<Store>>,
     started_up: Receiver<()>,
+    control: Option<Control>,
 }
 
 /// Why the daemon cannot start; displays as what, where, and what to do.
@@ -110,7 +113,8 @@ impl Daemon {
         pod_watches::keep(client.clone(), &floor, wanted).map_err(StartError::Threads)?;
         let workloads = watch_workloads(&client, &floor, &seen).map_err(StartError::Threads)?;
         let source = watch_folder(settings, &floor, seen).map_err(StartError::Source)?;
-        Ok(Daemon { source, floor, pool, client, workloads, delivery, store, started_up })
+        let control = settings.state.as_deref().and_then(|folder| listen(folder, &floor));
+        Ok(Daemon { source, floor, pool, client, workloads, delivery, store, started_up, control })
     }
 
     /// Waits until folder and cluster were seen completely and judged.
@@ -124,6 +128,8 @@ impl Daemon {
     pub fn stop(self) -> bool {
         self.floor.queue.close();
         self.workloads.iter().for_each(Reflector::stop);
+        // Its name must be gone before the lock of the folder is.
+        drop(self.control);
         // A dead network mount can hold the source up for ever; the end does not wait for it.
         let source = self.source;
         let _ = thread::Builder::new().name("source-end".into()).spawn(move || source.stop());
@@ -168,6 +174,43 @@ fn open_ledger(settings: &Settings) -> Result<(Ledger, Remembered), StartError> 
 /// The standard library seeds its hashers from the operating system.
 fn dice() -> u64 {
     RandomState::new().hash_one(0)
+}
+
+/// Without a control socket everything else goes on.
+fn listen(folder: &Path, floor: &Arc<Floor>) -> Option<Control> {
+    let floor = Arc::downgrade(floor);
+    let answer = move |request| match (request, floor.upgrade()) {
+        (Request::ResumeAll, Some(floor)) => resume_all(&floor),
+        (_, None) => Answer { done: false, text: "depd is about to end".to_owned() },
+    };
+    let name = folder.display();
+    Control::start(folder, answer)
+        .inspect_err(|error| {
+            warn!("no control socket in {name} ({error}): depd resume cannot work")
+        })
+        .ok()
+}
+
+fn resume_all(floor: &Floor) -> Answer {
+    let resumed = floor.gate.lock().resume();
+    match resumed {
+        Resumed::GoesOn(waiting) => {
+            waiting.iter().for_each(|key| floor.queue.add(key));
+            let text = format!("depd goes on; {} services waited", waiting.len());
+            info!("resumed: {text}");
+            Answer { done: true, text }
+        }
+        Resumed::WasNotHalted => {
+            Answer { done: true, text: "nothing was halted; depd goes on as before".to_owned() }
+        }
+        Resumed::HeldOtherwise => Answer {
+            done: false,
+            text:
+                "depd is held for another reason, which its log and its message name: it must be \
+                   started anew with what they say (--accept-change or --apply-all)"
+                    .to_owned(),
+        },
+    }
 }
 
 fn parcel(message: Outgoing) -> Parcel {

@@ -20,6 +20,11 @@ pub fn selector(value: &str) -> Selector {
     Selector(Box::new([SelectorRule::In("app".into(), Box::new([value.into()]))]))
 }
 
+/// A container without limit and probe.
+pub fn container(name: &str, image: &str) -> Container {
+    Container { name: name.into(), image: image.into(), memory_limit: None, probe: None }
+}
+
 /// A healthy Deployment with one container `app` that runs `nginx:1.24` in three pods.
 pub fn workload(name: &str) -> Workload {
     Workload {
@@ -31,12 +36,14 @@ pub fn workload(name: &str) -> Workload {
         has_annotations: true,
         held_by_annotation: false,
         timeout: None,
+        rollback: None,
         paused: false,
         strategy: Strategy::Rolling,
+        in_order: false,
         min_ready: Duration::ZERO,
         progress_deadline: Duration::from_secs(600),
         selector: selector(name),
-        containers: Box::new([Container { name: "app".into(), image: "nginx:1.24".into() }]),
+        containers: Box::new([container("app", "nginx:1.24")]),
         init_containers: Box::new([]),
         observed_generation: 1,
         revision: None,
@@ -51,9 +58,11 @@ pub fn pod(name: &str, labels: &[(&str, &str)]) -> Pod {
     Pod {
         namespace: "default".into(),
         name: name.into(),
+        uid: format!("uid-{name}").into(),
         labels: labels.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect(),
         deleting: false,
         ready: false,
+        unschedulable: None,
         containers: Box::new([PodContainer {
             name: "app".into(),
             init: false,

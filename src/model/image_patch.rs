@@ -31,6 +31,8 @@ pub struct Target {
     pub index: usize,
     /// Its name at that place.
     pub container: Box<str>,
+    /// The image that it must still have for the change to apply; `None` where any will do.
+    pub expected: Option<Box<str>>,
     /// The image it must run.
     pub image: Image,
 }

@@ -6,6 +6,7 @@
 
 mod alert;
 mod duration;
+mod event;
 #[cfg(test)]
 pub mod fixture;
 mod image;
@@ -24,6 +25,7 @@ mod workload;
 
 pub use alert::Alert;
 pub use duration::{DurationProblem, parse_duration};
+pub use event::Event;
 pub(crate) use image::check_prefix;
 pub use image::{Image, ImageProblem};
 pub use image_patch::{ImagePatch, Target};
@@ -34,7 +36,7 @@ pub use notice::{Hold, Level, Notice, What};
 pub use pod::{ContainerState, Pod, PodContainer, Terminated};
 pub use printable::{is_printable, printable, shown};
 pub use problem::Problem;
-pub use rollout::{Change, Failure, Lateness, Rollout, Sign};
+pub use rollout::{Change, Failure, Lateness, Question, Rollout, Sign};
 pub use service_key::{NameProblem, ServiceKey};
 pub(crate) use service_key::{check_label, describe};
 pub use time::Moment;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Change, Failure, Lateness, Problem, Replicas, ServiceKey};
+use super::{Change, Failure, Kind, Lateness, Problem, Replicas, ServiceKey};
 
 /// Something to say about one service.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +52,8 @@ pub enum What {
         changes: Vec<Change>,
         /// Whose limit it was.
         lateness: Lateness,
+        /// What looks like the cause, if anything does.
+        cause: Option<Box<Failure>>,
         /// Where the rollout stood.
         replicas: Replicas,
         /// From the PATCH to the verdict.
@@ -63,6 +65,39 @@ pub enum What {
         changes: Vec<Change>,
         /// From the PATCH to now.
         took: Duration,
+    },
+    /// Trouble that may pass, but that a person should know of while the rollout goes on.
+    Troubled {
+        /// What is tried.
+        changes: Vec<Change>,
+        /// What is wrong.
+        failure: Box<Failure>,
+    },
+    /// depd puts the last good images back.
+    RollingBack {
+        /// From the rejected images to the good ones.
+        changes: Vec<Change>,
+    },
+    /// The last good images run again; the file's content is rejected until it changes.
+    RolledBack {
+        /// From the rejected images to the good ones.
+        changes: Vec<Change>,
+        /// From the PATCH to the verdict.
+        took: Duration,
+    },
+    /// The last good images do not run either, or could not be put back.
+    RollbackFailed {
+        /// From the rejected images to the good ones.
+        changes: Vec<Change>,
+        /// What is wrong, if that is known.
+        cause: Option<Box<Failure>>,
+        /// From the PATCH to the verdict.
+        took: Duration,
+    },
+    /// The file still asks for what was rolled back; it is not tried again until it changes.
+    Rejected {
+        /// From what the file asks to what the cluster runs.
+        changes: Vec<Change>,
     },
     /// A newer file ended this rollout before its verdict.
     Superseded {
@@ -96,7 +131,7 @@ pub enum What {
         corrected: bool,
     },
     /// The workload is paused; depd waits.
-    Held(Hold),
+    Held(Hold, Kind),
     /// The hold ended.
     Lifted,
     /// The dep file does not fit the workload.
@@ -118,13 +153,15 @@ pub enum What {
     Unmanaged,
 }
 
-/// Why depd waits instead of acting.
+/// Why depd waits, and for what kind of workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Hold {
     /// `spec.paused` is true.
     Paused,
     /// The annotation `depd.dev/paused` is `"true"`.
     Annotation,
+    /// The update strategy is `OnDelete`: pods are replaced when somebody deletes them.
+    OnDelete,
 }
 
 /// How loud a notice is, in Slack's colour names.
@@ -146,10 +183,15 @@ impl What {
     pub fn level(&self) -> Level {
         match self {
             What::Succeeded { .. } | What::Recovered { .. } => Level::Good,
-            What::Failed { .. } | What::Refused { .. } | What::Unfit(_) | What::BadFile(_) => {
-                Level::Danger
-            }
+            What::Failed { .. }
+            | What::RollbackFailed { .. }
+            | What::Refused { .. }
+            | What::Unfit(_)
+            | What::BadFile(_) => Level::Danger,
             What::TimedOut { .. }
+            | What::Troubled { .. }
+            | What::RolledBack { .. }
+            | What::Rejected { .. }
             | What::NamespaceCreated
             | What::WorkloadMissing
             | What::NamespaceGone
@@ -157,10 +199,11 @@ impl What {
             | What::WorkloadDeleted
             | What::WorkloadReplaced
             | What::Drift { .. }
-            | What::Held(_)
+            | What::Held(..)
             | What::NotPermitted(_) => Level::Warning,
             What::Started { .. }
             | What::Progressed { .. }
+            | What::RollingBack { .. }
             | What::Superseded { .. }
             | What::Lifted
             | What::Unreachable(_)

@@ -9,12 +9,16 @@ pub struct Pod {
     pub namespace: Box<str>,
     /// `metadata.name`.
     pub name: Box<str>,
+    /// `metadata.uid`.
+    pub uid: Box<str>,
     /// `metadata.labels`.
     pub labels: Box<[(Box<str>, Box<str>)]>,
     /// `metadata.deletionTimestamp` is set.
     pub deleting: bool,
     /// Condition `Ready` is true.
     pub ready: bool,
+    /// Condition `PodScheduled` is false with reason `Unschedulable`: the scheduler's words.
+    pub unschedulable: Option<Box<str>>,
     /// Init containers first, then containers, as `status` lists them.
     pub containers: Box<[PodContainer]>,
 }

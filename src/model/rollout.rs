@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Condition, ImageSet, Moment, Replicas};
+use super::{Condition, Event, ImageSet, Kind, Moment, Replicas};
 
 /// What changes in one container.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,11 +56,34 @@ pub struct Rollout {
     pub suspicion: Option<(Sign, Moment)>,
     /// A new pod was ready at some time.
     pub ever_ready: bool,
+    /// How many containers of the new pods had started or finished at best, once that was counted.
+    #[serde(default)]
+    pub advanced: Option<usize>,
     /// The last lines of a crashed container, once they were fetched; empty if there were none.
     pub log_tail: Option<String>,
+    /// The newest warning about what the suspicion is about, once it was asked for.
+    #[serde(default)]
+    pub warning: Option<Option<Event>>,
+    /// What was asked of the API server for the sake of the verdict, and is not answered yet.
+    #[serde(default)]
+    pub question: Option<Question>,
+    /// Trouble that people were told of while the rollout went on.
+    #[serde(default)]
+    pub told: Option<Sign>,
 }
 
-/// A kind of trouble that pods show; each has a grace of its own.
+/// Something that a verdict should know and the watches do not tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Question {
+    /// Which pods are the new ones.
+    ReplicaSet,
+    /// What the container wrote.
+    Log,
+    /// What somebody in the cluster warned of.
+    Warning,
+}
+
+/// A kind of trouble that a rollout shows, the most telling first; each has a grace of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Sign {
     /// `InvalidImageName`, `ErrImageNeverPull`: no retry can help.
@@ -73,29 +96,50 @@ pub enum Sign {
     ContainerCreate,
     /// The container starts and dies.
     Crash,
+    /// Pods cannot be created: a quota, an admission webhook, pod security.
+    PodCreate,
+    /// The controller gave up (`Progressing` is false), and not for lack of time.
+    GivenUp,
+    /// The scheduler finds no node.
+    Unschedulable,
+    /// A pod of an older template never gets ready, and its StatefulSet waits for it.
+    Stuck,
+    /// A pod runs, or tries to, and is not ready.
+    Unready,
 }
 
-/// Why a rollout failed, with what is needed to say so.
+/// Why a rollout failed, or may fail, with what is needed to say so.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// What kind of trouble.
     pub sign: Sign,
-    /// The container in trouble.
+    /// The kind of workload.
+    pub kind: Kind,
+    /// For how long it has been seen.
+    pub since: Duration,
+    /// The container in trouble; empty where it is about no container.
     pub container: Box<str>,
-    /// The image it was to run.
+    /// The image it was to run; empty where it is about no container.
     pub image: Box<str>,
     /// The reason in the cluster's words, for example `ImagePullBackOff`.
     pub reason: Box<str>,
-    /// The message in the kubelet's words, cut and cleaned; may be empty.
+    /// The message in the cluster's words, cut and cleaned; may be empty.
     pub message: Box<str>,
     /// How the container's last run ended, where one did.
     pub exit_code: Option<i32>,
-    /// New pods that show this sign.
+    /// The container's memory limit, where it has one.
+    pub memory_limit: Option<Box<str>>,
+    /// The container's readiness probe, where it has one.
+    pub probe: Option<Box<str>>,
+    /// New pods in that trouble (of the wanted ones, where pods cannot be created).
     pub bad_pods: usize,
     /// New pods in all.
     pub new_pods: usize,
     /// Old pods that still serve.
     pub old_serving: i32,
+    /// Pods that somebody has to delete before a better image can run: a StatefulSet waits for a pod
+    /// that never gets ready.
+    pub to_delete: Vec<Box<str>>,
     /// Last lines of the container's log, for crashes; may be empty.
     pub log_tail: String,
 }

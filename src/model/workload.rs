@@ -27,10 +27,16 @@ pub struct Workload {
     pub held_by_annotation: bool,
     /// Annotation `depd.dev/timeout`, where it parses.
     pub timeout: Option<Duration>,
+    /// Annotation `depd.dev/rollback`: whether the last good images are put back when a rollout fails;
+    /// `None` where the settings decide.
+    pub rollback: Option<bool>,
     /// `spec.paused`.
     pub paused: bool,
     /// How pods of an older template are replaced.
     pub strategy: Strategy,
+    /// `spec.podManagementPolicy` of a StatefulSet is `OrderedReady`: a pod that never gets ready keeps
+    /// all others, and better images, waiting.
+    pub in_order: bool,
     /// `spec.minReadySeconds`.
     pub min_ready: Duration,
     /// `spec.progressDeadlineSeconds`.
@@ -77,6 +83,10 @@ pub struct Container {
     pub name: Box<str>,
     /// `image`, as stored by the API server.
     pub image: Box<str>,
+    /// `resources.limits.memory`, as written there.
+    pub memory_limit: Option<Box<str>>,
+    /// What is asked of it before it counts as ready, in a few words: `GET :8080/healthz`.
+    pub probe: Option<Box<str>>,
 }
 
 impl Container {

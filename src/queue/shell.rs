@@ -100,14 +100,11 @@ impl<K: Clone + Eq + Hash + Ord> WorkQueue<K> {
     pub fn run_timer(&self) {
         let mut state = self.state.lock();
         while state.hand_out.is_some() {
+            clock::beat();
             let now = clock::now();
-            match self.pass_on_due(&mut state, now) {
-                Some(due) => {
-                    let wait = due.since(now).max(Duration::from_millis(1));
-                    self.deadline_changed.wait_for(&mut state, wait);
-                }
-                None => self.deadline_changed.wait(&mut state),
-            }
+            let due = self.pass_on_due(&mut state, now);
+            let wait = due.map_or(clock::BEAT, |due| due.since(now).max(Duration::from_millis(1)));
+            self.deadline_changed.wait_for(&mut state, wait.min(clock::BEAT));
         }
     }
 

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Phase, Plan, Refusal, Reply, Service, Setback, rollout};
-use crate::model::{Change, Moment, NamespaceState, Notice, ServiceKey, What, Workload};
+use super::{Phase, Plan, Refusal, Reply, Service, Setback, Settled, rollout};
+use crate::model::{
+    Change, Moment, NamespaceState, Notice, Question, Rollout, ServiceKey, What, Workload,
+};
 use crate::queue::backoff;
 
 /// How long to wait before asking again for something that a person has to change first.
@@ -92,13 +94,19 @@ impl Draft<'_> {
             Reply::Namespace(state) => self.namespace(state),
             Reply::NamespaceCreated => self.namespace_created(),
             Reply::Looked(_) => {
-                if let Phase::Patching(intent) = &mut self.plan.service.phase {
+                let phase = &mut self.plan.service.phase;
+                if let Phase::Patching(intent) | Phase::Returning(intent) = phase {
                     intent.look_first = false;
                 }
             }
             Reply::Patched(workload) => self.patched(&workload),
             Reply::ReplicaSet(hash) => self.replica_set(hash),
             Reply::Log(text) => self.log(text),
+            Reply::Warning(warning) => {
+                if let Some(rollout) = self.answered() {
+                    rollout.warning = Some(warning);
+                }
+            }
         }
     }
 
@@ -146,7 +154,10 @@ impl Draft<'_> {
     }
 
     fn patched(&mut self, workload: &Workload) {
-        let Phase::Patching(intent) = &self.plan.service.phase else { return };
+        let (Phase::Patching(intent) | Phase::Returning(intent)) = &self.plan.service.phase else {
+            return;
+        };
+        let goes_back = matches!(self.plan.service.phase, Phase::Returning(_));
         let asked = intent.changes.clone();
         let attempt = self.plan.service.attempts.saturating_add(1);
         let rollout = rollout::begin(attempt, intent, workload, self.now);
@@ -161,23 +172,34 @@ impl Draft<'_> {
             self.say(What::ImageRewritten { changes: rewritten });
         }
         self.plan.service.attempts = attempt;
-        self.plan.service.phase = Phase::Rolling(rollout);
+        self.plan.service.phase = match goes_back {
+            true => Phase::RollingBack(rollout),
+            false => Phase::Rolling(rollout),
+        };
     }
 
     fn replica_set(&mut self, hash: Option<Box<str>>) {
-        match (&mut self.plan.service.phase, hash) {
-            (Phase::Rolling(rollout), Some(hash)) => {
-                rollout.template = Some((rollout.asked_for, hash));
-            }
+        match (self.answered(), hash) {
+            (Some(rollout), Some(hash)) => rollout.template = Some((rollout.asked_for, hash)),
             // Troubled pods of older ReplicaSets: the own one is not there yet.
-            (Phase::Rolling(rollout), None) if !rollout.asked_early.is_empty() => {}
+            (Some(rollout), None) if !rollout.asked_early.is_empty() => {}
             (_, None) => self.back_off(),
-            (_, Some(_)) => {}
+            (None, Some(_)) => {}
         }
     }
 
+    /// The rollout in flight, whose question has its answer now.
+    fn answered(&mut self) -> Option<&mut Rollout> {
+        let (Phase::Rolling(rollout) | Phase::RollingBack(rollout)) = &mut self.plan.service.phase
+        else {
+            return None;
+        };
+        rollout.question = None;
+        Some(rollout)
+    }
+
     fn log(&mut self, text: String) {
-        if let Phase::Rolling(rollout) = &mut self.plan.service.phase {
+        if let Some(rollout) = self.answered() {
             rollout.log_tail = Some(text);
         }
     }
@@ -204,14 +226,23 @@ impl Draft<'_> {
         }
     }
 
-    /// A log or a ReplicaSet could not be read. The verdict does without the log.
+    /// A log, a warning or a ReplicaSet could not be read. The verdict does without the first two.
     fn rollout_question_failed(&mut self, setback: Setback) {
-        let Phase::Rolling(rollout) = &mut self.plan.service.phase else { return };
-        if rollout.template.is_some() {
-            rollout.log_tail = Some(String::new());
+        let (Phase::Rolling(rollout) | Phase::RollingBack(rollout)) = &mut self.plan.service.phase
+        else {
             return;
+        };
+        match rollout.question.take() {
+            Some(Question::Log) => {
+                rollout.log_tail = Some(String::new());
+                return;
+            }
+            Some(Question::Warning) => {
+                rollout.warning = Some(None);
+                return;
+            }
+            Some(Question::ReplicaSet) | None => rollout.asked_early.clear(),
         }
-        rollout.asked_early.clear();
         if let Setback::NotPermitted(text) = setback {
             self.complain_of_requests(What::NotPermitted(text));
         }
@@ -219,7 +250,10 @@ impl Draft<'_> {
     }
 
     fn outdated(&mut self) {
-        let Phase::Patching(intent) = &mut self.plan.service.phase else { return self.back_off() };
+        let (Phase::Patching(intent) | Phase::Returning(intent)) = &mut self.plan.service.phase
+        else {
+            return self.back_off();
+        };
         intent.look_first = true;
         intent.misses = intent.misses.saturating_add(1);
         if intent.misses > QUICK_LOOKS {
@@ -242,6 +276,18 @@ impl Draft<'_> {
                 };
                 self.say(What::Refused { changes, message });
                 self.plan.service.phase = Phase::Refused(refusal);
+            }
+            Phase::Returning(intent) => {
+                let (changes, took) = (intent.changes.clone(), Duration::ZERO);
+                let settled = Settled {
+                    desired: intent.desired.clone(),
+                    uid: intent.uid.clone(),
+                    changes: changes.clone(),
+                };
+                let cause = None;
+                self.say(What::Refused { changes: changes.clone(), message });
+                self.say(What::RollbackFailed { changes, cause, took });
+                self.plan.service.phase = Phase::Settled(settled);
             }
             _ => {
                 self.complain_of_requests(What::NotPermitted(message));

@@ -1,33 +1,34 @@
-//! The pods of a rollout → why it cannot succeed.
+//! The pods and conditions of a rollout → why it cannot succeed, or may not.
 //!
-//! Only pods of the new ReplicaSet count, and only trouble that outlasts its grace: a registry that
-//! is busy for a moment is no failure. Reasons and messages are those of the kubelet
-//! (`pkg/kubelet/images`, `pkg/kubelet/container`) and of containerd's and CRI-O's pull errors.
+//! Only pods of the new ReplicaSet or revision count, and only trouble that outlasts its grace: a
+//! registry that is busy for a moment is no failure. What the watches do not tell (which ReplicaSet
+//! is the new one, a log, a warning) is asked for when a verdict depends on it, and not before.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::rollout::is_observed;
+use super::Patience;
+use super::rollout::{fresh_progressing, is_observed};
+use super::signs::{Trouble, advance, clean, trouble, unready};
 use crate::model::{
-    ContainerState, Failure, Kind, Moment, Pod, PodContainer, Rollout, Sign, Terminated, Workload,
+    Condition, Container, ContainerState, Failure, Kind, Moment, Pod, PodContainer, Rollout, Sign,
+    Workload,
 };
 
 /// Runs of a crashing container after which one pod speaks for all.
 const CRASHES_THAT_SETTLE_IT: u32 = 3;
 /// Troubled ReplicaSets that are asked about before the controller has seen the generation.
 const MOST_EARLY_HASHES: usize = 4;
-/// Messages are cut to this many characters.
-const MESSAGE_LIMIT: usize = 600;
+/// Pods that a failure names as those to delete.
+const NAMED_PODS: usize = 5;
 
-/// What the pods say.
+/// What pods and conditions say.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Finding {
     /// Nothing is wrong.
     Fine,
     /// Something looks wrong, but whether those pods are the new ones is not known yet.
     WhichReplicaSet,
-    /// A sign of failure, within its grace until then.
-    Suspect(Sign, Moment),
     /// A container crashes for good; its log should be read before the verdict.
     ReadLog {
         /// The pod.
@@ -37,99 +38,98 @@ pub enum Finding {
         /// Read the run before the current one.
         previous: bool,
     },
+    /// Somebody may have warned of it; that should be read before the verdict.
+    ReadWarning {
+        /// The object it is about.
+        uid: Box<str>,
+        /// Only warnings of this reason.
+        reason: Option<&'static str>,
+    },
+    /// A sign of failure, within its grace until then; `None`: until the time limit.
+    Suspect(Box<Failure>, Option<Moment>),
     /// The rollout cannot succeed.
     Failed(Box<Failure>),
 }
 
-/// How long a sign may show before it is a failure.
-fn grace(sign: Sign) -> Duration {
-    match sign {
-        Sign::ImageUnusable | Sign::ImageNotFound | Sign::Crash => Duration::ZERO,
-        Sign::ContainerCreate => Duration::from_secs(15),
-        Sign::ImagePull => Duration::from_secs(60),
-    }
+/// What there is to look at.
+#[derive(Clone, Copy, Debug)]
+pub struct Evidence<'a> {
+    /// The workload.
+    pub workload: &'a Workload,
+    /// The pods that its selector finds.
+    pub pods: &'a [Arc<Pod>],
+    /// The graces.
+    pub patience: Patience,
+    /// Half of the time without progress is over: time to know which pods are the new ones, so that
+    /// their progress counts.
+    pub halfway: bool,
+    /// Time is up: a pod that is not ready is trouble enough.
+    pub late: bool,
+    /// The time.
+    pub now: Moment,
 }
 
-/// One container in trouble.
-struct Trouble<'a> {
-    sign: Sign,
-    pod: &'a Pod,
-    container: &'a PodContainer,
-    reason: &'a str,
-    message: &'a str,
-}
-
-/// Looks at the pods that the workload's selector found. Notes in `rollout` what must be remembered
-/// for the next look: since when a sign shows, and whether a new pod was ever ready.
-pub fn diagnose(
-    rollout: &mut Rollout,
-    workload: &Workload,
-    pods: &[Arc<Pod>],
-    now: Moment,
-) -> Finding {
-    let live = || pods.iter().map(|pod| &**pod).filter(|pod| !pod.deleting);
-    if rollout.template.as_ref().is_some_and(|(of, _)| *of != workload.generation) {
-        // Somebody changed the workload on the way: other pods may be the new ones now.
-        rollout.template = None;
-        rollout.suspicion = None;
-        rollout.log_tail = None;
-        rollout.ever_ready = false;
-    }
-    if workload.kind != Kind::Deployment {
-        let own = workload.revision.clone();
-        rollout.template = own.map(|revision| (workload.generation, revision));
-        if rollout.template.is_none() {
-            return Finding::Fine;
-        }
-    }
-    let Some((_, hash)) = rollout.template.clone() else {
-        rollout.asked_for = workload.generation;
-        let mut troubled = live().filter(|pod| trouble(pod).is_some());
+/// Looks at the evidence. Notes in `rollout` what must be remembered for the next look: since when a
+/// sign shows, whether a new pod was ever ready, how far the new pods have come.
+pub fn diagnose(rollout: &mut Rollout, evidence: Evidence<'_>) -> Finding {
+    let workload = evidence.workload;
+    note_template(rollout, workload);
+    let live = || evidence.pods.iter().map(|pod| &**pod).filter(|pod| !pod.deleting);
+    let shown = |pod| evidence.trouble_of(pod);
+    let Some((_, revision)) = rollout.template.clone() else {
+        let mut troubled = live().filter(|pod| evidence.halfway || shown(pod).is_some());
         let ask = if is_observed(rollout, workload) {
             rollout.asked_early.clear();
             troubled.next().is_some()
         } else {
             note_early(rollout, troubled)
         };
-        return if ask { Finding::WhichReplicaSet } else { Finding::Fine };
+        if workload.kind == Kind::Deployment && ask {
+            return Finding::WhichReplicaSet;
+        }
+        return evidence.without_pods(rollout);
     };
-    let new: Vec<&Pod> = live().filter(|pod| pod.revision(workload.kind) == Some(&*hash)).collect();
-    rollout.ever_ready |= new.iter().any(|pod| pod.ready);
-    let troubles: Vec<Trouble> = new.iter().filter_map(|pod| trouble(pod)).collect();
-    let Some(worst) = troubles.iter().min_by_key(|t| (t.sign, &t.pod.name)) else {
+    let is_new = |pod: &&Pod| pod.revision(workload.kind) == Some(&*revision);
+    let (new, old): (Vec<&Pod>, Vec<&Pod>) = live().partition(is_new);
+    note_advance(rollout, &new, evidence.now);
+    let troubles: Vec<Trouble> = new.iter().filter_map(|pod| shown(pod)).collect();
+    if let Some(worst) = troubles.iter().min_by_key(|t| (t.sign, &t.pod.name)) {
+        let bad: Vec<&Trouble> = troubles.iter().filter(|t| t.sign == worst.sign).collect();
+        return evidence.of_pods(rollout, worst, &bad, &new);
+    }
+    // A StatefulSet that keeps its pods in order waits for an old one that never gets ready.
+    let stuck: Vec<Trouble> = match workload.in_order {
+        true => old.iter().filter_map(|pod| shown(pod)).collect(),
+        false => Vec::new(),
+    };
+    match stuck.first() {
+        Some(first) => {
+            let bad: Vec<&Trouble> = stuck.iter().collect();
+            let first = Trouble { sign: Sign::Stuck, ..*first };
+            evidence.of_pods(rollout, &first, &bad, &new)
+        }
+        None => evidence.without_pods(rollout),
+    }
+}
+
+/// Somebody may change the workload on the way: other pods may be the new ones then.
+fn note_template(rollout: &mut Rollout, workload: &Workload) {
+    if rollout.template.as_ref().is_some_and(|(of, _)| *of != workload.generation) {
+        rollout.template = None;
         rollout.suspicion = None;
-        return Finding::Fine;
-    };
-    let since = match rollout.suspicion {
-        Some((sign, since)) if sign == worst.sign => since,
-        _ => now,
-    };
-    rollout.suspicion = Some((worst.sign, since));
-    let bad: Vec<&Trouble> = troubles.iter().filter(|t| t.sign == worst.sign).collect();
-    if worst.sign == Sign::Crash && !crashed_for_good(&bad, new.len(), rollout.ever_ready) {
-        return Finding::Suspect(Sign::Crash, Moment(u64::MAX));
+        rollout.log_tail = None;
+        rollout.warning = None;
+        rollout.ever_ready = false;
     }
-    let until = since + grace(worst.sign);
-    if now < until {
-        return Finding::Suspect(worst.sign, until);
+    if rollout.template.is_none() {
+        rollout.asked_for = workload.generation;
+        // Before the controller has seen the template, its status names the revision before.
+        let own = workload
+            .revision
+            .clone()
+            .filter(|_| workload.kind == Kind::DaemonSet || is_observed(rollout, workload));
+        rollout.template = own.map(|revision| (workload.generation, revision));
     }
-    if worst.sign == Sign::Crash && rollout.log_tail.is_none() {
-        let pod = worst.pod.name.clone();
-        let previous = !matches!(worst.container.state, ContainerState::Terminated(_));
-        return Finding::ReadLog { pod, container: worst.container.name.clone(), previous };
-    }
-    Finding::Failed(Box::new(Failure {
-        sign: worst.sign,
-        container: worst.container.name.clone(),
-        image: image_of(worst.container, workload),
-        reason: worst.reason.into(),
-        message: clean(worst.message).into(),
-        exit_code: exit_code(worst.container),
-        bad_pods: bad.len(),
-        new_pods: new.len(),
-        old_serving: (workload.replicas.available - ready_count(&new)).max(0),
-        log_tail: rollout.log_tail.clone().unwrap_or_default(),
-    }))
 }
 
 /// Whether any of these pods is of a ReplicaSet that was not asked about yet. A new pod's ReplicaSet
@@ -146,10 +146,211 @@ fn note_early<'a>(rollout: &mut Rollout, troubled: impl Iterator<Item = &'a Pod>
     rollout.asked_early.len() > before
 }
 
+/// A container of a new pod that starts is progress, however long the pod takes to be ready.
+fn note_advance(rollout: &mut Rollout, new: &[&Pod], now: Moment) {
+    rollout.ever_ready |= new.iter().any(|pod| pod.ready);
+    let is = new.iter().map(|pod| advance(pod)).sum();
+    if rollout.advanced.is_some_and(|best| is > best) {
+        rollout.progressed = now;
+    }
+    rollout.advanced = Some(rollout.advanced.map_or(is, |best| best.max(is)));
+}
+
+impl Evidence<'_> {
+    fn trouble_of<'p>(&self, pod: &'p Pod) -> Option<Trouble<'p>> {
+        trouble(pod).or_else(|| unready(pod).filter(|_| self.late))
+    }
+
+    fn of_pods(
+        &self,
+        rollout: &mut Rollout,
+        worst: &Trouble<'_>,
+        bad: &[&Trouble<'_>],
+        new: &[&Pod],
+    ) -> Finding {
+        let since = note_suspicion(rollout, worst.sign, self.now);
+        let mut failure = self.failure(worst, bad, new, rollout);
+        failure.since = self.now.since(since);
+        if worst.sign == Sign::Crash && !crashed_for_good(bad, new.len(), rollout.ever_ready) {
+            return Finding::Suspect(failure, None);
+        }
+        let Some(grace) = self.patience.grace(worst.sign) else {
+            if self.late && worst.sign == Sign::Unready && rollout.warning.is_none() {
+                return Finding::ReadWarning { uid: worst.pod.uid.clone(), reason: None };
+            }
+            return Finding::Suspect(failure, None);
+        };
+        if self.now < since + grace {
+            return Finding::Suspect(failure, Some(since + grace));
+        }
+        if worst.sign == Sign::Crash
+            && rollout.log_tail.is_none()
+            && let Some(container) = worst.container
+        {
+            let pod = worst.pod.name.clone();
+            let previous = !matches!(container.state, ContainerState::Terminated(_));
+            return Finding::ReadLog { pod, container: container.name.clone(), previous };
+        }
+        Finding::Failed(failure)
+    }
+
+    /// What the workload itself says when its pods say nothing.
+    fn without_pods(&self, rollout: &mut Rollout) -> Finding {
+        let workload = self.workload;
+        let progressing = fresh_progressing(rollout, workload);
+        let sign_of = |condition: &Condition| match &*condition.reason {
+            "ReplicaSetCreateError" => Some(Sign::PodCreate),
+            // That is a matter of time, see `follow`.
+            "ProgressDeadlineExceeded" => None,
+            _ => Some(Sign::GivenUp),
+        };
+        let condition = progressing.filter(|condition| !condition.holds);
+        let replicas = workload.replica_failure.as_ref();
+        let found = match (condition.and_then(|c| Some((sign_of(c)?, c))), replicas) {
+            (Some((sign, condition)), _) => Some((sign, condition)),
+            (None, Some(condition)) if is_observed(rollout, workload) => {
+                Some((Sign::PodCreate, condition))
+            }
+            (None, _) => None,
+        };
+        if let Some((sign, condition)) = found {
+            let since = note_suspicion(rollout, sign, self.now);
+            let failure =
+                self.without_container(rollout, sign, &condition.reason, &condition.message);
+            let until = since + self.patience.grace(sign).unwrap_or_default();
+            let is_over = self.now >= until;
+            return if is_over {
+                Finding::Failed(failure)
+            } else {
+                Finding::Suspect(failure, Some(until))
+            };
+        }
+        self.missing_pods(rollout)
+    }
+
+    /// StatefulSets and DaemonSets have no condition that says why a pod cannot be created; the
+    /// controller only warns of it. So that is asked for when pods stay missing.
+    fn missing_pods(&self, rollout: &mut Rollout) -> Finding {
+        let workload = self.workload;
+        let are_missing = workload.kind != Kind::Deployment
+            && is_observed(rollout, workload)
+            && workload.replicas.total < workload.replicas.wanted;
+        if !are_missing {
+            rollout.suspicion = None;
+            return Finding::Fine;
+        }
+        let since = note_suspicion(rollout, Sign::PodCreate, self.now);
+        let until = since + self.patience.create;
+        let (reason, message) = match &rollout.warning {
+            Some(Some(warning)) => (warning.reason.clone(), warning.message.clone()),
+            _ => ("MissingPods".into(), "".into()),
+        };
+        let failure = self.without_container(rollout, Sign::PodCreate, &reason, &message);
+        if self.now < until {
+            return Finding::Suspect(failure, Some(until));
+        }
+        match &rollout.warning {
+            None => {
+                let uid = workload.uid.clone();
+                Finding::ReadWarning { uid, reason: Some("FailedCreate") }
+            }
+            Some(Some(_)) => Finding::Failed(failure),
+            // Nobody warned; perhaps later.
+            Some(None) => {
+                rollout.warning = None;
+                rollout.suspicion = Some((Sign::PodCreate, self.now));
+                Finding::Suspect(failure, Some(self.now + self.patience.create))
+            }
+        }
+    }
+
+    fn failure(
+        &self,
+        worst: &Trouble<'_>,
+        bad: &[&Trouble<'_>],
+        new: &[&Pod],
+        rollout: &Rollout,
+    ) -> Box<Failure> {
+        let name = worst.container.map(|c| c.name.clone()).unwrap_or_default();
+        let template = self.template_of(&name);
+        let warning = rollout.warning.iter().flatten().next();
+        let message = warning.map_or(worst.message, |warning| &warning.message);
+        let waits_in_order = self.workload.in_order && worst.sign != Sign::Unschedulable;
+        let to_delete = bad.iter().filter(|_| waits_in_order).take(NAMED_PODS);
+        Box::new(Failure {
+            sign: worst.sign,
+            kind: self.workload.kind,
+            since: Duration::ZERO,
+            image: match worst.sign {
+                Sign::Stuck => worst.container.map(|c| c.image.clone()).unwrap_or_default(),
+                _ => image_of(worst.container, template),
+            },
+            container: name,
+            reason: worst.reason.into(),
+            message: clean(message).into(),
+            exit_code: worst.container.and_then(exit_code),
+            memory_limit: template.and_then(|c| c.memory_limit.clone()),
+            probe: template.and_then(|c| c.probe.clone()),
+            bad_pods: bad.len(),
+            new_pods: new.len(),
+            old_serving: (self.workload.replicas.available - ready_count(new)).max(0),
+            to_delete: to_delete.map(|t| t.pod.name.clone()).collect(),
+            log_tail: rollout.log_tail.clone().unwrap_or_default(),
+        })
+    }
+
+    fn without_container(
+        &self,
+        rollout: &Rollout,
+        sign: Sign,
+        reason: &str,
+        message: &str,
+    ) -> Box<Failure> {
+        let count = self.workload.replicas;
+        let since = rollout.suspicion.map_or(self.now, |(_, since)| since);
+        let at_least_none = |n: i32| usize::try_from(n).unwrap_or_default();
+        Box::new(Failure {
+            sign,
+            kind: self.workload.kind,
+            since: self.now.since(since),
+            container: "".into(),
+            image: "".into(),
+            reason: reason.into(),
+            message: clean(message).into(),
+            exit_code: None,
+            memory_limit: None,
+            probe: None,
+            bad_pods: at_least_none(count.wanted - count.updated),
+            new_pods: at_least_none(count.wanted),
+            old_serving: count.available.min(count.total - count.updated).max(0),
+            to_delete: Vec::new(),
+            log_tail: String::new(),
+        })
+    }
+
+    fn template_of(&self, container: &str) -> Option<&Container> {
+        let mut all = self.workload.containers.iter().chain(&self.workload.init_containers);
+        all.find(|c| &*c.name == container)
+    }
+}
+
+/// Since when the sign shows.
+fn note_suspicion(rollout: &mut Rollout, sign: Sign, now: Moment) -> Moment {
+    match rollout.suspicion {
+        Some((before, since)) if before == sign => since,
+        _ => {
+            rollout.suspicion = Some((sign, now));
+            rollout.warning = None;
+            now
+        }
+    }
+}
+
 /// All new pods crash, or one did three times while no new pod was ever ready.
 fn crashed_for_good(bad: &[&Trouble], new_pods: usize, ever_ready: bool) -> bool {
+    let restarts = |t: &&Trouble| t.container.map_or(0, |container| container.restarts);
     bad.len() == new_pods
-        || !ever_ready && bad.iter().any(|t| t.container.restarts >= CRASHES_THAT_SETTLE_IT)
+        || !ever_ready && bad.iter().any(|t| restarts(t) >= CRASHES_THAT_SETTLE_IT)
 }
 
 /// How the last run that ended did so.
@@ -165,126 +366,7 @@ fn ready_count(pods: &[&Pod]) -> i32 {
 }
 
 /// The image that the template gives this container; the kubelet's own text may be another name.
-fn image_of(container: &PodContainer, workload: &Workload) -> Box<str> {
-    let mut template = workload.containers.iter().chain(&workload.init_containers);
-    let own = template.find(|c| c.name == container.name);
-    own.map_or_else(|| container.image.clone(), |c| c.image.clone())
-}
-
-/// The first container of the pod that is in trouble; init containers come first.
-fn trouble(pod: &Pod) -> Option<Trouble<'_>> {
-    pod.containers.iter().find_map(|container| {
-        let (sign, reason, message) = sign_of(container)?;
-        Some(Trouble { sign, pod, container, reason, message })
-    })
-}
-
-fn sign_of(container: &PodContainer) -> Option<(Sign, &str, &str)> {
-    match &container.state {
-        ContainerState::Waiting { reason, message } => {
-            let sign = match &**reason {
-                "InvalidImageName" | "ErrImageNeverPull" => Sign::ImageUnusable,
-                "ErrImagePull" | "ImagePullBackOff" | "RegistryUnavailable" => {
-                    pull_sign(message, &container.image)
-                }
-                // The kubelet is only just learning of the ConfigMap or Secret.
-                "CreateContainerConfigError"
-                    if message.contains("failed to sync") && message.contains("cache") =>
-                {
-                    return None;
-                }
-                "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
-                    Sign::ContainerCreate
-                }
-                "CrashLoopBackOff" => {
-                    let last = container.last.as_ref();
-                    return Some((Sign::Crash, crash_reason(last, reason), ""));
-                }
-                _ => return None,
-            };
-            Some((sign, reason, message))
-        }
-        ContainerState::Terminated(run) if run.exit_code != 0 && container.restarts > 0 => {
-            Some((Sign::Crash, crash_reason(Some(run), "Error"), &run.message))
-        }
-        ContainerState::Running | ContainerState::Terminated(_) => None,
-    }
-}
-
-/// `OOMKilled` says more than `CrashLoopBackOff`.
-fn crash_reason<'a>(last: Option<&'a Terminated>, otherwise: &'a str) -> &'a str {
-    last.map(|run| &*run.reason).filter(|reason| *reason == "OOMKilled").unwrap_or(otherwise)
-}
-
-/// A registry's words → whether trying again can help. Words of the passing kind are looked for
-/// first: "repository does not exist or may require authorization" is what a registry says to
-/// somebody whose credentials it does not know.
-///
-/// What is an image, an address or a path is left out: `acme/authentication:9` names no trouble.
-fn pull_sign(message: &str, image: &str) -> Sign {
-    let is_name = |word: &&str| {
-        let bare = word.trim_matches(|c: char| !c.is_alphanumeric());
-        word.contains('/') && *word != "i/o" || bare == image
-    };
-    let words: Vec<&str> = message.split_whitespace().filter(|word| !is_name(word)).collect();
-    let message = words.join(" ").to_lowercase();
-    let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
-    let may_pass = ["authorization", "unauthorized", "authentication", "denied", "forbidden"];
-    let busy = ["toomanyrequests", "too many requests", "rate limit", "timeout", "no such host"];
-    if says(&may_pass) || says(&busy) {
-        Sign::ImagePull
-    } else if says(&["not found", "manifest unknown", "no such repository", "name unknown"]) {
-        Sign::ImageNotFound
-    } else {
-        Sign::ImagePull
-    }
-}
-
-/// Control characters out, length bounded.
-fn clean(message: &str) -> String {
-    let printable = |c: char| if c.is_control() { ' ' } else { c };
-    message.chars().map(printable).take(MESSAGE_LIMIT).collect::<String>().trim().to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_pull_error_is_final_only_when_the_registry_says_that_there_is_no_such_image() {
-        for (message, sign) in [
-            (
-                "rpc error: code = NotFound desc = failed to pull and unpack image \
-              \"docker.io/library/nginx:1.99\": docker.io/library/nginx:1.99: not found",
-                Sign::ImageNotFound,
-            ),
-            (
-                "Back-off pulling image \"nginx:1.99\": ErrImagePull: manifest unknown",
-                Sign::ImageNotFound,
-            ),
-            (
-                "pull access denied, repository does not exist or may require authorization: server \
-              message: insufficient_scope: authorization failed",
-                Sign::ImagePull,
-            ),
-            (
-                "failed to do request: Head \"https://r.example/v2/\": dial tcp: lookup r.example: no \
-              such host",
-                Sign::ImagePull,
-            ),
-            ("toomanyrequests: You have reached your pull rate limit", Sign::ImagePull),
-            ("docker.io/acme/authentication:9: not found", Sign::ImageNotFound),
-            ("dial tcp 10.0.0.1:443: i/o timeout", Sign::ImagePull),
-            ("unexpected status from HEAD request: 503 Service Unavailable", Sign::ImagePull),
-            ("Back-off pulling image \"nginx:1.99\"", Sign::ImagePull),
-        ] {
-            assert_eq!(pull_sign(message, "nginx:1.99"), sign, "{message}");
-        }
-    }
-
-    #[test]
-    fn a_message_is_cleaned_and_cut() {
-        assert_eq!(clean("a\u{1b}[31m\nb"), "a [31m b");
-        assert_eq!(clean(&"x".repeat(5000)).len(), MESSAGE_LIMIT);
-    }
+fn image_of(container: Option<&PodContainer>, template: Option<&Container>) -> Box<str> {
+    let own = || container.map(|c| c.image.clone()).unwrap_or_default();
+    template.map_or_else(own, |c| c.image.clone())
 }

@@ -31,7 +31,21 @@ pub struct Gate {
 enum State {
     Starting,
     Open,
+    /// Failures in a row; a word of a person opens it.
+    Halted,
+    /// Not what the last run was about; only a new start opens it.
     Shut,
+}
+
+/// What came of the word to go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resumed {
+    /// It was halted and is not any more; these services waited and have room.
+    GoesOn(Vec<ServiceKey>),
+    /// There was nothing to resume.
+    WasNotHalted,
+    /// Start-up found what only a new start can answer.
+    HeldOtherwise,
 }
 
 impl Gate {
@@ -60,6 +74,19 @@ impl Gate {
     /// Nothing may start until depd is started anew with the word of a person.
     pub fn shut(&mut self) {
         self.state = State::Shut;
+    }
+
+    /// Goes on after failures in a row; they are counted anew.
+    #[must_use]
+    pub fn resume(&mut self) -> Resumed {
+        match self.state {
+            State::Halted => {
+                self.failures = 0;
+                Resumed::GoesOn(self.open())
+            }
+            State::Starting | State::Open => Resumed::WasNotHalted,
+            State::Shut => Resumed::HeldOtherwise,
+        }
     }
 
     /// Asks for `key` to start a rollout. A service that already has one may always start the next.
@@ -102,7 +129,7 @@ impl Gate {
         self.failures = self.failures.saturating_add(1);
         let halts = self.state == State::Open && self.halt_after == Some(self.failures);
         halts.then(|| {
-            self.state = State::Shut;
+            self.state = State::Halted;
             Alert::Halted { failures: self.failures }
         })
     }
@@ -149,6 +176,7 @@ mod tests {
         gate.shut();
         assert!(!gate.admit(&key("a")));
         assert!(gate.note(&key("b"), false).is_empty());
+        assert_eq!(gate.resume(), Resumed::HeldOtherwise);
     }
 
     #[test]
@@ -200,5 +228,9 @@ mod tests {
         assert_eq!(gate.verdict(false), Some(Alert::Halted { failures: 2 }));
         assert_eq!(gate.verdict(false), None, "said once");
         assert!(!gate.admit(&key("a")));
+        assert_eq!(gate.resume(), Resumed::GoesOn(vec![key("a")]));
+        assert_eq!(gate.resume(), Resumed::WasNotHalted);
+        assert!(gate.admit(&key("a")));
+        assert_eq!(gate.verdict(false), None, "counted anew");
     }
 }

@@ -13,18 +13,28 @@
 //! | `resolve.rs` | which containers a dep file means |
 //! | `view.rs` | what a decision is made from, and what it comes to |
 //! | `plan.rs` | the decision |
+//! | `follow.rs` | a rollout in flight → its verdict |
+//! | `drift.rs` | what somebody else changed |
+//! | `rollback.rs` | the last good images, and putting them back |
 //! | `after.rs` | the reply to a step |
 //! | `rollout.rs` | status → progress, completeness, deadline |
-//! | `diagnose.rs` | pods → reason of failure |
+//! | `signs.rs` | one pod → the sign of trouble it shows |
+//! | `diagnose.rs` | pods and conditions → reason of failure |
+//! | `patience.rs` | how long each sign may show |
 
 mod after;
 mod diagnose;
+mod drift;
+mod follow;
 mod gate;
 mod identity;
+mod patience;
 mod plan;
 mod resolve;
+mod rollback;
 mod rollout;
 mod service;
+mod signs;
 mod step;
 mod view;
 
@@ -32,10 +42,12 @@ mod view;
 mod tests;
 
 pub use after::after;
-pub use gate::{FIRST_START_LIMIT, Gate};
+pub use gate::{FIRST_START_LIMIT, Gate, Resumed};
 pub use identity::Identity;
+pub use patience::Patience;
 pub use plan::plan;
 pub use resolve::differs;
-pub use service::{Intent, Phase, Refusal, Service, Settled, Waiting};
+pub use rollback::retry;
+pub use service::{Good, Intent, Phase, Refusal, Service, Settled, Waiting};
 pub use step::{Reply, Setback, Step};
 pub use view::{Drift, Plan, Policy, View};

@@ -1,18 +1,11 @@
 //! The decision: (what the file asks, what the cluster shows, what was done so far, now) → the next
 //! state, what to say, at most one step, and when to look again.
 
-use std::time::Duration;
-
-use super::diagnose::{Finding, diagnose};
-use super::{Drift, Intent, Phase, Plan, Service, Settled, Step, View, Waiting, resolve, rollout};
+use super::{Intent, Phase, Plan, Service, Settled, Step, View, Waiting, resolve, rollout};
 use crate::desired::DesiredState;
 use crate::model::{
-    Change, Hold, ImagePatch, ImageSet, Lateness, Moment, Notice, Problem, Rollout, ServiceKey,
-    Target, What, Workload,
+    Change, Hold, ImagePatch, ImageSet, Moment, Notice, Problem, ServiceKey, Target, What, Workload,
 };
-
-/// The longest wait between two corrections of drift.
-const LONGEST_PAUSE: Duration = Duration::from_secs(1800);
 
 /// Decides. Pure: the same input gives the same plan.
 #[must_use]
@@ -36,18 +29,19 @@ pub fn plan(service: &Service, view: &View) -> Plan {
     draft.plan
 }
 
-struct Draft<'a> {
-    view: &'a View<'a>,
-    plan: Plan,
+/// A plan in the making.
+pub(super) struct Draft<'a> {
+    pub(super) view: &'a View<'a>,
+    pub(super) plan: Plan,
 }
 
 impl Draft<'_> {
-    fn say(&mut self, what: What) {
+    pub(super) fn say(&mut self, what: What) {
         self.plan.notices.push(Notice { key: self.view.key.clone(), what });
     }
 
     /// Says what is wrong unless that was the last complaint.
-    fn complain(&mut self, what: What) {
+    pub(super) fn complain(&mut self, what: What) {
         if self.plan.service.complaint.as_ref() != Some(&what) {
             self.plan.service.complaint = Some(what.clone());
             self.say(what);
@@ -55,21 +49,22 @@ impl Draft<'_> {
     }
 
     /// Nothing about the workload is wrong any more.
-    fn content(&mut self, workload: &Workload) {
-        if let Some(What::Held(_)) = self.plan.service.complaint.take()
+    pub(super) fn content(&mut self, workload: &Workload) {
+        if let Some(What::Held(Hold::Paused | Hold::Annotation, _)) =
+            self.plan.service.complaint.take()
             && hold(workload).is_none()
         {
             self.say(What::Lifted);
         }
     }
 
-    fn wake_at(&mut self, at: Moment) {
+    pub(super) fn wake_at(&mut self, at: Moment) {
         let earliest = self.plan.wake.map_or(at, |wake| wake.min(at));
         self.plan.wake = Some(earliest);
     }
 
     /// Asks for a step, unless failures before it call for a pause.
-    fn request(&mut self, step: Step) {
+    pub(super) fn request(&mut self, step: Step) {
         match self.plan.service.retry_at {
             Some(at) if at > self.view.now => self.wake_at(at),
             _ => self.plan.step = Some(step),
@@ -102,7 +97,8 @@ impl Draft<'_> {
         if kinds.len() < 2 {
             return false;
         }
-        if let Phase::Rolling(rollout) = &mut self.plan.service.phase {
+        if let Phase::Rolling(rollout) | Phase::RollingBack(rollout) = &mut self.plan.service.phase
+        {
             rollout.progressed = self.view.now;
         }
         self.tell_misfit(resolve::ambiguous(self.view.key, kinds));
@@ -124,7 +120,7 @@ impl Draft<'_> {
     }
 
     /// A wish that is new ends the pause that failures of the old one called for.
-    fn enter(&mut self, phase: Phase) {
+    pub(super) fn enter(&mut self, phase: Phase) {
         if self.plan.service.phase.desired() != phase.desired() {
             self.plan.service.failures = 0;
             self.plan.service.retry_at = None;
@@ -163,12 +159,15 @@ impl Draft<'_> {
             Err(problem) => return self.misfit(problem, workload),
         };
         self.plan.service.told_misfit = None;
+        self.note_wish(images);
         let phase = self.plan.service.phase.clone();
         let same_wish = phase.desired() == Some(images);
         let accepted = if same_wish { phase.changes() } else { &[] };
         let differing = resolve::differing(&targets, workload, accepted);
         let agrees = differing.is_empty();
         match phase {
+            Phase::Returning(intent) if same_wish => self.go_back(intent, workload),
+            Phase::RollingBack(rollout) if same_wish => self.follow_back(rollout, workload),
             Phase::Rolling(rollout) if same_wish && agrees => self.follow(rollout, workload),
             Phase::Broken(rollout) if same_wish && agrees => {
                 self.await_recovery(&rollout, workload)
@@ -182,7 +181,7 @@ impl Draft<'_> {
             Phase::Waiting(_) if agrees => {
                 self.adopt(&intent(images, workload, &targets), workload);
             }
-            Phase::Rolling(rollout) => {
+            Phase::Rolling(rollout) | Phase::RollingBack(rollout) => {
                 self.say(What::Superseded { changes: rollout.changes });
                 if agrees {
                     self.adopt(&intent(images, workload, &targets), workload);
@@ -228,14 +227,14 @@ impl Draft<'_> {
         self.settle(images, workload, Vec::new());
     }
 
-    fn settle(&mut self, images: &ImageSet, workload: &Workload, changes: Vec<Change>) {
+    pub(super) fn settle(&mut self, images: &ImageSet, workload: &Workload, changes: Vec<Change>) {
         let (desired, uid) = (images.clone(), workload.uid.clone());
         self.enter(Phase::Settled(Settled { desired, uid, changes }));
     }
 
     /// The images are there, but whether by our PATCH (its reply was lost) or in the YAML that
     /// somebody applied, people wait for a verdict: follow what is under way.
-    fn adopt(&mut self, intent: &Intent, workload: &Workload) {
+    pub(super) fn adopt(&mut self, intent: &Intent, workload: &Workload) {
         let attempt = self.plan.service.attempts.saturating_add(1);
         self.plan.service.attempts = attempt;
         let rollout = rollout::begin(attempt, intent, workload, self.view.now);
@@ -245,15 +244,19 @@ impl Draft<'_> {
     }
 
     /// The file asks for something else than the cluster runs: one PATCH.
-    fn change(&mut self, images: &ImageSet, workload: &Workload, targets: &[Target]) {
+    pub(super) fn change(&mut self, images: &ImageSet, workload: &Workload, targets: &[Target]) {
         if let Some(hold) = hold(workload) {
             self.leave_rollout();
-            return self.complain(What::Held(hold));
+            return self.complain(What::Held(hold, workload.kind));
         }
         if !self.view.admitted {
             return self.leave_rollout();
         }
+        if self.plan.service.rejected.as_ref() == Some(images) {
+            return self.stay_rejected(images, workload, targets);
+        }
         self.content(workload);
+        self.note_good(workload, targets);
         let before = match &self.plan.service.phase {
             Phase::Patching(intent) if intent.desired == *images => Some(intent),
             _ => None,
@@ -266,17 +269,26 @@ impl Draft<'_> {
         let step = if intent.look_first {
             Step::LookAtWorkload
         } else {
-            Step::Patch(ImagePatch {
-                kind: workload.kind,
-                key: self.view.key.clone(),
-                uid: workload.uid.clone(),
-                has_annotations: workload.has_annotations,
-                targets: targets.to_vec(),
-                change_cause: change_cause(self.view.key, &intent.changes),
-            })
+            self.patch(workload, targets.to_vec(), change_cause(self.view.key, &intent.changes))
         };
         self.enter(Phase::Patching(intent));
         self.request(step);
+    }
+
+    pub(super) fn patch(
+        &self,
+        workload: &Workload,
+        targets: Vec<Target>,
+        change_cause: String,
+    ) -> Step {
+        Step::Patch(ImagePatch {
+            kind: workload.kind,
+            key: self.view.key.clone(),
+            uid: workload.uid.clone(),
+            has_annotations: workload.has_annotations,
+            targets,
+            change_cause,
+        })
     }
 
     /// A rollout that was superseded is over, even if the newer wish has to wait.
@@ -285,135 +297,9 @@ impl Draft<'_> {
             self.plan.service.phase = Phase::New;
         }
     }
-
-    /// Somebody else changed the images. Unless the settings say otherwise nobody's work at night is
-    /// undone: it is said, once.
-    fn drifted(
-        &mut self,
-        images: &ImageSet,
-        workload: &Workload,
-        differing: &[Target],
-        accepted: &[Change],
-    ) {
-        let mut changes = resolve::changes(differing, workload);
-        for change in &mut changes {
-            std::mem::swap(&mut change.from, &mut change.to);
-        }
-        self.settle(images, workload, accepted.to_vec());
-        match self.view.policy.drift {
-            Drift::Ignore => {}
-            Drift::Report => self.complain(What::Drift { changes, corrected: false }),
-            Drift::Correct => self.correct(images, workload, differing, changes),
-        }
-    }
-
-    /// Puts the file's images back; each time that did not last, the wait before the next doubles.
-    /// A fight is said once.
-    fn correct(
-        &mut self,
-        images: &ImageSet,
-        workload: &Workload,
-        differing: &[Target],
-        changes: Vec<Change>,
-    ) {
-        let now = self.view.now;
-        let service = &mut self.plan.service;
-        let wait = correction_pause(service.corrections);
-        let due = service.corrected_at.map_or(now, |last| last + wait);
-        if now < due {
-            return self.wake_at(due);
-        }
-        // What lasted for longer than the longest wait was no fight.
-        let lasted = service.corrected_at.is_some_and(|last| now.since(last) > LONGEST_PAUSE);
-        service.corrections = if lasted { 1 } else { service.corrections.saturating_add(1) };
-        service.corrected_at = Some(now);
-        if service.corrections == 1 {
-            self.say(What::Drift { changes, corrected: true });
-        }
-        self.change(images, workload, differing);
-    }
-
-    fn follow(&mut self, mut rollout: Rollout, workload: &Workload) {
-        let now = self.view.now;
-        let forward = rollout::note_progress(&mut rollout, workload, now);
-        let took = now.since(rollout.started);
-        let changes = rollout.changes.clone();
-        if rollout::is_complete(&rollout, workload) {
-            self.content(workload);
-            self.say(What::Succeeded { changes, took });
-            let desired = rollout.desired;
-            return self.settle(&desired, workload, rollout.changes);
-        }
-        if forward {
-            self.say(What::Progressed { replicas: workload.replicas });
-        }
-        let observed = rollout::is_observed(&rollout, workload);
-        let known = observed || rollout::is_known_early(&rollout, workload);
-        let pods = if known { self.view.pods } else { &[] };
-        match diagnose(&mut rollout, workload, pods, now) {
-            Finding::Failed(failure) => {
-                self.say(What::Failed { changes, failure, took });
-                return self.enter(Phase::Broken(rollout));
-            }
-            Finding::WhichReplicaSet => {
-                self.request(Step::FindReplicaSet);
-                if self.plan.step.is_none() {
-                    rollout.asked_early.clear();
-                }
-            }
-            Finding::ReadLog { pod, container, previous } => {
-                self.request(Step::FetchLog { pod, container, previous });
-            }
-            Finding::Suspect(_, until) => self.wake_at(until),
-            Finding::Fine => {}
-        }
-        self.watch_the_time(rollout, workload);
-    }
-
-    fn watch_the_time(&mut self, mut rollout: Rollout, workload: &Workload) {
-        let now = self.view.now;
-        if let Some(hold) = hold(workload) {
-            rollout.progressed = now;
-            self.enter(Phase::Rolling(rollout));
-            return self.complain(What::Held(hold));
-        }
-        self.content(workload);
-        let limit = rollout::time_limit(workload, self.view.policy.timeout);
-        let late = rollout::progress_deadline_exceeded(&rollout, workload)
-            .or_else(|| (now >= rollout.progressed + limit).then_some(Lateness::NoProgress(limit)));
-        match late {
-            Some(lateness) => {
-                let (changes, took) = (rollout.changes.clone(), now.since(rollout.started));
-                let replicas = workload.replicas;
-                self.say(What::TimedOut { changes, lateness, replicas, took });
-                self.plan.step = None;
-                self.enter(Phase::Broken(rollout));
-            }
-            None => {
-                self.wake_at(rollout.progressed + limit);
-                self.enter(Phase::Rolling(rollout));
-            }
-        }
-    }
-
-    fn await_recovery(&mut self, rollout: &Rollout, workload: &Workload) {
-        if rollout::is_complete(rollout, workload) {
-            let took = self.view.now.since(rollout.started);
-            self.say(What::Recovered { changes: rollout.changes.clone(), took });
-            self.settle(&rollout.desired, workload, rollout.changes.clone());
-        }
-    }
 }
 
-/// The wait before the next correction of drift: none, then 30 s, doubling up to half an hour.
-fn correction_pause(corrections: u32) -> Duration {
-    match corrections {
-        0 => Duration::ZERO,
-        n => Duration::from_secs(30 << (n - 1).min(10)).min(LONGEST_PAUSE),
-    }
-}
-
-fn hold(workload: &Workload) -> Option<Hold> {
+pub(super) fn hold(workload: &Workload) -> Option<Hold> {
     if workload.paused {
         Some(Hold::Paused)
     } else if workload.held_by_annotation {
@@ -423,7 +309,7 @@ fn hold(workload: &Workload) -> Option<Hold> {
     }
 }
 
-fn intent(images: &ImageSet, workload: &Workload, targets: &[Target]) -> Intent {
+pub(super) fn intent(images: &ImageSet, workload: &Workload, targets: &[Target]) -> Intent {
     Intent {
         desired: images.clone(),
         uid: workload.uid.clone(),
@@ -436,7 +322,7 @@ fn intent(images: &ImageSet, workload: &Workload, targets: &[Target]) -> Intent 
 
 /// The text of `kubernetes.io/change-cause`: names the file and the images, and no time, so that a
 /// repeated PATCH changes nothing.
-fn change_cause(key: &ServiceKey, changes: &[Change]) -> String {
+pub(super) fn change_cause(key: &ServiceKey, changes: &[Change]) -> String {
     let images: Vec<String> =
         changes.iter().map(|change| format!("{}={}", change.container, change.to)).collect();
     format!("depd: {} set {}", key.file_name(), images.join(" "))

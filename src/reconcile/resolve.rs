@@ -53,7 +53,8 @@ fn named(name: &str, image: &Image, workload: &Workload) -> Result<Target, Probl
 }
 
 fn target(init: bool, index: usize, containers: &[Container], image: &Image) -> Target {
-    Target { init, index, container: containers[index].name.clone(), image: image.clone() }
+    let container = containers[index].name.clone();
+    Target { init, index, container, expected: None, image: image.clone() }
 }
 
 fn list(containers: &[Container]) -> String {
@@ -117,7 +118,7 @@ mod tests {
 
     fn workload(containers: &[&str], init: &[&str]) -> Workload {
         let list = |names: &[&str]| {
-            let container = |n: &&str| Container { name: (*n).into(), image: "a:1".into() };
+            let container = |n: &&str| fixture::container(n, "a:1");
             names.iter().map(container).collect::<Box<[_]>>()
         };
         Workload {

@@ -5,7 +5,9 @@
 
 use std::time::Duration;
 
-use crate::model::{Change, Kind, Lateness, Moment, Replicas, Rollout, Strategy, Workload};
+use crate::model::{
+    Change, Condition, Kind, Lateness, Moment, Replicas, Rollout, Strategy, Workload,
+};
 use crate::reconcile::Intent;
 
 /// The API reference's default of `spec.progressDeadlineSeconds`: says nothing about a wish.
@@ -33,7 +35,11 @@ pub fn begin(attempt: u32, intent: &Intent, workload: &Workload, now: Moment) ->
         asked_early: Vec::new(),
         suspicion: None,
         ever_ready: false,
+        advanced: None,
         log_tail: None,
+        warning: None,
+        question: None,
+        told: None,
     }
 }
 
@@ -71,6 +77,11 @@ pub fn is_known_early(rollout: &Rollout, workload: &Workload) -> bool {
 /// With `OnDelete`, which kubectl refuses to judge, a rollout is complete when people have deleted
 /// all old pods and the new ones are ready.
 pub fn is_complete(rollout: &Rollout, workload: &Workload) -> bool {
+    is_observed(rollout, workload) && is_done(workload)
+}
+
+/// What `kubectl rollout status` says of the workload as it is, whoever changed it.
+pub fn is_done(workload: &Workload) -> bool {
     let Replicas { wanted, total, updated, ready, available } = workload.replicas;
     let done = match (workload.kind, workload.strategy) {
         (Kind::Deployment, _) => updated >= wanted && total <= updated && available >= updated,
@@ -81,7 +92,7 @@ pub fn is_complete(rollout: &Rollout, workload: &Workload) -> bool {
         (Kind::StatefulSet, _) => ready >= wanted && updated >= wanted && total <= updated,
         (Kind::DaemonSet, _) => updated >= wanted && available >= wanted,
     };
-    done && is_observed(rollout, workload)
+    done && workload.observed_generation >= workload.generation
 }
 
 /// Takes the counts into the rollout; a step beyond the best so far restarts the time limit, so that
@@ -126,15 +137,25 @@ pub fn time_limit(workload: &Workload, default: Duration) -> Duration {
     workload.timeout.or(own).unwrap_or(default) + workload.min_ready
 }
 
-/// Kubernetes itself gave up: `Progressing` is false for lack of progress, and that is not a
-/// leftover of an older rollout.
-pub fn progress_deadline_exceeded(rollout: &Rollout, workload: &Workload) -> Option<Lateness> {
+/// The condition `Progressing`, unless it is a leftover of an older rollout.
+///
+/// It counts once the controller has seen this generation and has touched the condition since the
+/// PATCH. `ReplicaSetCreateError` shows although the generation is never seen, and is not written
+/// anew when it was there before.
+pub fn fresh_progressing<'w>(rollout: &Rollout, workload: &'w Workload) -> Option<&'w Condition> {
     let condition = workload.progressing.as_ref()?;
-    let fresh = is_observed(rollout, workload)
-        && workload.progressing != rollout.stale_progressing
-        && !condition.holds
-        && &*condition.reason == "ProgressDeadlineExceeded";
-    fresh.then(|| Lateness::ProgressDeadline(condition.message.clone()))
+    let is_fresh = match is_observed(rollout, workload) {
+        true => workload.progressing != rollout.stale_progressing,
+        false => &*condition.reason == "ReplicaSetCreateError",
+    };
+    is_fresh.then_some(condition)
+}
+
+/// Kubernetes itself gave up for lack of progress.
+pub fn progress_deadline_exceeded(rollout: &Rollout, workload: &Workload) -> Option<Lateness> {
+    let condition = fresh_progressing(rollout, workload)?;
+    let is_late = !condition.holds && &*condition.reason == "ProgressDeadlineExceeded";
+    is_late.then(|| Lateness::ProgressDeadline(condition.message.clone()))
 }
 
 #[cfg(test)]

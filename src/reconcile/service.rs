@@ -18,6 +18,13 @@ pub struct Service {
     pub told_problem: Option<Problem>,
     /// Why the dep file does not fit the workload, as it was last told.
     pub told_misfit: Option<Problem>,
+    /// The content of the file that was rolled back: not tried again until the file changes, or
+    /// somebody asks for it (see [`super::retry`]).
+    #[serde(default)]
+    pub rejected: Option<ImageSet>,
+    /// The images that worked last.
+    #[serde(default)]
+    pub good: Option<Good>,
     /// Rollouts so far; numbers the messages and the history.
     pub attempts: u32,
     /// Corrections of drift in a row that did not last.
@@ -44,6 +51,11 @@ pub enum Phase {
     Rolling(Rollout),
     /// The rollout failed or timed out; it may still recover.
     Broken(Rollout),
+    /// The rollout failed, and a PATCH that puts the last good images back is about to be sent, or was
+    /// sent and its reply is not known.
+    Returning(Intent),
+    /// The last good images were put back; that is followed to its verdict.
+    RollingBack(Rollout),
     /// The cluster agreed with the file when it was last looked at after a change of the file.
     Settled(Settled),
     /// The API server refused the change; final until the file or the workload changes.
@@ -93,6 +105,15 @@ pub struct Settled {
     pub changes: Vec<Change>,
 }
 
+/// The images that a workload was last seen to work with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Good {
+    /// The workload.
+    pub uid: Box<str>,
+    /// Container and image, as the API server stored it.
+    pub images: Vec<(Box<str>, Box<str>)>,
+}
+
 /// A change that was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
@@ -110,8 +131,10 @@ impl Phase {
     pub fn uid(&self) -> Option<&str> {
         match self {
             Phase::New | Phase::Waiting(_) => None,
-            Phase::Patching(intent) => Some(&intent.uid),
-            Phase::Rolling(rollout) | Phase::Broken(rollout) => Some(&rollout.uid),
+            Phase::Patching(intent) | Phase::Returning(intent) => Some(&intent.uid),
+            Phase::Rolling(rollout) | Phase::Broken(rollout) | Phase::RollingBack(rollout) => {
+                Some(&rollout.uid)
+            }
             Phase::Settled(settled) => Some(&settled.uid),
             Phase::Refused(refusal) => Some(&refusal.uid),
         }
@@ -123,8 +146,10 @@ impl Phase {
         match self {
             Phase::New => None,
             Phase::Waiting(waiting) => Some(&waiting.desired),
-            Phase::Patching(intent) => Some(&intent.desired),
-            Phase::Rolling(rollout) | Phase::Broken(rollout) => Some(&rollout.desired),
+            Phase::Patching(intent) | Phase::Returning(intent) => Some(&intent.desired),
+            Phase::Rolling(rollout) | Phase::Broken(rollout) | Phase::RollingBack(rollout) => {
+                Some(&rollout.desired)
+            }
             Phase::Settled(settled) => Some(&settled.desired),
             Phase::Refused(refusal) => Some(&refusal.desired),
         }
@@ -135,8 +160,10 @@ impl Phase {
     pub fn changes(&self) -> &[Change] {
         match self {
             Phase::New | Phase::Waiting(_) | Phase::Refused(_) => &[],
-            Phase::Patching(intent) => &intent.changes,
-            Phase::Rolling(rollout) | Phase::Broken(rollout) => &rollout.changes,
+            Phase::Patching(intent) | Phase::Returning(intent) => &intent.changes,
+            Phase::Rolling(rollout) | Phase::Broken(rollout) | Phase::RollingBack(rollout) => {
+                &rollout.changes
+            }
             Phase::Settled(settled) => &settled.changes,
         }
     }
@@ -148,7 +175,9 @@ impl Service {
     #[must_use]
     pub fn durable(&self) -> Service {
         let mut kept = Service { failures: 0, retry_at: None, ..self.clone() };
-        if let Phase::Rolling(rollout) | Phase::Broken(rollout) = &mut kept.phase {
+        if let Phase::Rolling(rollout) | Phase::Broken(rollout) | Phase::RollingBack(rollout) =
+            &mut kept.phase
+        {
             rollout.best = None;
             rollout.progressed = rollout.started;
             rollout.template = None;
@@ -156,7 +185,10 @@ impl Service {
             rollout.asked_early = Vec::new();
             rollout.suspicion = None;
             rollout.ever_ready = false;
+            rollout.advanced = None;
             rollout.log_tail = None;
+            rollout.warning = None;
+            rollout.question = None;
         }
         kept
     }
@@ -164,7 +196,7 @@ impl Service {
     /// Goes on after a restart. The time while nobody looked does not count as lack of progress.
     #[must_use]
     pub fn resumed(mut self, now: Moment) -> Service {
-        if let Phase::Rolling(rollout) = &mut self.phase {
+        if let Phase::Rolling(rollout) | Phase::RollingBack(rollout) = &mut self.phase {
             rollout.progressed = now;
         }
         self
@@ -173,12 +205,12 @@ impl Service {
     /// It counts among the rollouts that may be in flight at once.
     #[must_use]
     pub fn has_place(&self) -> bool {
-        matches!(self.phase, Phase::Patching(_) | Phase::Rolling(_))
+        matches!(self.phase, Phase::Patching(_) | Phase::Returning(_)) || self.in_flight()
     }
 
     /// A rollout is in flight, so the pods of the namespace matter.
     #[must_use]
     pub fn in_flight(&self) -> bool {
-        matches!(self.phase, Phase::Rolling(_))
+        matches!(self.phase, Phase::Rolling(_) | Phase::RollingBack(_))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::model::{ImagePatch, NamespaceState, Workload};
+use crate::model::{Event, ImagePatch, NamespaceState, Workload};
 
 /// One request to the API server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +26,13 @@ pub enum Step {
         /// The run before the current one.
         previous: bool,
     },
+    /// Read the newest warning about an object.
+    ReadWarning {
+        /// Its uid.
+        uid: Box<str>,
+        /// Only warnings of this reason.
+        reason: Option<&'static str>,
+    },
 }
 
 /// A step that went through.
@@ -43,6 +50,8 @@ pub enum Reply {
     ReplicaSet(Option<Box<str>>),
     /// To [`Step::FetchLog`].
     Log(String),
+    /// To [`Step::ReadWarning`].
+    Warning(Option<Event>),
 }
 
 /// A step that did not go through, by what to do about it.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Service, Step};
+use super::{Patience, Service, Step};
 use crate::desired::DesiredState;
 use crate::model::{Kind, Moment, Notice, Pod, Problem, ServiceKey, Workload};
 
@@ -36,6 +36,10 @@ pub struct View<'a> {
 pub struct Policy {
     /// The time limit for workloads that bring none of their own.
     pub timeout: Duration,
+    /// How long each sign of trouble may show before it is a failure.
+    pub patience: Patience,
+    /// The last good images are put back when a rollout fails, unless the workload says otherwise.
+    pub rollback: bool,
     /// What to do when somebody changed the images in the cluster.
     pub drift: Drift,
     /// A missing namespace is created.

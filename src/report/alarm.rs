@@ -23,7 +23,8 @@ pub fn alarm(alert: &Alert) -> Words {
         ),
         Alert::Halted { failures } => (
             format!("{failures} rollouts failed in a row"),
-            "No further rollout is started until depd is started anew.".to_owned(),
+            "No further rollout is started. When the cause is found, go on with: depd resume --all"
+                .to_owned(),
         ),
     };
     Words { title: "Everything is held", sentence, advice: Some(advice), log_tail: None }

@@ -54,8 +54,13 @@ fn what_changed(what: &What) -> Vec<Value> {
         What::Succeeded { changes, took }
         | What::Failed { changes, took, .. }
         | What::TimedOut { changes, took, .. }
-        | What::Recovered { changes, took } => {
+        | What::Recovered { changes, took }
+        | What::RolledBack { changes, took }
+        | What::RollbackFailed { changes, took, .. } => {
             vec![field("Image", &images(changes), false), field("Duration", &duration(*took), true)]
+        }
+        What::Troubled { changes, .. } | What::Rejected { changes } => {
+            vec![field("Image", &images(changes), false)]
         }
         _ => Vec::new(),
     }

@@ -5,7 +5,10 @@
 
 use std::time::Duration;
 
-use crate::model::{Change, Failure, Hold, Lateness, Notice, Replicas, Sign, What, printable};
+mod failure;
+
+use crate::model::{Change, Hold, Kind, Lateness, Notice, Replicas, ServiceKey, What, printable};
+use failure::{advice, failed};
 
 /// What to say about a notice. No text ends with a full stop but the advice.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,17 +39,62 @@ pub fn words(notice: &Notice) -> Words {
             return Words {
                 title: "Failed",
                 sentence: failed(failure),
-                advice: Some(format!("{} {file}.", remedy(failure.sign))),
+                advice: Some(advice(failure, &notice.key)),
                 log_tail: Some(log_lines(&failure.log_tail)).filter(|text| !text.is_empty()),
             };
         }
-        What::TimedOut { changes, lateness, replicas, .. } => (
+        What::TimedOut { changes, lateness, cause: Some(failure), .. } => {
+            return Words {
+                title: "Timed out",
+                sentence: format!("{}: {}; {}", images(changes), late(lateness), failed(failure)),
+                advice: Some(format!(
+                    "{} depd goes on watching and says so if it recovers.",
+                    advice(failure, &notice.key)
+                )),
+                log_tail: Some(log_lines(&failure.log_tail)).filter(|text| !text.is_empty()),
+            };
+        }
+        What::TimedOut { changes, lateness, cause: None, replicas, .. } => (
             "Timed out",
             format!("{}: {}; {}", images(changes), late(lateness), counts(*replicas)),
             Some(format!(
                 "Look at its pods: kubectl describe pods -n {namespace}. depd goes on watching and \
                  says so if it recovers."
             )),
+        ),
+        What::Troubled { failure, .. } => {
+            ("In trouble", failed(failure), Some(failure::meanwhile(failure, &notice.key)))
+        }
+        What::RollingBack { changes } => ("Rolling back", images(changes), None),
+        What::RolledBack { changes, .. } => (
+            "Rolled back",
+            format!("{} runs again", put_back(changes)),
+            Some(format!(
+                "{file} still asks for {}, which is not tried again until the file changes. Write an \
+                 image that works to it.",
+                rejected(changes)
+            )),
+        ),
+        What::RollbackFailed { changes, cause, .. } => {
+            let why = cause.as_deref().map(|f| format!(": {}", failed(f))).unwrap_or_default();
+            let heal = cause.as_deref().and_then(|f| failure::delete_pods(f, &notice.key));
+            let heal = heal.map(|command| format!("{command} ")).unwrap_or_default();
+            (
+                "Rollback failed",
+                format!("{} was put back and does not run either{why}", put_back(changes)),
+                Some(format!(
+                    "{heal}Look at its pods: kubectl describe pods -n {namespace}. depd does nothing \
+                     more until {file} changes."
+                )),
+            )
+        }
+        What::Rejected { changes } => (
+            "Rejected",
+            format!(
+                "{file} asks for {}, which failed and was rolled back; it is not tried again",
+                rejected(changes)
+            ),
+            fix("Write an image that works to"),
         ),
         What::Recovered { changes, took } => {
             ("Recovered", format!("{} after {}", images(changes), duration(*took)), None)
@@ -68,7 +116,7 @@ pub fn words(notice: &Notice) -> Words {
         ),
         What::WorkloadMissing => (
             "Workload missing",
-            format!("namespace {namespace} has no Deployment {service}"),
+            format!("namespace {namespace} has no workload {service}"),
             Some(apply_yaml(service, namespace)),
         ),
         What::NamespaceGone => (
@@ -86,12 +134,12 @@ pub fn words(notice: &Notice) -> Words {
         ),
         What::WorkloadDeleted => (
             "Workload deleted",
-            format!("Deployment {service} was deleted from namespace {namespace}"),
+            format!("{service} was deleted from namespace {namespace}"),
             Some(format!("Apply its YAML again, or delete {file}.")),
         ),
         What::WorkloadReplaced => (
             "Workload replaced",
-            format!("Deployment {service} was deleted and created anew during its rollout"),
+            format!("{service} was deleted and created anew during its rollout"),
             Some("depd starts over with the new one.".to_owned()),
         ),
         What::Drift { changes, corrected } => {
@@ -101,8 +149,8 @@ pub fn words(notice: &Notice) -> Words {
                 format!("somebody changed {changes} while {file} stayed as it is; depd {answer}");
             ("Changed in the cluster", said, fix("If the new image is wanted, write it to"))
         }
-        What::Held(hold) => {
-            let (why, resume) = held(*hold, service, namespace);
+        What::Held(hold, kind) => {
+            let (why, resume) = held(*hold, *kind, &notice.key);
             ("Held", why, Some(resume))
         }
         What::Lifted => ("Resumed", "the hold was lifted".to_owned(), None),
@@ -162,42 +210,6 @@ pub fn duration(took: Duration) -> String {
     }
 }
 
-/// How many of how many new pods are in which trouble, and whether the old ones still serve.
-fn failed(f: &Failure) -> String {
-    let pods = format!("{} of {} new pods", f.bad_pods, f.new_pods);
-    let (image, container) = (printable(&f.image), &f.container);
-    let reason = printable(&f.reason);
-    let trouble = match f.sign {
-        Sign::ImageUnusable => format!("{pods} cannot use the image {image} ({reason})"),
-        Sign::ImageNotFound => format!("{pods} cannot pull {image} (not found, {reason})"),
-        Sign::ImagePull => format!("{pods} cannot pull {image} ({reason})"),
-        Sign::ContainerCreate => format!("{pods} cannot create container {container} ({reason})"),
-        Sign::Crash => {
-            let code = f.exit_code.map(|code| format!(", exit code {code}")).unwrap_or_default();
-            format!("{pods} crash in container {container} with {image} ({reason}{code})")
-        }
-    };
-    let words = match printable(&f.message) {
-        message if message.is_empty() => String::new(),
-        message => format!(": {message}"),
-    };
-    let serve = match f.old_serving {
-        0 => "No old pod serves any more".to_owned(),
-        1 => "The old pod still serves".to_owned(),
-        n => format!("The {n} old pods still serve"),
-    };
-    format!("{trouble}{words}. {serve}")
-}
-
-fn remedy(sign: Sign) -> &'static str {
-    match sign {
-        Sign::ImageUnusable | Sign::ImageNotFound => "Write an image that exists to",
-        Sign::ImagePull => "Check the registry's credentials and reachability, or change",
-        Sign::ContainerCreate => "Check the Secrets and ConfigMaps it needs, or change",
-        Sign::Crash => "Read its log, then write an image that starts to",
-    }
-}
-
 fn late(lateness: &Lateness) -> String {
     match lateness {
         Lateness::NoProgress(limit) => format!("no progress for {}", duration(*limit)),
@@ -213,36 +225,66 @@ fn counts(r: Replicas) -> String {
     format!("{} of {} pods updated, {} available{old}", r.updated, r.wanted, r.available)
 }
 
-fn held(hold: Hold, service: &str, namespace: &str) -> (String, String) {
+fn held(hold: Hold, kind: Kind, key: &ServiceKey) -> (String, String) {
+    let (service, namespace, word) = (key.service(), key.namespace(), kind.word());
     match hold {
         Hold::Paused => (
-            format!("Deployment {service} is paused"),
-            format!("Resume it: kubectl rollout resume deployment/{service} -n {namespace}"),
+            format!("{kind} {service} is paused"),
+            format!("Resume it: kubectl rollout resume {word}/{service} -n {namespace}"),
         ),
         Hold::Annotation => (
-            format!("Deployment {service} has the annotation depd.dev/paused"),
+            format!("{kind} {service} has the annotation depd.dev/paused"),
+            format!("Resume it: kubectl annotate {word}/{service} -n {namespace} depd.dev/paused-"),
+        ),
+        Hold::OnDelete => (
             format!(
-                "Resume it: kubectl annotate deployment/{service} -n {namespace} depd.dev/paused-"
+                "{kind} {service} has the update strategy OnDelete: its image is set, and each pod \
+                 gets it when somebody deletes the old one"
             ),
+            format!("See its pods, and delete the old ones: kubectl get pods -n {namespace}"),
         ),
     }
+}
+
+/// The images at the far end of the changes: those that were put back.
+fn put_back(changes: &[Change]) -> String {
+    named(changes, |change| &change.to)
+}
+
+/// The images at the near end of the changes: those that failed.
+fn rejected(changes: &[Change]) -> String {
+    named(changes, |change| &change.from)
+}
+
+fn named(changes: &[Change], image: fn(&Change) -> &str) -> String {
+    let list: Vec<String> = changes.iter().map(|change| printable(image(change))).collect();
+    list.join(", ")
 }
 
 fn apply_yaml(service: &str, namespace: &str) -> String {
     format!(
         "Apply the structural YAML there: kubectl apply -n {namespace} -f {service}.yaml. The image \
-         is deployed as soon as the Deployment appears."
+         is deployed as soon as the workload appears."
     )
 }
 
-/// Line by line, so that the line ends stay and nothing else steers the terminal.
+/// Line by line, so that the line ends stay and nothing else steers the terminal. Colours, which many
+/// programs write, are left out rather than spelled out.
 fn log_lines(text: &str) -> String {
-    text.lines()
-        .map(|line| printable(&line.replace('\t', "    ")))
-        .collect::<Vec<_>>()
-        .join("\n")
-        .trim_end()
-        .to_owned()
+    let line = |line: &str| printable(&without_colours(line).replace('\t', "    "));
+    text.lines().map(line).collect::<Vec<_>>().join("\n").trim_end().to_owned()
+}
+
+/// Without the control sequences (CSI) of ECMA-48: `ESC [`, parameters, one final letter.
+fn without_colours(line: &str) -> String {
+    let mut parts = line.split("\u{1b}[");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let is_final = |c: char| ('@'..='~').contains(&c);
+        let rest = part.find(is_final).map_or("", |at| &part[at + 1..]);
+        out.push_str(rest);
+    }
+    out
 }
 
 #[cfg(test)]

@@ -42,6 +42,9 @@ impl StepRunner for Client {
             Step::FetchLog { pod, container, previous } => {
                 self.log_tail(namespace, pod, container, *previous, LOG_LINES).map(Reply::Log)
             }
+            Step::ReadWarning { uid, reason } => {
+                self.newest_warning(namespace, uid, *reason).map(Reply::Warning)
+            }
         };
         reply.map_err(|error| setback(&error))
     }

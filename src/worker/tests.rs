@@ -12,7 +12,7 @@ use crate::desired::Register;
 use crate::model::{
     Alert, Image, ImagePatch, ImageSet, Kind, NamespaceState, ServiceKey, Workload, fixture,
 };
-use crate::reconcile::{Drift, Gate, Phase, Policy, Reply, Setback, Step};
+use crate::reconcile::{Drift, Gate, Patience, Phase, Policy, Reply, Setback, Step};
 
 /// Far beyond what anything here takes on a busy machine.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -130,6 +130,8 @@ fn floor(cluster: Cluster) -> Floor {
         cluster: Box::new(cluster),
         interest_changed: Box::new(|| {}),
         policy: Policy {
+            patience: Patience::default(),
+            rollback: false,
             timeout: Duration::from_secs(240),
             drift: Drift::Report,
             create_namespaces: true,

@@ -57,13 +57,15 @@ fn help_reads_well() {
     insta::assert_snapshot!("help-status", text(&["status", "--help"]));
     insta::assert_snapshot!("help-history", text(&["history", "--help"]));
     insta::assert_snapshot!("help-wait", text(&["wait", "--help"]));
+    insta::assert_snapshot!("help-rollback", text(&["rollback", "--help"]));
+    insta::assert_snapshot!("help-resume", text(&["resume", "--help"]));
     insta::assert_snapshot!("help-demo", text(&["demo", "--help"]));
     insta::assert_snapshot!("help-sandbox", text(&["sandbox", "--help"]));
 }
 
 #[test]
 fn a_near_miss_is_suggested() {
-    refuses(depd(folder().path(), &["rum"]), 2, "  tip: a similar subcommand exists: 'run'");
+    refuses(depd(folder().path(), &["demmo"]), 2, "  tip: a similar subcommand exists: 'demo'");
     refuses(
         depd(folder().path(), &["run", "--dep", "x"]),
         2,

@@ -93,6 +93,55 @@ fn wait_tells_the_verdict_of_what_was_just_saved_and_status_and_history_show_it(
 }
 
 #[test]
+fn rollback_writes_the_file_and_the_daemon_does_the_rest() {
+    let site = Site::start();
+    for image in ["nginx:1.26", "nginx:1.27"] {
+        site.save("web_default.dep", &format!("{image}\n"));
+        says(&site.wait("web_default"), 0, image);
+    }
+    let file = site.path().join("deps/web_default.dep");
+    let rollback = |more: &[&str]| {
+        let arguments = [&["rollback", "web_default"], more].concat();
+        depd(site.path(), &arguments).output().expect("it runs")
+    };
+    says(&rollback(&[]), 0, "deps/web_default.dep asks for nginx:1.26 again, as in rollout 1");
+    assert_eq!(fs::read_to_string(&file).expect("readable"), "nginx:1.26\n");
+    says(&site.wait("web_default"), 0, "web_default: deployed: runs nginx:1.26");
+    says(&rollback(&["--to", "2"]), 0, "nginx:1.27 again, as in rollout 2");
+    says(&site.wait("web_default"), 0, "nginx:1.27");
+    let beyond = depd(site.path(), &["rollback", "web_default", "--to", "99"]);
+    refuses(
+        beyond,
+        1,
+        "depd: web_default: there is no rollout 99 in its history, which goes from 1 to 4",
+    );
+    fs::rename(&file, site.path().join("elsewhere")).expect("moved");
+    std::os::unix::fs::symlink("../elsewhere", &file).expect("linked");
+    refuses(
+        depd(site.path(), &["rollback", "web_default"]),
+        1,
+        "depd: deps/web_default.dep is a symbolic link",
+    );
+    let names: Vec<_> = fs::read_dir(site.path().join("deps")).expect("readable").collect();
+    assert_eq!(names.len(), 1, "nothing is left behind: {names:?}");
+}
+
+#[test]
+fn man_pages_and_completions_come_from_the_command_line_itself() {
+    let folder = folder();
+    let output = depd(folder.path(), &["documents", "out"]).output().expect("it runs");
+    assert_eq!(output.status.code(), Some(0));
+    let read = |name: &str| fs::read_to_string(folder.path().join("out").join(name)).expect(name);
+    assert!(read("man/depd-run.1").contains("ECR_REPO"));
+    assert!(read("man/depd.1").contains("depd"));
+    for (name, part) in
+        [("depd.bash", "rollback"), ("_depd", "rollback"), ("depd.fish", "rollback")]
+    {
+        assert!(read(&format!("completions/{name}")).contains(part), "{name}");
+    }
+}
+
+#[test]
 fn wait_gives_up_in_time_and_says_what_it_waits_for() {
     let site = Site::start();
     site.save("nobody_default.dep", "nginx:1\n");

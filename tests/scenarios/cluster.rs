@@ -175,6 +175,10 @@ impl Cluster {
         self.admin.patch(&path, patch);
     }
 
+    pub fn delete_namespace(&self, name: &str) {
+        self.admin.delete(&format!("/api/v1/namespaces/{name}"));
+    }
+
     pub fn delete_deployment(&self, namespace: &str, name: &str) {
         self.admin.delete(&format!("/apis/apps/v1/namespaces/{namespace}/deployments/{name}"));
     }

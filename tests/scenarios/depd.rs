@@ -71,16 +71,20 @@ impl Depd {
 
     /// `depd run` in this folder and on this state, with nothing of the caller's environment.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_depd"));
+        let mut command = self.program(&["run", "--slack-rate", "100", "--state", "state"]);
         command
-            .args(["run", "--slack-rate", "100", "--state", "state"])
             .args(arguments)
-            .current_dir(self.folder.path())
-            .env_clear()
             .env("KUBECONFIG", &self.kubeconfig)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
+        command
+    }
+
+    /// `depd` in this folder with nothing but these arguments.
+    pub fn program(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_depd"));
+        command.args(arguments).current_dir(self.folder.path()).env_clear();
         command
     }
 
@@ -89,6 +93,11 @@ impl Depd {
         let mut child = self.child.take().expect("it runs");
         child.kill().expect("it can be killed");
         child.wait().expect("it ends");
+    }
+
+    /// Where it runs.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     pub fn file(&self, name: &str) -> PathBuf {

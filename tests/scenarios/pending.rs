@@ -29,7 +29,7 @@ fn a_missing_workload_is_said_once_and_deployed_when_it_appears() {
     let depd = Depd::start(&cluster.kubeconfig, &[]);
     depd.save("web", &namespace, "nginx:1.25");
     let message = depd.slack.wait_for("Workload missing: web");
-    assert!(message.text.contains(&format!("namespace {namespace} has no Deployment web")));
+    assert!(message.text.contains(&format!("namespace {namespace} has no workload web")));
     cluster.apply_deployment(&namespace, "web", "nginx:1.25", 1);
     depd.slack.wait_for("Deployed: web");
     let requests = cluster.requests_of_depd(&namespace);

@@ -47,8 +47,8 @@ pub struct Checks {
     stories: BTreeMap<ServiceKey, Story>,
     /// How often each record reached the receiver.
     received: BTreeMap<usize, u32>,
-    /// The state that is being noted begins a rollout.
-    began: bool,
+    /// Those that depd itself began: what somebody else did is followed, whatever the bound.
+    begun: BTreeSet<ServiceKey>,
     halted: bool,
     /// Steps since the last fault.
     pub requests_in_calm: u32,
@@ -80,6 +80,7 @@ impl Checks {
     pub fn crashed(&mut self, unsafe_records: &[usize], restored: BTreeMap<ServiceKey, Service>) {
         self.in_hand.clear();
         self.in_flight.clear();
+        self.begun.clear();
         self.uids.clear();
         for id in unsafe_records {
             self.records[*id] = None;
@@ -94,9 +95,12 @@ impl Checks {
         let placed = matches!(service.phase, Phase::Patching(_) | Phase::Rolling(_));
         if placed {
             let is_fresh = self.in_flight.insert(key.clone());
-            self.began |= is_fresh && matches!(service.phase, Phase::Patching(_));
+            if is_fresh && matches!(service.phase, Phase::Patching(_)) {
+                self.begun.insert(key.clone());
+            }
         } else {
             self.in_flight.remove(key);
+            self.begun.remove(key);
         }
         self.uids.insert(key.clone(), service.phase.uid().map(str::to_owned));
     }
@@ -112,11 +116,9 @@ impl Checks {
     ) -> Vec<usize> {
         let before = self.uids.get(key).cloned().flatten();
         if let Some(service) = state {
-            self.began = false;
             self.note_state(key, service);
-            // A rollout that somebody else began is followed, whatever the bound; it takes its place.
-            if self.began && most.is_some_and(|most| self.in_flight.len() > most) {
-                let all = &self.in_flight;
+            if most.is_some_and(|most| self.begun.len() > most) {
+                let all = &self.begun;
                 self.fail(format!("gate: {key} begins, and in flight are {all:?}"));
             }
         }
@@ -342,7 +344,7 @@ impl Checks {
             Fate::Missing | Fate::Crash => told == ["failed"] || told == ["timed out"],
             Fate::Denied => told.first() == Some(&"refused"),
         };
-        if !fits && !(self.store_lost && !told.is_empty()) {
+        if !fits && (!self.store_lost || told.is_empty()) {
             self.fail(format!("outcome: of {key} with {wish} was told {told:?}"));
         }
     }
@@ -359,7 +361,7 @@ pub fn name(what: &What) -> &'static str {
         What::Refused { .. } => "refused",
         What::WorkloadDeleted | What::WorkloadReplaced => "workload gone",
         What::Drift { .. } => "drift",
-        What::Held(_) => "held",
+        What::Held(..) => "held",
         What::Unreachable(_) => "unreachable",
         What::NotPermitted(_) => "not permitted",
         What::BadFile(_) => "bad file",

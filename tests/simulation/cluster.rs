@@ -52,6 +52,13 @@ fn kind_of(key: &ServiceKey) -> Kind {
     }
 }
 
+/// The API server itself numbers the templates of a DaemonSet; other kinds' controllers do it later.
+fn number_template(workload: &mut Workload) {
+    if workload.kind == Kind::DaemonSet {
+        workload.revision = Some(format!("h{}", workload.generation).into());
+    }
+}
+
 /// The image as a file asks for it, of an image as the server stores it.
 pub fn asked(stored: &str) -> &str {
     stored.split('@').next().unwrap_or_default()
@@ -162,15 +169,22 @@ impl Cluster {
             has_annotations: self.uids.is_multiple_of(2),
             held_by_annotation: false,
             timeout: None,
+            rollback: None,
             paused: false,
             strategy: Strategy::Rolling,
+            in_order: false,
             min_ready: Duration::ZERO,
             progress_deadline: Duration::from_secs(600),
             selector: Selector(Box::new([label])),
-            containers: Box::new([Container { name: "app".into(), image: image.into() }]),
+            containers: Box::new([Container {
+                name: "app".into(),
+                image: image.into(),
+                memory_limit: None,
+                probe: None,
+            }]),
             init_containers: Box::new([]),
             observed_generation: 0,
-            revision: None,
+            revision: (kind == Kind::DaemonSet).then(|| "h1".into()),
             replicas: Replicas { wanted, ..Replicas::default() },
             progressing: None,
             replica_failure: None,
@@ -235,9 +249,13 @@ impl Cluster {
     /// Somebody writes to the workload; `spec`: more than its metadata.
     pub fn edit(&mut self, key: &ServiceKey, spec: bool, change: impl FnOnce(&mut Workload)) {
         let Some(object) = self.objects.get_mut(key) else { return };
+        let before = object.workload.containers[0].image.clone();
         change(&mut object.workload);
         if spec {
             object.workload.generation += 1;
+        }
+        if before != object.workload.containers[0].image {
+            number_template(&mut object.workload);
         }
         self.touch(key);
     }
@@ -287,6 +305,7 @@ impl Cluster {
         workload.has_annotations = true;
         if changed {
             workload.generation += 1;
+            number_template(workload);
             let written = (workload.uid.to_string(), workload.containers[0].image.to_string());
             self.own.insert(patch.key.clone(), written);
             self.touch(&patch.key);

@@ -50,9 +50,7 @@ impl Cluster {
             } else {
                 None
             }
-        } else if works && old > 0 && total > wanted && (object.new_ready > 0 || wanted == 0) {
-            Some(Turn::RemoveOld)
-        } else if works && old > 0 && updated == wanted {
+        } else if works && old > 0 && (total > wanted || updated == wanted) {
             Some(Turn::RemoveOld)
         } else if updated < if works { wanted } else { wanted.min(1) } {
             Some(Turn::Create)
@@ -94,7 +92,12 @@ impl Cluster {
                 if object.template != image {
                     object.template = image.clone();
                     object.hash = format!("h{}", object.workload.generation);
-                    if kind != Kind::Deployment {
+                    if let Some(number) = object.workload.revision.as_deref()
+                        && kind == Kind::DaemonSet
+                    {
+                        object.hash = number.to_owned();
+                    }
+                    if kind == Kind::StatefulSet {
                         object.workload.revision = Some(object.hash.as_str().into());
                     }
                     counts.updated = 0;
@@ -188,6 +191,8 @@ fn new_pod(key: &ServiceKey, name: &str, (kind, hash): (Kind, &str), image: &str
     Pod {
         namespace: key.namespace().into(),
         name: name.into(),
+        uid: name.into(),
+        unschedulable: None,
         labels: Box::new([label("app", key.service()), label(kind.revision_label(), hash)]),
         deleting: false,
         ready: false,

@@ -66,6 +66,7 @@ fn kind(step: &Step) -> &'static str {
         Step::LookAtWorkload => "GET workload",
         Step::FindReplicaSet => "LIST replicasets",
         Step::FetchLog { .. } => "GET log",
+        Step::ReadWarning { .. } => "LIST events",
     }
 }
 
@@ -150,6 +151,7 @@ impl World {
                 Reply::ReplicaSet(object.map(|object| object.hash.as_str().into()))
             }
             Step::FetchLog { .. } => Reply::Log("fatal: no database".into()),
+            Step::ReadWarning { .. } => Reply::Warning(None),
         })
     }
 

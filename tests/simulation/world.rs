@@ -11,7 +11,7 @@ use depd::cluster::reflector::End;
 use depd::cluster::{Class, Sent};
 use depd::daemon;
 use depd::model::{Kind, Moment, ServiceKey, Workload};
-use depd::reconcile::{Drift, Gate, Policy};
+use depd::reconcile::{Drift, Gate, Patience, Policy};
 use depd::store::{Batch, ServiceChange};
 use depd::worker::Floor;
 use parking_lot::{Mutex, RwLock};
@@ -402,6 +402,8 @@ impl World {
             interest_changed: Box::new(move || bell.store(true, Ordering::SeqCst)),
             policy: Policy {
                 timeout: Duration::from_secs(240),
+                patience: Patience::default(),
+                rollback: false,
                 drift: self.setup.drift,
                 create_namespaces: true,
                 allow_namespaces: Vec::new(),

@@ -62,6 +62,8 @@ enum State {
     Pending,
     RollingOut,
     Deployed,
+    RollingBack,
+    RolledBack,
     Failed,
     TimedOut,
     Refused,
@@ -182,7 +184,7 @@ fn judge(key: &ServiceKey, service: &Service, newest: Option<&StoredRollout>) ->
         return (State::DoesNotFit, sentence(&What::Unfit(problem.clone())));
     }
     match complaint {
-        Some(what @ What::Held(_)) => return (State::Held, sentence(what)),
+        Some(what @ What::Held(..)) => return (State::Held, sentence(what)),
         Some(what @ What::Drift { .. }) => return (State::Drifted, sentence(what)),
         _ => {}
     }
@@ -190,6 +192,10 @@ fn judge(key: &ServiceKey, service: &Service, newest: Option<&StoredRollout>) ->
         Phase::New => State::Queued,
         Phase::Waiting(_) => State::Pending,
         Phase::Patching(_) | Phase::Rolling(_) => State::RollingOut,
+        Phase::Returning(_) | Phase::RollingBack(_) => State::RollingBack,
+        Phase::Settled(settled) if service.rejected.as_ref() == Some(&settled.desired) => {
+            State::RolledBack
+        }
         Phase::Settled(_) => State::Deployed,
         Phase::Refused(_) => State::Refused,
         Phase::Broken(_) => match ended(newest) {
@@ -199,7 +205,7 @@ fn judge(key: &ServiceKey, service: &Service, newest: Option<&StoredRollout>) ->
     };
     let told = service.request_complaint.as_ref().or(complaint).map(sentence);
     let detail = match state {
-        State::Failed | State::TimedOut | State::Refused => {
+        State::Failed | State::TimedOut | State::Refused | State::RolledBack => {
             ended(newest).map(|(_, detail)| detail.to_owned()).or(told)
         }
         _ => told,
@@ -218,6 +224,8 @@ impl State {
             State::Queued => "queued",
             State::Pending => "pending",
             State::RollingOut => "rolling out",
+            State::RollingBack => "rolling back",
+            State::RolledBack => "rolled back",
             State::Deployed => "deployed",
             State::Failed => "failed",
             State::TimedOut => "timed out",
@@ -233,7 +241,12 @@ impl State {
         match self {
             State::Deployed => Tone::Good,
             State::Failed | State::Refused | State::DoesNotFit | State::BadFile => Tone::Bad,
-            State::Pending | State::TimedOut | State::Held | State::Drifted => Tone::Warning,
+            State::Pending
+            | State::TimedOut
+            | State::RollingBack
+            | State::RolledBack
+            | State::Held
+            | State::Drifted => Tone::Warning,
             State::Queued | State::RollingOut => Tone::Plain,
         }
     }

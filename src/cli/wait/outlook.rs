@@ -95,6 +95,10 @@ fn judge(
     };
     Some(match &service.phase {
         Phase::New => return None,
+        Phase::Settled(_) if service.rejected.as_ref() == Some(images) => Outlook::Bad(verdict()),
+        Phase::Returning(_) | Phase::RollingBack(_) => {
+            Outlook::NotYet("it failed; the last good images are put back".into())
+        }
         Phase::Settled(_) => match complaint {
             Some(what @ What::Drift { .. }) => Outlook::Bad(sentence(what)),
             _ => Outlook::Good(format!("deployed: runs {images}")),

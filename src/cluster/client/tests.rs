@@ -66,6 +66,7 @@ fn patch(seen: &Workload, image: &str) -> ImagePatch {
         uid: seen.uid.clone(),
         has_annotations: seen.has_annotations,
         targets: vec![Target {
+            expected: None,
             init: false,
             index: 0,
             container: seen.containers[0].name.clone(),

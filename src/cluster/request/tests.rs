@@ -9,6 +9,7 @@ fn key() -> ServiceKey {
 
 fn patch(has_annotations: bool, targets: &[(bool, usize, &str, &str)]) -> ImagePatch {
     let target = |(init, index, container, image): &(bool, usize, &str, &str)| Target {
+        expected: None,
         init: *init,
         index: *index,
         container: (*container).into(),

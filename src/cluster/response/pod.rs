@@ -24,8 +24,10 @@ struct PodStatus {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct PodCondition {
-    r#type: String,
-    status: String,
+    r#type: Box<str>,
+    status: Box<str>,
+    reason: Box<str>,
+    message: Box<str>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -76,11 +78,19 @@ impl PodObject {
             containers: containers.collect(),
             namespace: metadata.namespace,
             name: metadata.name,
+            uid: metadata.uid,
             labels: metadata.labels.unwrap_or_default().into_iter().collect(),
             deleting: metadata.deletion_timestamp.is_some(),
-            ready: conditions.iter().any(|c| c.r#type == "Ready" && c.status == "True"),
+            ready: conditions.iter().any(|c| &*c.r#type == "Ready" && &*c.status == "True"),
+            unschedulable: conditions.into_iter().find_map(unschedulable),
         }
     }
+}
+
+fn unschedulable(condition: PodCondition) -> Option<Box<str>> {
+    let PodCondition { r#type, status, reason, message } = condition;
+    let is_so = &*r#type == "PodScheduled" && &*status == "False" && &*reason == "Unschedulable";
+    is_so.then_some(message)
 }
 
 impl ContainerStatus {

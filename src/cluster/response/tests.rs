@@ -26,7 +26,7 @@ fn workload(change: impl FnOnce(&mut Value)) -> Workload {
 }
 
 fn container(name: &str, image: &str) -> Box<[Container]> {
-    [Container { name: name.into(), image: image.into() }].into()
+    [crate::model::fixture::container(name, image)].into()
 }
 
 #[test]
@@ -43,8 +43,10 @@ fn a_deployment_is_reduced_to_what_the_planner_needs() {
         has_annotations: true,
         held_by_annotation: false,
         timeout: None,
+        rollback: None,
         paused: false,
         strategy: Strategy::Rolling,
+        in_order: false,
         min_ready: Duration::ZERO,
         progress_deadline: Duration::from_secs(600),
         selector: Selector([rule("app", &["web"]), rule("tier", &["front", "back"])].into()),
@@ -320,7 +322,7 @@ fn before_the_controller_has_seen_the_template_a_replica_set_must_run_its_images
     let mut owner = Workload { uid: "own".into(), ..fixture::workload("web") };
     owner.generation = owner.observed_generation + 1;
     let mut check = |image: &str, init: bool, expect: Option<&str>| {
-        owner.containers = [Container { name: "app".into(), image: image.into() }].into();
+        owner.containers = container("app", image);
         owner.init_containers = match init {
             true => owner.containers.clone(),
             false => [].into(),

@@ -14,6 +14,9 @@ use crate::model::{
     parse_duration,
 };
 
+/// A probe's words are cut to this many characters; a command can be a script.
+const PROBE_LIMIT: usize = 120;
+
 /// A Deployment, StatefulSet or DaemonSet as it is sent.
 #[derive(Debug, Deserialize)]
 pub struct WorkloadObject {
@@ -35,6 +38,8 @@ struct Spec {
     template: Template,
     /// Of a Deployment.
     strategy: StrategyFields,
+    /// Of a StatefulSet.
+    pod_management_policy: Box<str>,
     /// Of the other kinds.
     update_strategy: StrategyFields,
 }
@@ -70,6 +75,80 @@ struct PodSpec {
 struct ContainerSpec {
     name: Box<str>,
     image: Box<str>,
+    resources: Resources,
+    #[serde(rename = "readinessProbe")]
+    readiness_probe: Option<Probe>,
+    #[serde(rename = "startupProbe")]
+    startup_probe: Option<Probe>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Resources {
+    limits: Option<Limits>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Limits {
+    memory: Option<Text>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Probe {
+    http_get: Option<Endpoint>,
+    tcp_socket: Option<Endpoint>,
+    grpc: Option<Endpoint>,
+    exec: Option<Exec>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Endpoint {
+    path: Option<Box<str>>,
+    port: Option<Text>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Exec {
+    command: Vec<Box<str>>,
+}
+
+/// A number or a text: quantities and ports may be either.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Text {
+    Number(i64),
+    Text(Box<str>),
+}
+
+impl Text {
+    fn into_text(self) -> Box<str> {
+        match self {
+            Text::Number(number) => number.to_string().into(),
+            Text::Text(text) => text,
+        }
+    }
+}
+
+impl Probe {
+    /// `GET :8080/healthz`, `tcp :5432`, `grpc :9000` or `exec cat /tmp/ready`.
+    fn words(self) -> Option<Box<str>> {
+        let at = |endpoint: Endpoint| {
+            let port = endpoint.port.map(Text::into_text).unwrap_or_default();
+            format!(":{port}{}", endpoint.path.unwrap_or_default())
+        };
+        let text = match self {
+            Probe { http_get: Some(endpoint), .. } => format!("GET {}", at(endpoint)),
+            Probe { tcp_socket: Some(endpoint), .. } => format!("tcp {}", at(endpoint)),
+            Probe { grpc: Some(endpoint), .. } => format!("grpc {}", at(endpoint)),
+            Probe { exec: Some(exec), .. } => format!("exec {}", exec.command.join(" ")),
+            _ => return None,
+        };
+        Some(text.chars().take(PROBE_LIMIT).collect::<String>().into())
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -146,8 +225,10 @@ impl WorkloadObject {
             has_annotations: annotations.is_some(),
             held_by_annotation: held,
             timeout,
+            rollback: annotations.and_then(|a| rollback(a.rollback.as_deref()?)),
             paused: spec.paused,
             strategy,
+            in_order: kind == Kind::StatefulSet && &*spec.pod_management_policy != "Parallel",
             min_ready: Duration::from_secs(spec.min_ready_seconds),
             progress_deadline: Duration::from_secs(spec.progress_deadline_seconds.unwrap_or(600)),
             selector: spec.selector.into_selector(),
@@ -200,9 +281,24 @@ impl StatusFields {
     }
 }
 
+/// The values of `--rollback`; anything else is as if it were not there.
+fn rollback(text: &str) -> Option<bool> {
+    match text {
+        "on-failure" => Some(true),
+        "never" => Some(false),
+        _ => None,
+    }
+}
+
 fn containers(specs: Option<Vec<ContainerSpec>>) -> Box<[Container]> {
     let specs = specs.unwrap_or_default().into_iter();
-    specs.map(|c| Container { name: c.name, image: c.image }).collect()
+    let container = |c: ContainerSpec| Container {
+        name: c.name,
+        image: c.image,
+        memory_limit: c.resources.limits.and_then(|l| l.memory).map(Text::into_text),
+        probe: c.readiness_probe.or(c.startup_probe).and_then(Probe::words),
+    };
+    specs.map(container).collect()
 }
 
 fn condition(all: &[ConditionFields], name: &str) -> Option<Condition> {

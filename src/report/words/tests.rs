@@ -1,7 +1,7 @@
 //! Every sentence that people read, as one text to be read by people.
 
 use super::*;
-use crate::model::{Problem, fixture};
+use crate::model::{Failure, Problem, Sign, fixture};
 use crate::report::slack;
 
 fn change(from: &str, to: &str) -> Change {
@@ -11,6 +11,11 @@ fn change(from: &str, to: &str) -> Change {
 fn failure(sign: Sign, reason: &str, message: &str) -> What {
     let failure = Failure {
         sign,
+        kind: Kind::Deployment,
+        since: Duration::from_secs(62),
+        memory_limit: (sign == Sign::Crash).then(|| "128Mi".into()),
+        probe: None,
+        to_delete: Vec::new(),
         container: "app".into(),
         image: "nginx:1.25".into(),
         reason: reason.into(),
@@ -29,16 +34,61 @@ fn failure(sign: Sign, reason: &str, message: &str) -> What {
     What::Failed { changes, failure: Box::new(failure), took: Duration::from_millis(3210) }
 }
 
+/// The same for a pod of a StatefulSet, which somebody has to delete.
+fn of_stateful_set(mut what: What) -> What {
+    if let What::Failed { failure, .. } = &mut what {
+        failure.kind = Kind::StatefulSet;
+        failure.to_delete = vec!["web-2".into()];
+    }
+    what
+}
+
+fn cause(what: What) -> Option<Box<Failure>> {
+    match what {
+        What::Failed { failure, .. } => Some(failure),
+        _ => None,
+    }
+}
+
+fn troubled(what: What) -> What {
+    let changes = vec![change("nginx:1.24", "nginx:1.25")];
+    What::Troubled { changes, failure: cause(what).expect("a failure") }
+}
+
+fn rollback_failed(what: What) -> What {
+    let changes = vec![change("nginx:1.25", "nginx:1.24")];
+    What::RollbackFailed { changes, cause: cause(what), took: Duration::from_secs(65) }
+}
+
+fn timed_out(sign: Sign, reason: &str, message: &str) -> What {
+    let mut cause = cause(failure(sign, reason, message)).expect("a failure");
+    cause.probe = Some("GET :8080/healthz".into());
+    What::TimedOut {
+        changes: vec![change("nginx:1.24", "nginx:1.25")],
+        lateness: Lateness::NoProgress(Duration::from_secs(240)),
+        cause: Some(cause),
+        replicas: Replicas::default(),
+        took: Duration::from_secs(240),
+    }
+}
+
 fn everything() -> Vec<What> {
     let changes = vec![change("nginx:1.24", "nginx:1.25")];
     let several = vec![
         change("nginx:1.24", "nginx:1.25"),
         Change { container: "log".into(), ..change("a:1", "a:2") },
     ];
+    let back = vec![change("nginx:1.25", "nginx:1.24")];
     let took = Duration::from_secs(65);
     let problem = Problem { place: Some((2, 7)), text: "no tag: write nginx:latest".into() };
     let replicas = Replicas { wanted: 3, total: 4, updated: 1, ready: 3, available: 3 };
-    let late = |lateness| What::TimedOut { changes: changes.clone(), lateness, replicas, took };
+    let late = |lateness| What::TimedOut {
+        changes: changes.clone(),
+        lateness,
+        cause: None,
+        replicas,
+        took,
+    };
     vec![
         What::Started { changes: changes.clone() },
         What::Progressed { replicas },
@@ -51,6 +101,25 @@ fn everything() -> Vec<What> {
         failure(Sign::Crash, "OOMKilled", ""),
         late(Lateness::NoProgress(Duration::from_secs(240))),
         late(Lateness::ProgressDeadline("ReplicaSet \"web-5\" has timed out progressing.".into())),
+        timed_out(Sign::ImagePull, "ErrImagePull", "dial tcp 192.0.2.1:443: i/o timeout"),
+        timed_out(Sign::Unready, "Running", "Readiness probe failed: statuscode: 503"),
+        timed_out(Sign::Unready, "ContainerCreating", "MountVolume.SetUp failed: no secret \"x\""),
+        failure(Sign::PodCreate, "FailedCreate", "pods \"web-5\" is forbidden: exceeded quota: q"),
+        failure(Sign::GivenUp, "SomethingNew", "it does not work"),
+        failure(
+            Sign::Unschedulable,
+            "Unschedulable",
+            "0/3 nodes are available: 3 Insufficient cpu.",
+        ),
+        of_stateful_set(failure(Sign::ImageNotFound, "ErrImagePull", "nginx:1.25: not found")),
+        of_stateful_set(failure(Sign::Stuck, "ImagePullBackOff", "nginx:1.24: not found")),
+        troubled(failure(Sign::Unschedulable, "Unschedulable", "0/3 nodes are available.")),
+        troubled(of_stateful_set(failure(Sign::Stuck, "ImagePullBackOff", "not found"))),
+        What::RollingBack { changes: changes.clone() },
+        What::RolledBack { changes: back.clone(), took },
+        What::RollbackFailed { changes: back.clone(), cause: None, took },
+        rollback_failed(of_stateful_set(failure(Sign::Stuck, "ImagePullBackOff", "not found"))),
+        What::Rejected { changes: back },
         What::Recovered { changes: changes.clone(), took },
         What::Superseded { changes: changes.clone() },
         What::Refused { changes: changes.clone(), message: "policy says no".into() },
@@ -62,8 +131,9 @@ fn everything() -> Vec<What> {
         What::WorkloadReplaced,
         What::Drift { changes: changes.clone(), corrected: false },
         What::Drift { changes: changes.clone(), corrected: true },
-        What::Held(Hold::Paused),
-        What::Held(Hold::Annotation),
+        What::Held(Hold::Paused, Kind::Deployment),
+        What::Held(Hold::Annotation, Kind::StatefulSet),
+        What::Held(Hold::OnDelete, Kind::DaemonSet),
         What::Lifted,
         What::Unfit(problem.clone()),
         What::BadFile(problem),

@@ -76,10 +76,12 @@ impl Running {
         Some(())
     }
 
-    /// Lets it save some times, and kills it in the middle of the next.
+    /// Lets it save some times, for several services, and kills it in the middle of the next.
     fn kill_after(mut self, lines: usize) -> HashMap<String, u32> {
-        for _ in 0..lines {
+        let mut seen = 0;
+        while seen < lines || self.saved.len() < 2 {
             self.next().expect("it goes on");
+            seen += 1;
         }
         self.process.kill().expect("is running");
         while self.next().is_some() {}
@@ -113,7 +115,6 @@ fn fault_36_kill_9_in_the_middle_loses_nothing_that_save_and_wait_returned_for()
     let folder = temp();
     for round in 1..=5 {
         let saved = Running::start(folder.path()).kill_after(100 * round);
-        assert!(saved.len() > 1, "several services were at work");
         let (store, remembered, _) = open(folder.path());
         assert_eq!(remembered.notes, [""; 0]);
         let told: std::collections::HashSet<(ServiceKey, String)> =

@@ -1,6 +1,6 @@
 use super::*;
 use crate::model::fixture::key;
-use crate::model::{Change, Hold, Image, Problem};
+use crate::model::{Change, Hold, Image, Kind, Problem};
 use crate::reconcile::{Settled, Waiting};
 use crate::store::{Outgoing, RolloutEnd};
 
@@ -54,7 +54,7 @@ fn status() -> Status {
         stored("api", &pending(), 400_000),
         stored(
             "paused",
-            &Service { complaint: Some(What::Held(Hold::Paused)), ..settled() },
+            &Service { complaint: Some(What::Held(Hold::Paused, Kind::Deployment)), ..settled() },
             999_000,
         ),
         stored("night", &Service { complaint: Some(drift), ..settled() }, 0),

@@ -88,7 +88,7 @@ fn only_what_the_store_tells_of_this_very_content_counts() {
             Some((pending("nginx:2"), after)),
             soon,
             runs,
-            "not yet: pending: namespace default has no Deployment web",
+            "not yet: pending: namespace default has no workload web",
         ),
         (
             Some((misfit("nginx:1"), before)),

@@ -1,0 +1,202 @@
+//! A rollout in flight → its verdict, or what to ask before there can be one.
+
+use super::diagnose::{Evidence, Finding, diagnose};
+use super::plan::{Draft, hold};
+use super::{Phase, Step, rollout};
+use crate::model::{
+    Failure, Hold, Kind, Lateness, Moment, Question, Rollout, Sign, Strategy, What, Workload,
+};
+
+/// How a rollout ended.
+enum Verdict {
+    Succeeded,
+    Failed(Box<Failure>),
+    TimedOut(Lateness, Option<Box<Failure>>),
+}
+
+impl Draft<'_> {
+    pub(super) fn follow(&mut self, mut rollout: Rollout, workload: &Workload) {
+        match self.judge(&mut rollout, workload) {
+            None => self.enter(Phase::Rolling(rollout)),
+            Some(verdict) => self.conclude(rollout, verdict, workload),
+        }
+    }
+
+    fn conclude(&mut self, rollout: Rollout, verdict: Verdict, workload: &Workload) {
+        let took = self.view.now.since(rollout.started);
+        let changes = rollout.changes.clone();
+        match verdict {
+            Verdict::Succeeded => {
+                self.content(workload);
+                self.note_success(&rollout);
+                self.say(What::Succeeded { changes, took });
+                return self.settle(&rollout.desired, workload, rollout.changes.clone());
+            }
+            Verdict::Failed(failure) => self.say(What::Failed { changes, failure, took }),
+            Verdict::TimedOut(lateness, cause) => {
+                let replicas = workload.replicas;
+                self.say(What::TimedOut { changes, lateness, cause, replicas, took });
+            }
+        }
+        self.plan.step = None;
+        match self.way_back(&rollout, workload) {
+            Some(intent) => self.begin_return(intent, workload),
+            None => self.enter(Phase::Broken(rollout)),
+        }
+    }
+
+    /// Follows the last good images to their verdict; there is nothing to go back to after that.
+    pub(super) fn follow_back(&mut self, mut rollout: Rollout, workload: &Workload) {
+        if !super::rollback::runs_what_was_put_back(&rollout.changes, workload) {
+            return self.left_to_people(&rollout.desired, &rollout.changes, workload);
+        }
+        let Some(verdict) = self.judge(&mut rollout, workload) else {
+            return self.enter(Phase::RollingBack(rollout));
+        };
+        let (changes, took) = (rollout.changes.clone(), self.view.now.since(rollout.started));
+        self.plan.step = None;
+        match verdict {
+            Verdict::Succeeded => {
+                self.content(workload);
+                self.say(What::RolledBack { changes, took });
+            }
+            Verdict::Failed(failure) => {
+                self.say(What::RollbackFailed { changes, cause: Some(failure), took });
+            }
+            Verdict::TimedOut(_, cause) => self.say(What::RollbackFailed { changes, cause, took }),
+        }
+        self.settle(&rollout.desired, workload, rollout.changes.clone());
+    }
+
+    /// The verdict, if there is one already. Otherwise sets the alarm and asks what must be known.
+    fn judge(&mut self, rollout: &mut Rollout, workload: &Workload) -> Option<Verdict> {
+        let now = self.view.now;
+        let forward = rollout::note_progress(rollout, workload, now);
+        if rollout::is_complete(rollout, workload) {
+            return Some(Verdict::Succeeded);
+        }
+        if forward {
+            self.say(What::Progressed { replicas: workload.replicas });
+        }
+        let known =
+            rollout::is_observed(rollout, workload) || rollout::is_known_early(rollout, workload);
+        let limit = rollout::time_limit(workload, self.view.policy.timeout);
+        let waits_for = waits_for(workload);
+        let mut lateness = None;
+        if waits_for.is_some() {
+            rollout.progressed = now;
+        } else {
+            let is_late = now >= rollout.progressed + limit;
+            lateness = rollout::progress_deadline_exceeded(rollout, workload)
+                .or_else(|| is_late.then_some(Lateness::NoProgress(limit)));
+        }
+        let evidence = Evidence {
+            workload,
+            pods: if known { self.view.pods } else { &[] },
+            patience: self.view.policy.patience,
+            halfway: now >= rollout.progressed + limit / 2,
+            late: lateness.is_some(),
+            now,
+        };
+        let progressed = rollout.progressed;
+        let finding = diagnose(rollout, evidence);
+        if rollout.progressed > progressed && matches!(lateness, Some(Lateness::NoProgress(_))) {
+            // Since the last look a container has started.
+            lateness = None;
+        }
+        let cause = match finding {
+            Finding::Failed(failure) => return Some(Verdict::Failed(failure)),
+            Finding::Suspect(failure, until) => {
+                until.into_iter().for_each(|until| self.wake_at(until));
+                self.tell_of_trouble(rollout, &failure);
+                Some(failure)
+            }
+            Finding::Fine => None,
+            question => {
+                self.ask(rollout, question);
+                None
+            }
+        };
+        let asks = self.plan.step.is_some() && rollout.question.is_some();
+        match (lateness, waits_for) {
+            (None, Some(hold)) => {
+                self.complain(What::Held(hold, workload.kind));
+                None
+            }
+            (None, None) => {
+                self.content(workload);
+                let halfway = rollout.progressed + limit / 2;
+                let asks = rollout.template.is_none() && workload.kind == Kind::Deployment;
+                let is_due = !asks || now >= halfway;
+                self.wake_at(if is_due { rollout.progressed + limit } else { halfway });
+                None
+            }
+            // The answer is worth a moment, but not more.
+            (Some(_), _)
+                if asks && now < rollout.progressed + limit + evidence.patience.question =>
+            {
+                None
+            }
+            (Some(lateness), _) => Some(at_the_limit(lateness, cause)),
+        }
+    }
+
+    fn ask(&mut self, rollout: &mut Rollout, finding: Finding) {
+        let (question, step) = match finding {
+            Finding::WhichReplicaSet => (Question::ReplicaSet, Step::FindReplicaSet),
+            Finding::ReadLog { pod, container, previous } => {
+                (Question::Log, Step::FetchLog { pod, container, previous })
+            }
+            Finding::ReadWarning { uid, reason } => {
+                (Question::Warning, Step::ReadWarning { uid, reason })
+            }
+            Finding::Fine | Finding::Suspect(..) | Finding::Failed(_) => return,
+        };
+        rollout.question = Some(question);
+        self.request(step);
+        if self.plan.step.is_none() {
+            rollout.asked_early.clear();
+        }
+    }
+
+    /// Trouble that is left to the time limit is told of before that, once.
+    fn tell_of_trouble(&mut self, rollout: &mut Rollout, failure: &Failure) {
+        let sign = failure.sign;
+        let Some((_, since)) = rollout.suspicion else { return };
+        let is_told = rollout.told == Some(sign);
+        if is_told || !matches!(sign, Sign::Unschedulable | Sign::Stuck) {
+            return;
+        }
+        let due: Moment = since + self.view.policy.patience.tell;
+        if self.view.now < due {
+            return self.wake_at(due);
+        }
+        rollout.told = Some(sign);
+        let changes = rollout.changes.clone();
+        self.say(What::Troubled { changes, failure: Box::new(failure.clone()) });
+    }
+
+    pub(super) fn await_recovery(&mut self, rollout: &Rollout, workload: &Workload) {
+        if rollout::is_complete(rollout, workload) {
+            let took = self.view.now.since(rollout.started);
+            self.note_success(rollout);
+            self.say(What::Recovered { changes: rollout.changes.clone(), took });
+            self.settle(&rollout.desired, workload, rollout.changes.clone());
+        }
+    }
+}
+
+/// What keeps the rollout waiting for a person, who may take all the time there is.
+fn waits_for(workload: &Workload) -> Option<Hold> {
+    hold(workload).or_else(|| (workload.strategy == Strategy::OnDelete).then_some(Hold::OnDelete))
+}
+
+/// Without a node or behind a stuck pod no time helps; anything else that shows is only suspected.
+fn at_the_limit(lateness: Lateness, cause: Option<Box<Failure>>) -> Verdict {
+    match cause {
+        Some(failure) if matches!(failure.sign, Sign::Unschedulable | Sign::Stuck) => {
+            Verdict::Failed(failure)
+        }
+        cause => Verdict::TimedOut(lateness, cause),
+    }
+}

@@ -1,0 +1,137 @@
+//! Requests that do not get through.
+
+use super::*;
+
+#[test]
+fn a_newer_file_during_back_off_is_tried_at_once() {
+    let mut desk = desk("nginx:1.25", Some(fixture::workload("web")));
+    desk.look("→ patch app=nginx:1.25");
+    let down = || Err(Setback::Transient { text: "connection refused".into(), retry_after: None });
+    desk.reply(down(), "");
+    desk.look("");
+    assert!(desk.wake.is_some(), "it is tried again later");
+    desk.save("nginx:1.26");
+    desk.look("→ patch app=nginx:1.26");
+}
+
+#[test]
+fn a_lost_reply_leads_to_one_rollout_and_one_verdict() {
+    let mut desk = desk("nginx:1.25", Some(fixture::workload("web")));
+    desk.look("→ patch app=nginx:1.25");
+    desk.workload().containers[0].image = "nginx:1.25".into();
+    desk.workload().generation = 2;
+    let lost = Setback::Transient { text: "connection reset".into(), retry_after: None };
+    desk.reply(Err(lost), "");
+    desk.look("started");
+    desk.status(3, 3, 3);
+    desk.look("succeeded in 0s");
+}
+
+#[test]
+fn a_failed_guard_leads_to_a_fresh_look_and_after_three_to_back_off() {
+    let mut desk = desk("nginx:1.25", Some(fixture::workload("web")));
+    for _ in 0..3 {
+        desk.look("→ patch app=nginx:1.25");
+        desk.reply(Err(Setback::Outdated), "");
+        desk.look("→ LookAtWorkload");
+        desk.reply(Ok(Reply::Looked(None)), "");
+    }
+    let said = "Unreachable(\"the workload changes faster than it can be patched\")";
+    desk.look("→ patch app=nginx:1.25");
+    desk.reply(Err(Setback::Outdated), said);
+    let mut waits = Vec::new();
+    for _ in 0..4 {
+        desk.look("");
+        let wake = desk.wake.expect("it goes on later");
+        waits.push(wake.since(desk.now));
+        desk.now = wake;
+        desk.look("→ LookAtWorkload");
+        desk.reply(Ok(Reply::Looked(None)), "");
+        desk.look("→ patch app=nginx:1.25");
+        desk.reply(Err(Setback::Outdated), "");
+    }
+    assert!(waits.is_sorted() && waits[3] >= 8 * waits[0], "ever more slowly: {waits:?}");
+}
+
+#[test]
+fn retry_after_is_obeyed_and_absurd_values_are_capped() {
+    for (asked, waits) in [(5, 5), (100_000, 60)] {
+        let mut desk = desk("nginx:1.25", Some(fixture::workload("web")));
+        desk.look("→ patch app=nginx:1.25");
+        let retry_after = Some(Duration::from_secs(asked));
+        desk.reply(Err(Setback::Transient { text: "429".into(), retry_after }), "");
+        assert_eq!(desk.wake, Some(desk.now + Duration::from_secs(waits)));
+        desk.later(waits - 1);
+        desk.look("");
+        desk.later(1);
+        desk.look("→ patch app=nginx:1.25");
+    }
+}
+
+#[test]
+fn a_refusal_is_final_until_the_file_or_the_workload_changes() {
+    let mut desk = desk("nginx:1.25", Some(fixture::workload("web")));
+    desk.look("→ patch app=nginx:1.25");
+    let denied = || Err(Setback::Refused("policy says no".into()));
+    let said = "Refused { changes: [Change { container: \"app\", from: \"nginx:1.24\", to: \
+                \"nginx:1.25\" }], message: \"policy says no\" }";
+    desk.reply(denied(), said);
+    desk.look("");
+    desk.workload().generation += 1;
+    desk.look("→ patch app=nginx:1.25");
+    desk.reply(denied(), said);
+    desk.save("nginx:1.26");
+    desk.look("→ patch app=nginx:1.26");
+}
+
+#[test]
+fn a_missing_right_is_said_once_and_tried_again_slowly() {
+    let mut desk = desk("nginx:1.25", Some(fixture::workload("web")));
+    let forbidden = || Err(Setback::NotPermitted("lacks patch".into()));
+    desk.look("→ patch app=nginx:1.25");
+    desk.reply(forbidden(), "NotPermitted(\"lacks patch\")");
+    desk.later(29);
+    desk.look("");
+    desk.later(1);
+    desk.look("→ patch app=nginx:1.25");
+    desk.reply(forbidden(), "");
+}
+
+#[test]
+fn an_unreachable_api_is_said_after_three_failures() {
+    let mut desk = desk("nginx:1.25", Some(fixture::workload("web")));
+    for said in ["", "", "Unreachable(\"refused\")", ""] {
+        desk.look("→ patch app=nginx:1.25");
+        let text = "refused".into();
+        desk.reply(Err(Setback::Transient { text, retry_after: None }), said);
+        desk.later(60);
+    }
+}
+
+#[test]
+fn a_retry_after_of_nothing_does_not_shorten_the_back_off() {
+    let mut desk = desk("nginx:1.25", Some(fixture::workload("web")));
+    let mut waits = Vec::new();
+    for said in ["", "", "Unreachable(\"429\")", "", ""] {
+        desk.look("→ patch app=nginx:1.25");
+        let retry_after = Some(Duration::ZERO);
+        desk.reply(Err(Setback::Transient { text: "429".into(), retry_after }), said);
+        let wake = desk.wake.expect("later");
+        waits.push(wake.since(desk.now));
+        desk.now = wake;
+    }
+    assert!(waits[4] >= 8 * waits[0], "{waits:?}");
+}
+
+#[test]
+fn a_missing_right_is_said_again_for_another_wish() {
+    let mut desk = desk("nginx:1.25", Some(fixture::workload("web")));
+    let forbidden = || Err(Setback::NotPermitted("lacks patch".into()));
+    desk.look("→ patch app=nginx:1.25");
+    desk.reply(forbidden(), "NotPermitted(\"lacks patch\")");
+    desk.save("nginx:1.24");
+    desk.look("AlreadyRuns");
+    desk.save("nginx:1.26");
+    desk.look("→ patch app=nginx:1.26");
+    desk.reply(forbidden(), "NotPermitted(\"lacks patch\")");
+}

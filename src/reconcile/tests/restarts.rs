@@ -1,0 +1,59 @@
+//! A restart at any moment loses nothing and does nothing twice.
+
+use super::*;
+
+/// A restart at any moment: the durable state goes through its text form.
+pub(super) fn restart(desk: &mut Desk) {
+    let text = serde_json::to_string(&desk.service.durable()).expect("JSON");
+    let kept: Service = serde_json::from_str(&text).expect("the same");
+    assert_eq!(kept, desk.service.durable());
+    desk.service = kept.resumed(desk.now);
+    desk.step = None;
+}
+
+#[test]
+fn a_restart_between_intent_and_patch_sends_it_once_more() {
+    let mut desk = desk("nginx:1.25", Some(fixture::workload("web")));
+    desk.look("→ patch app=nginx:1.25");
+    restart(&mut desk);
+    desk.look("→ patch app=nginx:1.25");
+}
+
+#[test]
+fn a_restart_between_patch_and_its_reply_follows_the_rollout() {
+    let mut desk = desk("nginx:1.25", Some(fixture::workload("web")));
+    desk.look("→ patch app=nginx:1.25");
+    desk.workload().containers[0].image = "nginx:1.25".into();
+    desk.workload().generation = 2;
+    restart(&mut desk);
+    desk.look("started");
+    desk.status(3, 3, 3);
+    desk.look("succeeded in 0s");
+}
+
+#[test]
+fn a_restart_during_a_rollout_gives_its_verdict_and_counts_no_time_that_nobody_watched() {
+    let mut desk = rolling();
+    desk.look("");
+    desk.later(10_000);
+    restart(&mut desk);
+    desk.look("");
+    desk.status(3, 3, 3);
+    desk.look("succeeded in 10000s");
+    restart(&mut desk);
+    desk.look("");
+}
+
+#[test]
+fn after_a_restart_a_changed_file_is_deployed_and_a_changed_cluster_is_drift() {
+    let mut desk = rolling();
+    desk.status(3, 3, 3);
+    desk.look("succeeded in 0s");
+    restart(&mut desk);
+    desk.workload().containers[0].image = "nginx:1.20".into();
+    desk.look("drift nginx:1.25→nginx:1.20");
+    restart(&mut desk);
+    desk.look("");
+    desk.save("nginx:1.26");
+    desk.look("→ patch app=nginx:1.26");
+}

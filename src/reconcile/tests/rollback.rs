@@ -1,0 +1,195 @@
+//! The last good images are put back where that is asked for: once, and against nobody.
+
+use super::restarts::restart;
+use super::*;
+use crate::reconcile::retry;
+
+const GONE: &str = "docker.io/library/nginx:1.25: not found";
+
+/// A desk whose rollout to nginx:1.25 is about to fail, with rollback switched on.
+fn failing() -> Desk {
+    let mut desk = rolling();
+    desk.policy.rollback = true;
+    desk.pods = vec![waiting("web-new", "bbb", "ErrImagePull", GONE)];
+    desk.look("→ FindReplicaSet");
+    desk.reply(Ok(Reply::ReplicaSet(Some("bbb".into()))), "");
+    desk
+}
+
+const FAILED: &str = "failed(ErrImagePull nginx:1.25 1/1 old 3 log \"\") rolling back \
+                      nginx:1.25→nginx:1.24 → patch app=nginx:1.24 unless not nginx:1.25";
+
+/// The same, with the last good image put back and running.
+fn rolled_back() -> Desk {
+    let mut desk = failing();
+    desk.look(FAILED);
+    desk.patch_goes_through();
+    desk.pods.clear();
+    desk.later(2);
+    desk.status(3, 3, 3);
+    desk.look("rolled back nginx:1.25→nginx:1.24 in 2s");
+    desk
+}
+
+#[test]
+fn the_last_good_image_is_put_back_once_and_the_content_stays_rejected() {
+    let mut desk = rolled_back();
+    desk.look("");
+    restart(&mut desk);
+    desk.look("");
+    desk.workload().generation += 1;
+    desk.look("");
+    assert_eq!(desk.service.rejected, Some(images("nginx:1.25")));
+    desk.save("nginx:1.26");
+    desk.look("→ patch app=nginx:1.26");
+    desk.patch_goes_through();
+    desk.status(3, 3, 3);
+    desk.look("succeeded in 0s");
+    assert_eq!(desk.service.rejected, None);
+}
+
+#[test]
+fn a_restart_between_verdict_and_patch_puts_it_back_all_the_same() {
+    let mut desk = failing();
+    desk.look(FAILED);
+    restart(&mut desk);
+    desk.look("→ patch app=nginx:1.24 unless not nginx:1.25");
+    desk.patch_goes_through();
+    restart(&mut desk);
+    desk.pods.clear();
+    desk.status(3, 3, 3);
+    desk.look("rolled back nginx:1.25→nginx:1.24 in 0s");
+}
+
+#[test]
+fn a_lost_reply_to_the_rollback_leads_to_one_verdict() {
+    let mut desk = failing();
+    desk.look(FAILED);
+    desk.workload().containers[0].image = "nginx:1.24".into();
+    desk.workload().generation += 1;
+    let lost = Setback::Transient { text: "connection reset".into(), retry_after: None };
+    desk.reply(Err(lost), "");
+    desk.pods.clear();
+    desk.look("started");
+    desk.status(3, 3, 3);
+    desk.look("rolled back nginx:1.25→nginx:1.24 in 0s");
+}
+
+#[test]
+fn nothing_is_put_back_unless_somebody_asked_for_it() {
+    let mut desk = failing();
+    desk.policy.rollback = false;
+    desk.look("failed(ErrImagePull nginx:1.25 1/1 old 3 log \"\")");
+    for (setting, annotation) in [(true, Some(false)), (false, Some(true))] {
+        let mut desk = failing();
+        desk.policy.rollback = setting;
+        desk.workload().rollback = annotation;
+        let plain = "failed(ErrImagePull nginx:1.25 1/1 old 3 log \"\")";
+        desk.look(if annotation == Some(true) { FAILED } else { plain });
+    }
+}
+
+#[test]
+fn what_somebody_changed_meanwhile_is_left_to_them() {
+    let mut desk = failing();
+    desk.look(FAILED);
+    desk.reply(Err(Setback::Outdated), "");
+    desk.workload().containers[0].image = "nginx:1.20".into();
+    desk.look("drift nginx:1.25→nginx:1.20");
+    desk.look("");
+    assert_eq!(desk.service.rejected, Some(images("nginx:1.25")), "and is not tried again");
+}
+
+#[test]
+fn a_change_by_somebody_after_the_rollback_is_not_undone_even_where_drift_is_corrected() {
+    let mut desk = rolled_back();
+    desk.policy.drift = Drift::Correct;
+    desk.workload().containers[0].image = "nginx:1.20".into();
+    desk.workload().generation += 1;
+    desk.look("drift nginx:1.25→nginx:1.20 rejected nginx:1.25→nginx:1.20");
+    desk.look("");
+}
+
+#[test]
+fn a_rollback_that_fails_is_the_end_of_it() {
+    let mut desk = failing();
+    desk.look(FAILED);
+    desk.patch_goes_through();
+    desk.status(4, 1, 2);
+    desk.pods = vec![waiting("web-back", "ccc", "ErrImagePull", GONE)];
+    desk.look("→ FindReplicaSet");
+    desk.reply(Ok(Reply::ReplicaSet(Some("ccc".into()))), "");
+    desk.look("rollback failed nginx:1.25→nginx:1.24");
+    desk.look("");
+    desk.later(10_000);
+    desk.look("");
+}
+
+#[test]
+fn a_workload_that_is_made_anew_does_not_get_what_was_rejected() {
+    let mut desk = rolled_back();
+    desk.workload = None;
+    desk.look("WorkloadDeleted → LookAtNamespace");
+    desk.reply(Ok(Reply::Namespace(NamespaceState::Active)), "");
+    desk.workload = Some(Workload { uid: "uid-other".into(), ..fixture::workload("web") });
+    desk.look("rejected nginx:1.25→nginx:1.24");
+    desk.look("");
+}
+
+#[test]
+fn a_newer_file_supersedes_a_rollback() {
+    let mut desk = failing();
+    desk.look(FAILED);
+    desk.patch_goes_through();
+    desk.save("nginx:1.26");
+    desk.look("superseded → patch app=nginx:1.26");
+}
+
+#[test]
+fn a_first_rollout_has_nothing_to_go_back_to() {
+    let mut desk = failing();
+    desk.service.good = None;
+    desk.look("failed(ErrImagePull nginx:1.25 1/1 old 3 log \"\")");
+}
+
+#[test]
+fn after_two_bad_files_the_image_before_both_is_put_back() {
+    let mut desk = failing();
+    desk.policy.rollback = false;
+    desk.look("failed(ErrImagePull nginx:1.25 1/1 old 3 log \"\")");
+    desk.policy.rollback = true;
+    desk.save("nginx:1.26");
+    desk.look("→ patch app=nginx:1.26");
+    desk.patch_goes_through();
+    desk.status(4, 1, 3);
+    desk.pods = vec![waiting("web-newer", "ccc", "ErrImagePull", GONE)];
+    desk.look("→ FindReplicaSet");
+    desk.reply(Ok(Reply::ReplicaSet(Some("ccc".into()))), "");
+    desk.look(
+        "failed(ErrImagePull nginx:1.26 1/1 old 3 log \"\") rolling back nginx:1.26→nginx:1.24 → \
+         patch app=nginx:1.24 unless not nginx:1.26",
+    );
+}
+
+#[test]
+fn asking_for_another_try_ends_the_rejection_and_nothing_else() {
+    let mut desk = rolled_back();
+    desk.service = retry(&desk.service);
+    desk.look("→ patch app=nginx:1.25");
+    let mut settled = rolling();
+    settled.status(3, 3, 3);
+    settled.look("succeeded in 0s");
+    assert_eq!(retry(&settled.service), settled.service);
+}
+
+#[test]
+fn a_timeout_is_rolled_back_too() {
+    let mut desk = rolling();
+    desk.policy.rollback = true;
+    desk.look("");
+    desk.later(240);
+    desk.look(
+        "timed out: NoProgress(240s) rolling back nginx:1.25→nginx:1.24 → patch app=nginx:1.24 \
+         unless not nginx:1.25",
+    );
+}

@@ -1,0 +1,159 @@
+//! What keeps a service from being deployed, and that it goes on afterwards.
+
+use super::*;
+
+#[test]
+fn a_missing_namespace_is_created_once_and_its_workload_deployed_when_it_comes() {
+    let mut desk = desk("nginx:1.25", None);
+    desk.look("→ LookAtNamespace");
+    desk.reply(Ok(Reply::Namespace(NamespaceState::Missing)), "");
+    desk.look("→ CreateNamespace");
+    desk.reply(Ok(Reply::NamespaceCreated), "NamespaceCreated");
+    desk.look("");
+    desk.workload = Some(fixture::workload("web"));
+    desk.look("→ patch app=nginx:1.25");
+}
+
+#[test]
+fn a_workload_that_comes_with_the_image_already_in_it_is_followed_to_its_verdict() {
+    let mut desk = desk("nginx:1.24", None);
+    desk.look("→ LookAtNamespace");
+    desk.reply(Ok(Reply::Namespace(NamespaceState::Active)), "WorkloadMissing");
+    desk.look("");
+    let mut workload = fixture::workload("web");
+    workload.observed_generation = 0;
+    desk.workload = Some(workload);
+    desk.look("started");
+    desk.status(3, 3, 3);
+    desk.look("succeeded in 0s");
+}
+
+#[test]
+fn a_namespace_that_a_person_deleted_is_not_created_again() {
+    let mut desk = desk("nginx:1.24", Some(fixture::workload("web")));
+    desk.look("AlreadyRuns");
+    desk.workload = None;
+    desk.look("WorkloadDeleted → LookAtNamespace");
+    desk.reply(Ok(Reply::Namespace(NamespaceState::Terminating)), "");
+    desk.later(5);
+    desk.look("→ LookAtNamespace");
+    desk.reply(Ok(Reply::Namespace(NamespaceState::Missing)), "");
+    desk.look("");
+    desk.save("nginx:1.25");
+    desk.look("→ LookAtNamespace");
+    desk.reply(Ok(Reply::Namespace(NamespaceState::Missing)), "");
+    desk.look("→ CreateNamespace");
+}
+
+#[test]
+fn a_paused_workload_is_held_and_goes_on_when_it_is_lifted() {
+    let mut desk = desk("nginx:1.25", Some(fixture::workload("web")));
+    desk.workload().paused = true;
+    desk.look("Held(Paused, Deployment)");
+    desk.look("");
+    desk.workload().paused = false;
+    desk.look("Lifted → patch app=nginx:1.25");
+}
+
+#[test]
+fn a_broken_file_changes_nothing_and_is_said_once() {
+    let mut desk = rolling();
+    let problem = Problem { place: None, text: "no".into() };
+    if let Some(desired) = &mut desk.desired {
+        desired.problem = Some(problem);
+    }
+    desk.look("BadFile(Problem { place: None, text: \"no\" })");
+    desk.look("");
+    assert!(desk.service.in_flight(), "the last valid content stays in force");
+    desk.desired = None;
+    desk.look("Unmanaged");
+    desk.look("");
+}
+
+#[test]
+fn a_file_that_does_not_fit_the_workload_is_said_once() {
+    let mut desk = desk("nginx:1.25", Some(fixture::workload("web")));
+    let image = Image::parse("a:1").expect("valid");
+    let named = ImageSet::Named(vec![("nope".into(), image)]);
+    desk.desired = Some(DesiredState { images: Some(named), problem: None });
+    desk.look(
+        "Unfit(Problem { place: None, text: \"the workload has no container nope; its containers: \
+         app\" })",
+    );
+    desk.look("");
+}
+
+#[test]
+fn a_service_that_is_not_admitted_waits_without_a_word_and_leaves_its_old_rollout() {
+    let mut desk = rolling();
+    desk.admitted = false;
+    desk.save("nginx:1.26");
+    desk.look("superseded");
+    desk.look("");
+    desk.admitted = true;
+    desk.look("→ patch app=nginx:1.26");
+}
+
+#[test]
+fn a_missing_namespace_is_not_created_where_that_is_turned_off() {
+    let mut desk = desk("nginx:1.25", None);
+    desk.policy.create_namespaces = false;
+    desk.look("→ LookAtNamespace");
+    desk.reply(Ok(Reply::Namespace(NamespaceState::Missing)), "NamespaceGone");
+    desk.look("");
+}
+
+#[test]
+fn a_file_that_does_not_fit_leaves_the_rollout_in_flight_to_its_verdict() {
+    let mut desk = rolling();
+    let image = Image::parse("a:1").expect("valid");
+    let named = ImageSet::Named(vec![("nope".into(), image)]);
+    desk.desired = Some(DesiredState { images: Some(named), problem: None });
+    desk.look(
+        "Unfit(Problem { place: None, text: \"the workload has no container nope; its containers: \
+         app\" })",
+    );
+    desk.look("");
+    desk.status(3, 3, 3);
+    desk.look("succeeded in 0s");
+    desk.look("");
+}
+
+#[test]
+fn a_hold_that_goes_on_is_not_said_to_be_lifted() {
+    let mut desk = rolling();
+    desk.status(3, 3, 3);
+    desk.look("succeeded in 0s");
+    desk.workload().paused = true;
+    desk.save("nginx:1.26");
+    desk.look("Held(Paused, Deployment)");
+    desk.save("nginx:1.25");
+    desk.look("");
+}
+
+#[test]
+fn the_clusters_own_namespaces_are_left_alone_unless_they_are_named() {
+    let mut desk = desk("nginx:1.25", Some(fixture::workload("web")));
+    desk.key = ServiceKey::new("coredns", "kube-system").expect("valid");
+    desk.look(
+        "Unfit(Problem { place: None, text: \"the namespace kube-system belongs to Kubernetes \
+         itself; to deploy there, start depd with --allow-namespace kube-system\" })",
+    );
+    desk.look("");
+    desk.policy.allow_namespaces = vec!["kube-system".into()];
+    desk.look("→ patch app=nginx:1.25");
+}
+
+#[test]
+fn a_name_in_two_kinds_is_held_and_said_and_goes_on_when_one_is_left() {
+    let mut desk = desk("nginx:1.25", None);
+    desk.namesakes = vec![Kind::Deployment, Kind::StatefulSet];
+    desk.look(
+        "Unfit(Problem { place: None, text: \"default has a Deployment and a StatefulSet named web, \
+         and depd does not guess which one is meant: delete one of them, or give it another name\" })",
+    );
+    desk.look("");
+    desk.namesakes.clear();
+    desk.workload = Some(fixture::workload("web"));
+    desk.look("→ patch app=nginx:1.25");
+}

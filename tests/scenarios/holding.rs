@@ -1,0 +1,81 @@
+//! Everything is held until a person says to go on.
+
+use std::os::unix::fs::PermissionsExt;
+
+use crate::cluster::Cluster;
+use crate::depd::Depd;
+use crate::wait::wait_for;
+
+/// Runs `depd resume --all` beside the daemon; the exit code and all that it said.
+fn resume(depd: &Depd) -> (Option<i32>, String) {
+    let output = depd.program(&["resume", "--all", "--state", "state"]).output().expect("it runs");
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(text).expect("UTF-8"))
+}
+
+#[test]
+fn failures_in_a_row_halt_the_rest_until_it_is_resumed() {
+    let cluster = Cluster::start();
+    let namespace = cluster.namespace();
+    for name in ["one", "two", "three"] {
+        cluster.deployment(&namespace, name, "nginx:1.24", 1);
+    }
+    let depd = Depd::start(&cluster.kubeconfig, &["--halt-after", "2"]);
+    let nothing_to_do = resume(&depd);
+    assert_eq!(nothing_to_do, (Some(0), "nothing was halted; depd goes on as before\n".to_owned()));
+    depd.save("one", &namespace, "nginx:missing");
+    depd.slack.wait_for("Failed: one");
+    depd.save("two", &namespace, "nginx:missing");
+    let message = depd.slack.wait_for("Everything is held");
+    assert_eq!(message.color, "danger");
+    assert!(message.text.contains("2 rollouts failed in a row"), "{message:?}");
+    assert!(message.text.contains("depd resume --all"), "{message:?}");
+    depd.save("three", &namespace, "nginx:1.25");
+    depd.save("barrier", &namespace, "this is no image");
+    depd.slack.wait_for("Bad dep file: barrier");
+    assert_eq!(cluster.image(&namespace, "three"), "nginx:1.24");
+    let (code, text) = resume(&depd);
+    assert_eq!((code, &*text), (Some(0), "depd goes on; 1 services waited\n"));
+    depd.slack.wait_for("Deployed: three");
+    assert_eq!(cluster.image(&namespace, "three"), "nginx:1.25");
+}
+
+#[test]
+fn what_only_a_new_start_can_answer_is_not_resumed() {
+    let cluster = Cluster::start();
+    let namespace = cluster.namespace();
+    cluster.deployment(&namespace, "web", "nginx:1.24", 1);
+    let mut depd = Depd::start(&cluster.kubeconfig, &[]);
+    depd.save("web", &namespace, "nginx:1.25");
+    depd.slack.wait_for("Deployed: web");
+    depd.kill();
+    depd.launch(&["--ecr-repo", "registry.example.com/team"]);
+    depd.slack.wait_for("Everything is held");
+    let (code, text) = resume(&depd);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("--accept-change"), "{text}");
+    assert_eq!(cluster.image(&namespace, "web"), "nginx:1.25");
+}
+
+#[test]
+fn the_control_socket_is_for_its_user_only_and_goes_with_the_daemon() {
+    let cluster = Cluster::start();
+    let mut depd = Depd::start(&cluster.kubeconfig, &[]);
+    let socket = depd.folder().join("state/control");
+    let mode = std::fs::metadata(&socket).expect("there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let term = std::process::Command::new("kill").args(["-TERM", &depd.pid().to_string()]).status();
+    assert!(term.expect("kill runs").success());
+    assert!(depd.wait().success());
+    assert!(!socket.exists());
+    let (code, text) = resume(&depd);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("no depd runs on the state folder state"), "{text}");
+    // One that was killed leaves the name behind, which is in nobody's way.
+    depd.launch(&[]);
+    depd.kill();
+    assert!(socket.exists());
+    assert_eq!(resume(&depd).0, Some(1));
+    depd.launch(&[]);
+    wait_for("the control socket", || (resume(&depd).0 == Some(0)).then_some(()));
+}

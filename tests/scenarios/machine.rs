@@ -1,0 +1,241 @@
+//! A machine that denies what a process needs: descriptors, memory, room on the disk, time.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use depd::sandbox::Fault;
+
+use crate::cluster::Cluster;
+use crate::depd::Depd;
+use crate::wait::wait_for;
+
+/// `kill` with this signal.
+fn signal(depd: &Depd, name: &str) {
+    let status = Command::new("kill").args([name, &depd.pid().to_string()]).status();
+    assert!(status.expect("kill runs").success());
+}
+
+/// Bounds what the running depd may use, as `--nofile=40` does.
+fn limit(depd: &Depd, bound: &str) {
+    let status = Command::new("prlimit").args(["--pid", &depd.pid().to_string(), bound]).status();
+    assert!(status.expect("prlimit runs").success());
+}
+
+fn many(cluster: &Cluster, namespace: &str, count: usize) -> Vec<String> {
+    let names: Vec<String> = (0..count).map(|n| format!("svc-{n}")).collect();
+    for name in &names {
+        cluster.apply_deployment(namespace, name, "nginx:1.24", 1);
+    }
+    for name in &names {
+        cluster.wait_until_available(namespace, name);
+    }
+    names
+}
+
+#[test]
+fn fault_37_without_file_descriptors_deployments_are_delayed_and_none_is_lost() {
+    let cluster = Cluster::start();
+    let namespace = cluster.namespace();
+    let names = many(&cluster, &namespace, 30);
+    let depd = Depd::start(&cluster.kubeconfig, &[]);
+    let open = fs::read_dir(format!("/proc/{}/fd", depd.pid())).expect("readable").count();
+    // Room for three more connections, where thirty are wanted at once.
+    limit(&depd, &format!("--nofile={}", open + 3));
+    names.iter().for_each(|name| depd.save(name, &namespace, "nginx:1.25"));
+    wait_for("every message", || {
+        let told = |name: &String| {
+            let title = format!("Deployed: {name} ");
+            depd.slack.titles().iter().any(|own| own.starts_with(&title))
+        };
+        names.iter().all(told).then_some(())
+    });
+    for name in &names {
+        assert_eq!(cluster.image(&namespace, name), "nginx:1.25");
+    }
+    assert!(!depd.log().iter().any(|line| line.contains("panicked")), "no panic");
+}
+
+#[test]
+fn fault_37_without_memory_it_ends_with_a_word_and_the_next_start_goes_on() {
+    let cluster = Cluster::start();
+    let namespace = cluster.namespace();
+    cluster.deployment(&namespace, "web", "nginx:1.24", 1);
+    let mut depd = Depd::prepare(&cluster.kubeconfig);
+    depd.save("web", &namespace, "nginx:1.25");
+    // Too little for its threads and for much of what they do, in MiB of address space.
+    for mib in [20, 40, 60] {
+        let depd = depd.command(&["--workers", "100"]);
+        let Output { status, stderr, .. } = Command::new("prlimit")
+            .arg(format!("--as={}", mib * 1024 * 1024))
+            .arg(depd.get_program())
+            .args(depd.get_args())
+            .current_dir(depd.get_current_dir().expect("set"))
+            .env_clear()
+            .env("KUBECONFIG", &cluster.kubeconfig)
+            .output()
+            .expect("prlimit runs");
+        let text = String::from_utf8_lossy(&stderr);
+        assert!(!status.success(), "{mib} MiB: {text}");
+        assert!(!text.trim().is_empty(), "{mib} MiB: {status} without a word");
+    }
+    depd.launch(&[]);
+    depd.slack.wait_for("Deployed: web");
+    assert_eq!(cluster.image(&namespace, "web"), "nginx:1.25");
+}
+
+/// A file system of 1 MiB, unmounted at the end.
+struct Mount<'a>(&'a Path);
+
+impl Mount<'_> {
+    /// `None` where mounting is not permitted, which is said.
+    fn small(at: &Path) -> Option<Mount<'_>> {
+        fs::create_dir(at).expect("a folder");
+        let options = ["-t", "tmpfs", "-o", "size=1m,mode=0700", "tmpfs"];
+        let mounted = Command::new("mount").args(options).arg(at).output();
+        let mounted = mounted.is_ok_and(|output| output.status.success());
+        if !mounted {
+            println!("skipped: a small file system cannot be mounted here");
+        }
+        mounted.then_some(Mount(at))
+    }
+
+    fn remount(&self, option: &str) {
+        let status =
+            Command::new("mount").args(["-o", &format!("remount,{option}")]).arg(self.0).status();
+        assert!(status.expect("mount runs").success());
+    }
+}
+
+impl Drop for Mount<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(self.0).status();
+    }
+}
+
+/// Writes until there is no room.
+fn fill(file: &Path) {
+    while fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(file)
+        .and_then(|mut file| std::io::Write::write_all(&mut file, &[b'x'; 512]))
+        .is_ok()
+    {}
+}
+
+#[test]
+fn fault_38_a_full_disk_stops_no_deployment_and_no_message_and_is_said() {
+    let cluster = Cluster::start();
+    let namespace = cluster.namespace();
+    cluster.deployment(&namespace, "web", "nginx:1.24", 1);
+    let mut depd = Depd::prepare(&cluster.kubeconfig);
+    let state = depd.folder().join("state");
+    let Some(mount) = Mount::small(&state) else { return };
+    depd.launch(&[]);
+    let ballast = state.join("ballast");
+    fill(&ballast);
+    for image in ["nginx:1.25", "nginx:1.26"] {
+        depd.save("web", &namespace, image);
+        wait_for(image, || {
+            let part = format!("→ {image} ");
+            depd.slack.messages().iter().any(|it| it.text.contains(&part)).then_some(())
+        });
+    }
+    depd.wait_for_log("the store cannot be written");
+    fs::remove_file(&ballast).expect("removed");
+    depd.wait_for_log("the store is written again");
+    // Whatever waited for the disk is remembered.
+    depd.kill();
+    depd.launch(&[]);
+    depd.save("barrier", &namespace, "this is no image");
+    depd.slack.wait_for("Bad dep file: barrier");
+    let told = depd.slack.titles().iter().filter(|it| it.starts_with("Deployed: web")).count();
+    assert_eq!(told, 2, "{:?}", depd.slack.titles());
+    depd.kill();
+    drop(mount);
+}
+
+#[test]
+fn fault_38_a_disk_that_becomes_read_only_stops_no_deployment() {
+    let cluster = Cluster::start();
+    let namespace = cluster.namespace();
+    cluster.deployment(&namespace, "web", "nginx:1.24", 1);
+    let mut depd = Depd::prepare(&cluster.kubeconfig);
+    let state = depd.folder().join("state");
+    let Some(mount) = Mount::small(&state) else { return };
+    // A store that was used before; a mount that a process writes to cannot be made read-only.
+    depd.launch(&[]);
+    depd.kill();
+    mount.remount("ro");
+    depd.launch(&[]);
+    depd.save("web", &namespace, "nginx:1.25");
+    depd.slack.wait_for("Deployed: web");
+    assert!(depd.log().iter().any(|line| line.contains("read")), "it is said");
+    depd.kill();
+    drop(mount);
+}
+
+#[test]
+fn fault_39_a_process_that_stood_still_gives_the_verdict_that_came_meanwhile() {
+    let cluster = Cluster::start();
+    let namespace = cluster.namespace();
+    for name in ["web", "other"] {
+        cluster.deployment(&namespace, name, "nginx:1.24", 1);
+    }
+    let depd = Depd::start(&cluster.kubeconfig, &["--timeout", "4s"]);
+    // Pulls for two seconds, and is well then.
+    depd.save("web", &namespace, "nginx:flaky");
+    depd.wait_for_log("web_");
+    depd.wait_for_log("Rolling out");
+    signal(&depd, "-STOP");
+    depd.save("other", &namespace, "nginx:1.25");
+    cluster.wait_until_available(&namespace, "web");
+    // Not to wait for anything: longer than the time limit of the rollout must pass.
+    std::thread::sleep(Duration::from_secs(5));
+    signal(&depd, "-CONT");
+    depd.slack.wait_for("Deployed: web");
+    depd.slack.wait_for("Deployed: other");
+    assert_eq!(depd.slack.titles().len(), 2, "{:?}", depd.slack.titles());
+}
+
+#[test]
+fn fault_42_a_term_signal_while_a_patch_is_answered_lets_it_finish() {
+    terminated_during_a_patch(Duration::from_millis(400));
+}
+
+#[test]
+fn fault_42_a_term_signal_while_a_patch_hangs_ends_within_a_bound_and_makes_no_second_rollout() {
+    terminated_during_a_patch(Duration::from_secs(5));
+}
+
+/// The PATCH is answered only after `delay`, and depd is asked to end meanwhile.
+#[track_caller]
+fn terminated_during_a_patch(delay: Duration) {
+    let Some(cluster) = Cluster::start_for_faults() else { return };
+    let namespace = cluster.namespace();
+    cluster.deployment(&namespace, "web", "nginx:1.24", 1);
+    let mut depd = Depd::start(&cluster.kubeconfig, &[]);
+    let (arrived, arrival) = std::sync::mpsc::channel();
+    cluster.set_faults(move |request| {
+        let is_patch = request.user == "depd" && request.method == "PATCH";
+        is_patch.then(|| {
+            let _ = arrived.send(());
+            Fault::Delay(delay)
+        })
+    });
+    depd.save("web", &namespace, "nginx:1.25");
+    arrival.recv_timeout(Duration::from_secs(60)).expect("the PATCH arrives");
+    signal(&depd, "-TERM");
+    let status = depd.wait();
+    assert!(status.success(), "{status}");
+    cluster.clear_faults();
+    depd.launch(&[]);
+    depd.slack.wait_for("Deployed: web");
+    depd.save("barrier", &namespace, "this is no image");
+    depd.slack.wait_for("Bad dep file: barrier");
+    let deployment = cluster.get_deployment(&namespace, "web").expect("there");
+    assert_eq!(deployment["metadata"]["generation"], 2, "one rollout");
+    assert_eq!(depd.slack.titles().len(), 2, "{:?}", depd.slack.titles());
+}

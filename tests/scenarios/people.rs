@@ -1,0 +1,209 @@
+//! What people do beside depd, and to it.
+
+use std::fs;
+use std::process::Command;
+
+use depd::sandbox::{Sandbox, SandboxOptions};
+use serde_json::json;
+
+use crate::cluster::Cluster;
+use crate::depd::Depd;
+use crate::wait::wait_for;
+
+fn count(depd: &Depd, start: &str) -> usize {
+    depd.slack.titles().iter().filter(|title| title.starts_with(start)).count()
+}
+
+/// Waits until depd has looked at everything that it knew before.
+fn wait_for_a_look(depd: &Depd, namespace: &str) {
+    depd.save("barrier", namespace, "this is no image");
+    depd.slack.wait_for("Bad dep file: barrier");
+}
+
+fn patches(cluster: &Cluster, namespace: &str) -> usize {
+    let requests = cluster.requests_of_depd(namespace);
+    requests.iter().filter(|request| request.starts_with("patch")).count()
+}
+
+#[test]
+fn fault_43_a_lost_setting_is_held_and_nothing_is_patched() {
+    let cluster = Cluster::start();
+    let namespace = cluster.namespace();
+    cluster.deployment(&namespace, "web", "nginx:1.24", 1);
+    let mut depd = Depd::prepare(&cluster.kubeconfig);
+    let env = depd.folder().join(".env");
+    let whole = fs::read_to_string(&env).expect("readable");
+    fs::write(&env, format!("{whole}ECR_REPO=registry.example.com/team\n")).expect("written");
+    depd.launch(&[]);
+    depd.save("web", &namespace, "nginx:1.25");
+    depd.slack.wait_for("Deployed: web");
+    assert_eq!(cluster.image(&namespace, "web"), "registry.example.com/team/nginx:1.25");
+    depd.kill();
+    // The whole file is lost, and with it the receiver: the log says it.
+    fs::remove_file(&env).expect("removed");
+    depd.launch(&[]);
+    let line = depd.wait_for_log("Everything is held");
+    assert!(line.contains("ECR_REPO was registry.example.com/team, and is not set"), "{line}");
+    // What a person writes now is held as well.
+    depd.save("web", &namespace, "nginx:1.26");
+    depd.save("barrier", &namespace, "this is no image");
+    depd.wait_for_log("Bad dep file");
+    assert_eq!(patches(&cluster, &namespace), 1);
+    depd.kill();
+    fs::write(&env, format!("{whole}ECR_REPO=registry.example.com/team\n")).expect("written");
+    depd.launch(&[]);
+    wait_for("the held change", || {
+        let image = cluster.image(&namespace, "web");
+        (image == "registry.example.com/team/nginx:1.26").then_some(())
+    });
+}
+
+#[test]
+fn fault_43_another_cluster_is_held_and_nothing_is_patched_there() {
+    let cluster = Cluster::start();
+    let namespace = cluster.namespace();
+    cluster.deployment(&namespace, "web", "nginx:1.24", 1);
+    let mut depd = Depd::start(&cluster.kubeconfig, &[]);
+    depd.save("web", &namespace, "nginx:1.25");
+    depd.slack.wait_for("Deployed: web");
+    depd.kill();
+    // Somebody switched the context: the same names, another cluster.
+    let other = Sandbox::start(SandboxOptions::default()).expect("it starts");
+    other
+        .apply(json!({
+            "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace }
+        }))
+        .expect("created");
+    other
+        .apply(json!({
+            "apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": { "name": "web", "namespace": namespace },
+            "spec": {
+                "replicas": 1,
+                "selector": { "matchLabels": { "app": "web" } },
+                "template": {
+                    "metadata": { "labels": { "app": "web" } },
+                    "spec": { "containers": [{ "name": "web", "image": "nginx:1.20" }] }
+                }
+            }
+        }))
+        .expect("created");
+    let file = depd.folder().join("other");
+    fs::write(&file, other.kubeconfig()).expect("written");
+    depd.launch(&["--kubeconfig", "other"]);
+    let message = depd.slack.wait_for("Everything is held");
+    assert!(message.text.contains("the cluster was"), "{message:?}");
+    depd.save("web", &namespace, "nginx:1.26");
+    wait_for_a_look(&depd, &namespace);
+    let touched = other.requests().into_iter().any(|r| r.user == "depd" && r.method == "PATCH");
+    assert!(!touched, "nothing is patched in the other cluster");
+    assert_eq!(patches(&cluster, &namespace), 1);
+    depd.kill();
+    depd.launch(&[]);
+    wait_for("the change in the right cluster", || {
+        (cluster.image(&namespace, "web") == "nginx:1.26").then_some(())
+    });
+}
+
+#[test]
+fn fault_44_an_empty_store_on_a_thousand_files_is_held_with_one_message() {
+    let cluster = Cluster::start();
+    let namespace = cluster.namespace();
+    let names: Vec<String> = (0..1000).map(|n| format!("svc-{n}")).collect();
+    // Without pods: what counts is how many differ.
+    names.iter().for_each(|name| cluster.apply_deployment(&namespace, name, "nginx:1.24", 0));
+    let mut depd = Depd::prepare(&cluster.kubeconfig);
+    names.iter().for_each(|name| depd.save(name, &namespace, "nginx:1.25"));
+    depd.launch(&[]);
+    let message = depd.slack.wait_for("Everything is held");
+    assert!(message.text.contains("1000 services differ"), "{message:?}");
+    wait_for_a_look(&depd, &namespace);
+    assert_eq!(depd.slack.titles().len(), 2, "{:?}", depd.slack.titles());
+    assert_eq!(patches(&cluster, &namespace), 0);
+}
+
+#[test]
+fn fault_45_a_namespace_that_a_person_deleted_is_not_made_again() {
+    let cluster = Cluster::start();
+    let (namespace, elsewhere) = (cluster.namespace(), cluster.namespace());
+    cluster.deployment(&namespace, "web", "nginx:1.24", 1);
+    cluster.deployment(&elsewhere, "other", "nginx:1.24", 1);
+    let mut depd = Depd::start(&cluster.kubeconfig, &[]);
+    depd.save("web", &namespace, "nginx:1.25");
+    depd.slack.wait_for("Deployed: web");
+    cluster.delete_namespace(&namespace);
+    depd.slack.wait_for("Workload deleted: web");
+    wait_for("the namespace to be gone", || (!cluster.namespace_exists(&namespace)).then_some(()));
+    depd.save("other", &elsewhere, "nginx:1.25");
+    depd.slack.wait_for("Deployed: other");
+    depd.kill();
+    depd.launch(&[]);
+    wait_for_a_look(&depd, &elsewhere);
+    assert!(!cluster.namespace_exists(&namespace));
+    let requests = cluster.requests_of_depd(&namespace);
+    assert!(!requests.iter().any(|request| request.starts_with("create")), "{requests:?}");
+    assert_eq!(count(&depd, "Workload deleted"), 1);
+}
+
+#[test]
+fn fault_46_a_rollout_that_a_person_undid_is_said_and_left() {
+    let cluster = Cluster::start();
+    let namespace = cluster.namespace();
+    cluster.deployment(&namespace, "web", "nginx:1.24", 1);
+    let depd = Depd::start(&cluster.kubeconfig, &[]);
+    depd.save("web", &namespace, "nginx:1.25");
+    depd.slack.wait_for("Deployed: web");
+    cluster.undo_rollout(&namespace, "web");
+    let message = depd.slack.wait_for("Changed in the cluster: web");
+    assert_eq!(message.color, "warning");
+    cluster.wait_until_available(&namespace, "web");
+    wait_for_a_look(&depd, &namespace);
+    assert_eq!(cluster.image(&namespace, "web"), "nginx:1.24");
+    assert_eq!(patches(&cluster, &namespace), 1);
+    assert_eq!(depd.slack.titles().len(), 3, "{:?}", depd.slack.titles());
+    // The next change of the file counts.
+    depd.save("web", &namespace, "nginx:1.26");
+    wait_for("the next change", || {
+        (cluster.image(&namespace, "web") == "nginx:1.26").then_some(())
+    });
+}
+
+#[test]
+fn fault_47_scaling_during_a_rollout_and_after_it_makes_no_second_message() {
+    let cluster = Cluster::start();
+    let namespace = cluster.namespace();
+    cluster.deployment(&namespace, "web", "nginx:1.24", 1);
+    let depd = Depd::start(&cluster.kubeconfig, &[]);
+    // Pulls for two seconds, and is well then.
+    depd.save("web", &namespace, "nginx:flaky");
+    depd.wait_for_log("Rolling out");
+    cluster.merge_patch(&namespace, "web", &json!({ "spec": { "replicas": 3 } }));
+    depd.slack.wait_for("Deployed: web");
+    let available = cluster.get_deployment(&namespace, "web").expect("there");
+    assert_eq!(available["status"]["availableReplicas"], 3, "those that were wanted by then");
+    for replicas in [1, 2] {
+        cluster.merge_patch(&namespace, "web", &json!({ "spec": { "replicas": replicas } }));
+        cluster.wait_until_available(&namespace, "web");
+    }
+    wait_for_a_look(&depd, &namespace);
+    assert_eq!(depd.slack.titles().len(), 2, "{:?}", depd.slack.titles());
+    assert_eq!(patches(&cluster, &namespace), 1);
+}
+
+impl Cluster {
+    /// `kubectl rollout undo`: by kubectl itself on a real control plane, by what it sends elsewhere.
+    fn undo_rollout(&self, namespace: &str, name: &str) {
+        if self.is_real() {
+            let path = |name: &str| std::env::var_os(name).expect("set");
+            let status = Command::new(path("DEPD_TEST_KUBECTL"))
+                .arg("--kubeconfig")
+                .arg(path("DEPD_TEST_ADMIN_KUBECONFIG"))
+                .args(["-n", namespace, "rollout", "undo", &format!("deployment/{name}")])
+                .status();
+            return assert!(status.expect("kubectl runs").success());
+        }
+        let containers = json!([{ "name": name, "image": "nginx:1.24" }]);
+        let spec = json!({ "template": { "spec": { "containers": containers } } });
+        self.merge_patch(namespace, name, &json!({ "spec": spec }));
+    }
+}
