@@ -8,6 +8,7 @@ use std::sync::Arc;
 use log::error;
 
 use super::logging::{log_alert, log_notice};
+use crate::failpoint::Failpoint;
 use crate::model::{Alert, ImageSet, Notice, What};
 use crate::report::alarm::alarm;
 use crate::report::delivery::{Delivery, Parcel};
@@ -51,9 +52,14 @@ impl Journal for Ledger {
             messages: messages.into_iter().map(message).collect(),
         };
         if entry.before_action {
-            store.save_and_wait(step)
+            Failpoint::BeforeIntent.pass();
+            store.save_and_wait(step);
+            Failpoint::BeforePatch.pass();
         } else {
-            store.save(step)
+            if matches!(step.history, Some(HistoryChange::Ended { .. })) {
+                Failpoint::BeforeVerdict.pass();
+            }
+            store.save(step);
         }
         // A rollout that is over as soon as it is found has both its ends in one look.
         for change in history {

@@ -27,6 +27,7 @@ use crate::cluster::{
     Access, Client, ClientOptions, ConnectError, Reflector, Scope, Trust, WatchEvent,
     spawn_reflector,
 };
+use crate::failpoint::Failpoint;
 use crate::model::{Kind, ServiceKey, Workload, shown};
 use crate::reconcile::{Gate, Resumed, Service};
 use crate::report::delivery::{Delivery, Fate, Parcel};
@@ -158,6 +159,7 @@ fn open_ledger(settings: &Settings) -> Result<(Ledger, Remembered), StartError> 
     let hand_over = delivery.clone();
     let committed = move |message| {
         if let Some(delivery) = &hand_over {
+            Failpoint::BeforeMessage.pass();
             delivery.send(parcel(message));
         }
     };
@@ -255,7 +257,10 @@ fn deliver(
     acknowledge: Arc<OnceLock<Arc<Store>>>,
 ) -> Result<Delivery, StartError> {
     let settled = move |message: u64, fate| match (acknowledge.get(), fate) {
-        (Some(store), Fate::Delivered) => store.delivered(message),
+        (Some(store), Fate::Delivered) => {
+            Failpoint::AfterMessage.pass();
+            store.delivered(message)
+        }
         (Some(store), Fate::SetAside(why)) => store.set_aside(message, &why),
         (None, _) => {}
     };

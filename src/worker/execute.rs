@@ -2,6 +2,7 @@
 
 use super::StepRunner;
 use crate::cluster::{ApiError, Class, Client};
+use crate::failpoint::Failpoint;
 use crate::model::{ServiceKey, Workload};
 use crate::reconcile::{Reply, Setback, Step};
 
@@ -31,7 +32,9 @@ impl StepRunner for Client {
                 None => Ok(Reply::Looked(None)),
             },
             Step::Patch(patch) => {
-                self.patch_images(patch).map(|stored| Reply::Patched(Box::new(stored)))
+                let stored = self.patch_images(patch);
+                Failpoint::AfterPatch.pass();
+                stored.map(|stored| Reply::Patched(Box::new(stored)))
             }
             Step::FindReplicaSet => match workload {
                 Some(workload) => self

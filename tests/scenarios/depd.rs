@@ -7,6 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use depd::failpoint::Failpoint;
 use tempfile::TempDir;
 
 use crate::receiver::Receiver;
@@ -56,7 +57,19 @@ impl Depd {
     /// The same, without waiting.
     pub fn launch_unready(&mut self, arguments: &[&str]) {
         assert!(self.child.is_none(), "it runs already");
-        let mut command = self.command(arguments);
+        let command = self.command(arguments);
+        self.spawn(command);
+    }
+
+    /// The same, and it is to die at this point; see `depd::failpoint`.
+    pub fn launch_to_die_at(&mut self, failpoint: Failpoint) {
+        assert!(self.child.is_none(), "it runs already");
+        let mut command = self.command(&[]);
+        command.env("DEPD_FAILPOINT", failpoint.name());
+        self.spawn(command);
+    }
+
+    fn spawn(&mut self, mut command: Command) {
         command.env("RUST_LOG", "depd=debug");
         let mut child = command.spawn().expect("depd starts");
         let log: Arc<Mutex<Vec<String>>> = Arc::default();

@@ -12,6 +12,7 @@ mod receiver;
 mod wait;
 
 mod bad_input;
+mod crashing;
 mod credentials;
 mod deploying;
 mod failing;
