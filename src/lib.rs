@@ -48,7 +48,7 @@
 //! | [`worker`] | the threads, one pass over one service, steps → requests | `[E]` |
 //! | [`cluster`] | kubeconfig, TLS, requests, list and watch | `[E]`, formats `[C]` |
 //! | [`store`] | SQLite: states, history, undelivered messages; one writer thread | `[E]`, values `[C]` |
-//! | [`report`] | notice → words → Slack message; delivery | `[C]`, delivery `[E]` |
+//! | [`report`] | notice → words → a message for each receiver; delivery | `[C]`, delivery `[E]` |
 //! | [`sandbox`] | an embedded Kubernetes API, for the demo and for tests | `[E]` |
 //! | [`daemon`] | `wiring.rs`, the only file that knows every edge; log, signals | `[E]` |
 //! | [`clock`] | the monotonic clock | `[E]` |

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::run::until_stopped;
+use super::run::end;
 use super::{Failure, sandbox};
 use crate::cluster::kubeconfig::{self, Choice};
-use crate::daemon::{Daemon, LogStyle, Settings, init_logging};
+use crate::daemon::{Daemon, Log, LogStyle, Requests, Settings, init_logging};
 use crate::desired::ImageRules;
 use crate::model::shown;
 use crate::reconcile::{Drift, Patience, Policy};
@@ -32,7 +32,7 @@ pub struct DemoArguments {
 
 /// Runs until stopped.
 pub fn run(arguments: &DemoArguments) -> Result<ExitCode, Failure> {
-    init_logging(LogStyle::Demo, std::env::var("RUST_LOG").ok().as_deref());
+    init_logging(Log::of(LogStyle::Demo, std::env::var("RUST_LOG").ok()));
     let sandbox = sandbox::start(arguments.port, true)?;
     let file = std::env::temp_dir().join(format!("depd-demo-{}.kubeconfig", std::process::id()));
     prepare_folder(arguments)?;
@@ -46,7 +46,8 @@ pub fn run(arguments: &DemoArguments) -> Result<ExitCode, Failure> {
         strict: false,
         image_rules: ImageRules::default(),
         access: kubeconfig::load(&choice, |_| None).map_err(Failure::work)?,
-        slack: None,
+        receivers: Vec::new(),
+        cluster_name: None,
         workers: 100,
         policy: Policy {
             patience: Patience::default(),
@@ -64,7 +65,11 @@ pub fn run(arguments: &DemoArguments) -> Result<ExitCode, Failure> {
         dry_run: false,
     };
     explain(arguments, &file.0);
-    let outcome = Daemon::start(&settings).map_err(Failure::work).and_then(until_stopped);
+    let mut requests = Requests::to_stop().map_err(Failure::work)?;
+    let outcome = Daemon::start(&settings).map_err(Failure::work).and_then(|daemon| {
+        let asked = requests.wait();
+        end(daemon, asked, requests)
+    });
     sandbox.stop();
     outcome
 }

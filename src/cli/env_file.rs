@@ -10,7 +10,7 @@ use super::Failure;
 use crate::model::shown;
 
 /// The environment with a `.env` file behind it.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Environment {
     /// The file in use.
     pub file: Option<PathBuf>,

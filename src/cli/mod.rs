@@ -10,8 +10,14 @@ mod dep_file;
 mod documents;
 mod env_file;
 mod history;
+mod once;
+mod pause;
 mod print;
+mod receivers;
+mod report;
+mod restart;
 mod resume;
+mod retry;
 mod rollback;
 mod run;
 mod sandbox;
@@ -19,6 +25,7 @@ mod settings;
 mod status;
 mod stored;
 mod wait;
+mod workload;
 
 use std::fmt::Display;
 use std::process::ExitCode;
@@ -39,13 +46,18 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Run(run::RunArguments),
+    Run(Box<run::RunArguments>),
+    Once(Box<once::OnceArguments>),
     Check(check::CheckArguments),
+    Report(report::ReportArguments),
     Status(status::StatusArguments),
     History(history::HistoryArguments),
     Wait(wait::WaitArguments),
     Rollback(rollback::RollbackArguments),
+    Pause(pause::PauseArguments),
     Resume(resume::ResumeArguments),
+    Retry(retry::RetryArguments),
+    Restart(restart::RestartArguments),
     Demo(demo::DemoArguments),
     Sandbox(sandbox::SandboxArguments),
     #[command(hide = true)]
@@ -57,11 +69,16 @@ enum Command {
 pub fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Run(arguments) => run::run(&arguments),
+        Command::Once(arguments) => once::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::History(arguments) => history::run(&arguments),
         Command::Wait(arguments) => wait::run(&arguments),
         Command::Rollback(arguments) => rollback::run(&arguments),
+        Command::Pause(arguments) => pause::run(&arguments),
+        Command::Retry(arguments) => retry::run(&arguments),
+        Command::Restart(arguments) => restart::run(&arguments),
         Command::Resume(arguments) => resume::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Sandbox(arguments) => sandbox::run(&arguments),

@@ -1,16 +1,21 @@
 //! `depd run`: the daemon.
 
-use std::path::PathBuf;
-use std::process::ExitCode;
+use std::fs;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum, value_parser};
-use log::info;
+use log::{error, info};
 
 use super::Failure;
 use super::env_file::Environment;
+use super::receivers::ReceiverArguments;
 use super::settings;
-use crate::daemon::{Daemon, LogStyle, StartError, init_logging, wait_for_stop};
+use crate::daemon::{
+    Asked, Daemon, Log, LogFile, LogForm, LogStyle, Requests, StartError, init_logging,
+};
 use crate::model::{parse_duration, shown};
 use crate::store::StoreError;
 
@@ -18,10 +23,16 @@ use crate::store::StoreError;
 ///
 /// Settings come from flags, else from the environment, else from the file .env in the working
 /// directory. Names there: DEPS (the folder), ECR_REPO (completes short image names), KUBECONFIG,
-/// and WEBHOOK_FOR_SLACK (the address of a Slack incoming webhook; a secret, so never a flag).
-/// RUST_LOG chooses what is logged, for example debug.
+/// and who is told: WEBHOOK_FOR_SLACK, WEBHOOK_FOR_TEAMS, WEBHOOK_FOR_DISCORD, WEBHOOK_URL with
+/// WEBHOOK_SECRET, ON_VERDICT. RUST_LOG chooses what is logged, for example debug.
 ///
-/// SIGTERM and SIGINT end it: what is in hand is finished first, within two seconds.
+/// SIGTERM and SIGINT end it: what is in hand is finished first, within two seconds. SIGHUP opens the
+/// log file anew, and where .env or the kubeconfig changed, starts depd anew in the same process;
+/// what is wrong in them is said, and depd goes on as before. SIGUSR1 writes into the log where
+/// everything stands.
+///
+/// Exit code 0: it was stopped, or another depd works with the same state. 1: it cannot start. 2: a
+/// flag or a setting is wrong.
 #[derive(Debug, Default, Args)]
 pub struct RunArguments {
     /// The folder of dep files [env: DEPS] [default: deps]
@@ -45,13 +56,9 @@ pub struct RunArguments {
     #[arg(long, value_name = "REPO")]
     pub ecr_repo: Option<String>,
 
-    /// A file that holds the webhook's address [env: WEBHOOK_FOR_SLACK, the address itself]
-    #[arg(long, value_name = "FILE")]
-    pub slack_webhook_file: Option<PathBuf>,
-
-    /// Messages to Slack each second, after a short burst; Slack itself allows one
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u32).range(1..=1000))]
-    pub slack_rate: u32,
+    /// The name of the cluster in messages [env: CLUSTER_NAME] [default: the context's]
+    #[arg(long, value_name = "NAME")]
+    pub cluster_name: Option<String>,
 
     /// A rollout without progress for this long has timed out, unless its workload says otherwise
     #[arg(long, value_name = "TIME", default_value = "4m", value_parser = parse_duration)]
@@ -104,6 +111,14 @@ pub struct RunArguments {
     #[arg(long)]
     pub dry_run: bool,
 
+    /// Append the log to this file instead of standard error; SIGHUP opens it anew
+    #[arg(long, value_name = "FILE")]
+    pub log_file: Option<PathBuf>,
+
+    /// What a record of the log looks like
+    #[arg(long, value_name = "FORM", value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+
     /// Say nothing when another depd is running already
     #[arg(long)]
     pub quiet: bool,
@@ -123,6 +138,29 @@ pub struct RunArguments {
     /// Refuse to start on a folder that everybody on this machine may write to, instead of warning
     #[arg(long)]
     pub strict: bool,
+
+    // The last: its heading is that of everything after it.
+    #[command(flatten)]
+    pub receivers: ReceiverArguments,
+}
+
+/// What a record of the log looks like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// A line for people
+    #[default]
+    Text,
+    /// A JSON object on one line
+    Json,
+}
+
+impl From<LogFormat> for LogForm {
+    fn from(format: LogFormat) -> LogForm {
+        match format {
+            LogFormat::Text => LogForm::Text,
+            LogFormat::Json => LogForm::Json,
+        }
+    }
 }
 
 /// What to do about drift.
@@ -149,35 +187,143 @@ pub enum RollbackChoice {
 
 /// Runs until stopped.
 pub fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
-    let environment = Environment::load(arguments.env_file.as_deref())?;
-    init_logging(LogStyle::Daemon, environment.text("RUST_LOG")?.as_deref());
-    let settings = settings::validate(arguments, &environment)?;
-    let started = Daemon::start(&settings);
-    if let (Ok(_), Some(file)) = (&started, &environment.file) {
-        info!("settings from {}", shown(file));
+    // Before any thread is there: a signal must not end what is not finished.
+    let mut requests = Requests::new().map_err(Failure::work)?;
+    let Some(started) = start(arguments)? else { return Ok(ExitCode::SUCCESS) };
+    if arguments.dry_run {
+        started.daemon.wait_for_start_up();
+        let _ = started.daemon.stop();
+        return Ok(ExitCode::SUCCESS);
     }
-    match started {
-        Ok(daemon) if settings.dry_run => {
-            daemon.wait_for_start_up();
-            let _ = daemon.stop();
-            Ok(ExitCode::SUCCESS)
+    loop {
+        match requests.wait() {
+            Asked::Dump => started.daemon.survey().log(),
+            Asked::Reload if !started.is_changed(arguments) => {}
+            Asked::Reload => {
+                info!("SIGHUP: the settings have changed; depd starts anew with them");
+                let _ = started.daemon.stop();
+                return Err(start_anew());
+            }
+            asked @ Asked::Stop(_) => return end(started.daemon, asked, requests),
         }
-        Ok(daemon) => until_stopped(daemon),
+    }
+}
+
+/// A daemon at work, and what it was started with.
+pub struct Started {
+    /// The daemon.
+    pub daemon: Daemon,
+    log: Option<LogFile>,
+    inputs: Inputs,
+}
+
+/// Starts a daemon; `None` when another one works with the same state already.
+///
+/// # Errors
+/// A setting is wrong, or the daemon cannot start.
+pub fn start(arguments: &RunArguments) -> Result<Option<Started>, Failure> {
+    let environment = Environment::load(arguments.env_file.as_deref())?;
+    let log = arguments.log_file.as_deref().map(open_log).transpose()?;
+    init_logging(Log {
+        style: LogStyle::Daemon,
+        filters: environment.text("RUST_LOG")?,
+        form: arguments.log_format.into(),
+        file: log.clone(),
+    });
+    let settings = settings::validate(arguments, &environment)?;
+    let inputs = Inputs::read(arguments, &environment);
+    match Daemon::start(&settings) {
+        Ok(daemon) => {
+            if let Some(file) = &environment.file {
+                info!("settings from {}", shown(file));
+            }
+            Ok(Some(Started { daemon, log, inputs }))
+        }
         // For cron: the daemon is there, and that is what was asked for.
         Err(StartError::Store(error @ StoreError::Locked { .. })) => {
             if !arguments.quiet {
                 eprintln!("depd: {error}");
             }
-            Ok(ExitCode::SUCCESS)
+            Ok(None)
         }
         Err(error) => Err(Failure::work(error)),
     }
 }
 
-/// Waits for a signal, then ends the daemon in order.
-pub fn until_stopped(daemon: Daemon) -> Result<ExitCode, Failure> {
-    let signal = wait_for_stop().map_err(Failure::work)?;
-    info!("{signal}: finishing what is in hand");
+fn open_log(path: &Path) -> Result<LogFile, Failure> {
+    LogFile::open(path).map_err(|error| {
+        Failure::usage(format!("cannot write the log to {} ({error})", shown(path)))
+    })
+}
+
+impl Started {
+    /// Opens the log file anew, reads the settings, and says whether they are others than before.
+    /// Settings that are wrong change nothing.
+    fn is_changed(&self, arguments: &RunArguments) -> bool {
+        if let Some(Err(error)) = self.log.as_ref().map(LogFile::reopen) {
+            error!("SIGHUP: the log file cannot be opened anew: {error}");
+        }
+        let read = Environment::load(arguments.env_file.as_deref()).and_then(|environment| {
+            settings::validate(arguments, &environment)?;
+            Ok(Inputs::read(arguments, &environment))
+        });
+        match read {
+            Ok(inputs) if inputs == self.inputs => {
+                info!("SIGHUP: the settings are as before");
+                false
+            }
+            Ok(_) => true,
+            Err(Failure::Usage(text) | Failure::Work(text)) => {
+                error!("SIGHUP: {text}. depd goes on with the settings that it has");
+                false
+            }
+        }
+    }
+}
+
+/// What settings are made of and may change while depd runs.
+#[derive(PartialEq, Eq)]
+struct Inputs {
+    environment: Environment,
+    kubeconfigs: Vec<(PathBuf, Option<Vec<u8>>)>,
+}
+
+impl Inputs {
+    fn read(arguments: &RunArguments, environment: &Environment) -> Inputs {
+        let listed = environment.get("KUBECONFIG");
+        let home = environment.get("HOME").map(|home| Path::new(&home).join(".kube/config"));
+        let paths: Vec<PathBuf> = match (&arguments.kubeconfig, listed) {
+            (Some(path), _) => vec![path.clone()],
+            (None, Some(list)) => std::env::split_paths(&list).collect(),
+            (None, None) => home.into_iter().collect(),
+        };
+        let read = |path: PathBuf| (path.clone(), fs::read(path).ok());
+        Inputs {
+            environment: environment.clone(),
+            kubeconfigs: paths.into_iter().map(read).collect(),
+        }
+    }
+}
+
+/// The same program with the same arguments in this very process, so that whoever watches over it
+/// notices nothing. Returns only if that is not possible.
+fn start_anew() -> Failure {
+    let program = match std::env::current_exe() {
+        Ok(program) => program,
+        Err(error) => return Failure::work(format!("depd cannot find itself anew: {error}")),
+    };
+    let error = Command::new(&program).args(std::env::args_os().skip(1)).exec();
+    Failure::work(format!("depd cannot start {} anew: {error}", shown(&program)))
+}
+
+/// Ends the daemon in order.
+pub fn end(daemon: Daemon, asked: Asked, requests: Requests) -> Result<ExitCode, Failure> {
+    let name = match asked {
+        Asked::Stop(name) => name,
+        Asked::Reload | Asked::Dump => "asked to end",
+    };
+    requests.end_at_once().map_err(Failure::work)?;
+    info!("{name}: finishing what is in hand");
     let in_order = daemon.stop();
     info!("{}", if in_order { "stopped" } else { "stopped, with work left undone" });
     Ok(ExitCode::SUCCESS)

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::Failure;
-use crate::daemon::{LogStyle, init_logging, wait_for_stop};
+use crate::daemon::{Log, LogStyle, Requests, init_logging};
 use crate::model::shown;
 use crate::sandbox::{Sandbox, SandboxOptions, samples};
 
@@ -33,7 +33,7 @@ pub struct SandboxArguments {
 
 /// Runs until stopped.
 pub fn run(arguments: &SandboxArguments) -> Result<ExitCode, Failure> {
-    init_logging(LogStyle::Daemon, std::env::var("RUST_LOG").ok().as_deref());
+    init_logging(Log::of(LogStyle::Daemon, std::env::var("RUST_LOG").ok()));
     let sandbox = start(arguments.port, !arguments.empty)?;
     let fallback = || std::env::temp_dir().join("depd-sandbox.kubeconfig");
     let file = arguments.kubeconfig.clone().unwrap_or_else(fallback);
@@ -44,7 +44,7 @@ pub fn run(arguments: &SandboxArguments) -> Result<ExitCode, Failure> {
     println!("  kubectl set image deployment/web web=nginx:1.25");
     println!("  kubectl rollout status deployment/web\n");
     println!("Ctrl-C ends it, and everything in it is gone.");
-    wait_for_stop().map_err(Failure::work)?;
+    Requests::to_stop().map_err(Failure::work)?.wait();
     sandbox.stop();
     Ok(ExitCode::SUCCESS)
 }

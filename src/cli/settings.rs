@@ -1,17 +1,15 @@
 //! Raw arguments and environment → validated settings, or a sentence that says what to set. `[E]`
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Failure;
 use super::env_file::Environment;
 use super::run::{DriftChoice, RollbackChoice, RunArguments};
 use crate::cluster::kubeconfig::{self, Choice};
-use crate::daemon::{Settings, SlackSettings};
+use crate::daemon::Settings;
 use crate::desired::{EcrRepo, ImageRules};
 use crate::model::shown;
 use crate::reconcile::{Drift, Patience, Policy};
-use crate::report::webhook::WebhookUrl;
 use crate::store;
 
 /// Flags win over the environment, which wins over `.env`.
@@ -32,7 +30,14 @@ pub fn validate(arguments: &RunArguments, env: &Environment) -> Result<Settings,
             };
             kubeconfig::load(&choice, |name| env.get(name)).map_err(Failure::usage)?
         },
-        slack: slack(arguments, env)?.filter(|_| !arguments.dry_run),
+        receivers: match arguments.dry_run {
+            true => Vec::new(),
+            false => arguments.receivers.validate(env)?,
+        },
+        cluster_name: match &arguments.cluster_name {
+            Some(name) => Some(name.clone()),
+            None => env.text("CLUSTER_NAME")?,
+        },
         workers: usize::from(arguments.workers),
         policy: policy(arguments),
         state: (!arguments.dry_run).then(|| state(arguments, env)),
@@ -53,6 +58,14 @@ pub fn deps(given: Option<&Path>, name: &str, env: &Environment) -> Result<PathB
     let deps = set.unwrap_or_else(|| PathBuf::from("deps"));
     if deps.is_dir() {
         return Ok(deps);
+    }
+    if deps.is_file() {
+        let parent = deps.parent().filter(|parent| !parent.as_os_str().is_empty());
+        return Err(Failure::usage(format!(
+            "{} is a file: name the folder of your dep files, which may be {}",
+            shown(&deps),
+            shown(parent.unwrap_or(Path::new(".")))
+        )));
     }
     let what = if deps.exists() { "is not a folder" } else { "does not exist" };
     Err(Failure::usage(format!(
@@ -92,25 +105,4 @@ pub fn image_rules(given: Option<&str>, env: &Environment) -> Result<ImageRules,
     };
     let repo = repo.map(|repo| EcrRepo::parse(&repo)).transpose().map_err(Failure::usage)?;
     Ok(ImageRules { ecr_repo: repo })
-}
-
-fn slack(arguments: &RunArguments, env: &Environment) -> Result<Option<SlackSettings>, Failure> {
-    let (text, source) = match &arguments.slack_webhook_file {
-        Some(file) => {
-            let text = fs::read_to_string(file).map_err(|error| {
-                let file = shown(file);
-                Failure::usage(format!("cannot read the webhook's address from {file}: {error}"))
-            })?;
-            (Some(text), shown(file))
-        }
-        None => (env.text("WEBHOOK_FOR_SLACK")?, "WEBHOOK_FOR_SLACK".to_owned()),
-    };
-    let Some(text) = text else { return Ok(None) };
-    let webhook = WebhookUrl::parse(&text).map_err(|problem| {
-        Failure::usage(format!(
-            "the webhook's address in {source} is not usable: {problem}. It looks like \
-             https://hooks.slack.com/services/…; leave it unset for no messages"
-        ))
-    })?;
-    Ok(Some(SlackSettings { webhook, per_second: arguments.slack_rate }))
 }

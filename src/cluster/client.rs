@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use super::access::Access;
 use super::credentials::Credentials;
 use super::error::{ApiError, Class};
+use super::mark::Mark;
 use super::request::{LogOf, Request, Resource, Scope};
 use super::response::{
     EventObject, List, Namespace, Object, PodObject, ReplicaSet, Version, WorkloadObject,
@@ -88,6 +89,14 @@ impl Client {
         self.workload(patch.kind, &Request::patch_images(patch))
     }
 
+    /// Puts an annotation on a workload or takes it away: one PATCH.
+    ///
+    /// # Errors
+    /// Any class.
+    pub fn mark(&self, kind: Kind, key: &ServiceKey, mark: &Mark) -> Result<(), ApiError> {
+        self.requests.send(&Request::mark(kind, key, mark))?.read(OBJECT_BYTES).map(drop)
+    }
+
     /// One workload, `None` when there is none of that kind and name: one GET.
     ///
     /// # Errors
@@ -139,6 +148,22 @@ impl Client {
     /// Any class but [`Class::AlreadyExists`].
     pub fn create_namespace(&self, namespace: &str) -> Result<bool, ApiError> {
         match self.requests.send(&Request::create_namespace(namespace)) {
+            Ok(answer) => answer.read(OBJECT_BYTES).map(|_| true),
+            Err(ApiError { class: Class::AlreadyExists, .. }) => Ok(false),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Creates an Event (`events.k8s.io/v1`); false when one of its name exists already: one POST.
+    ///
+    /// # Errors
+    /// Any class but [`Class::AlreadyExists`].
+    pub fn create_event(
+        &self,
+        namespace: &str,
+        event: &serde_json::Value,
+    ) -> Result<bool, ApiError> {
+        match self.requests.send(&Request::create_event(namespace, event)) {
             Ok(answer) => answer.read(OBJECT_BYTES).map(|_| true),
             Err(ApiError { class: Class::AlreadyExists, .. }) => Ok(false),
             Err(e) => Err(e),
@@ -287,7 +312,7 @@ fn pages<O: Object + DeserializeOwned>(
     let mut token = String::new();
     loop {
         let request = Request::list(resource, scope, Some(&*token).filter(|t| !t.is_empty()));
-        let page: List<O> = session.send(&request)?.json(PAGE_BYTES)?;
+        let page: List<O> = session.send(&request)?.json_stream(PAGE_BYTES)?;
         if page.metadata.resource_version.is_empty() {
             // Not a list, whoever sent it; taken for an empty one, everything would be gone.
             let text = "it is not a list of the API server".to_owned();

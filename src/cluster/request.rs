@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
+use super::mark::Mark;
 use crate::model::{ImagePatch, Kind, Selector, ServiceKey};
 
 /// Who wrote a field, in `metadata.managedFields`.
@@ -56,6 +57,8 @@ pub enum Resource {
     Events,
     /// `v1` Namespaces.
     Namespaces,
+    /// `events.k8s.io/v1` Events, the newer form of the same, in which depd writes its own.
+    OwnEvents,
     /// `/version`.
     Version,
 }
@@ -81,7 +84,7 @@ impl Resource {
             Resource::ReplicaSets => "replicasets",
             Resource::Pods => "pods",
             Resource::PodLog => "pods/log",
-            Resource::Events => "events",
+            Resource::Events | Resource::OwnEvents => "events",
             Resource::Namespaces => "namespaces",
             Resource::Version => "version",
         }
@@ -96,6 +99,7 @@ impl Resource {
             Resource::Pods | Resource::PodLog | Resource::Events | Resource::Namespaces => {
                 "/api/v1"
             }
+            Resource::OwnEvents => "/apis/events.k8s.io/v1",
             Resource::Version => "",
         }
     }
@@ -104,6 +108,7 @@ impl Resource {
     pub(super) fn with_group(self) -> String {
         match self.prefix() {
             "/apis/apps/v1" => format!("apps/{}", self.plural()),
+            "/apis/events.k8s.io/v1" => format!("events.k8s.io/{}", self.plural()),
             _ => self.plural().to_owned(),
         }
     }
@@ -239,6 +244,12 @@ impl Request {
             .sending("application/json", &body)
     }
 
+    pub(super) fn create_event(namespace: &str, event: &Value) -> Request {
+        Request::new(Verb::Create, Resource::OwnEvents, Some(namespace), None)
+            .with("fieldManager", FIELD_MANAGER)
+            .sending("application/json", event)
+    }
+
     pub(super) fn version() -> Request {
         Request::new(Verb::Get, Resource::Version, None, None)
     }
@@ -248,6 +259,14 @@ impl Request {
         Request::new(Verb::Patch, patch.kind.into(), namespace, name)
             .with("fieldManager", FIELD_MANAGER)
             .sending("application/json-patch+json", &json_patch(patch))
+    }
+
+    /// An annotation, as a merge patch.
+    pub(super) fn mark(kind: Kind, key: &ServiceKey, mark: &Mark) -> Request {
+        let (namespace, name) = (Some(key.namespace()), Some(key.service()));
+        Request::new(Verb::Patch, kind.into(), namespace, name)
+            .with("fieldManager", FIELD_MANAGER)
+            .sending("application/merge-patch+json", &mark.patch())
     }
 
     pub(super) fn replica_sets(namespace: &str, selector: &Selector) -> Request {

@@ -2,13 +2,15 @@
 //!
 //! A session owns a connection pool, and [`Session::shutdown`] ends exactly the requests of that
 //! session at once, the ones blocked in a read too. So the ordinary requests share one session, and
-//! each watch has its own. Nothing is sent twice here: whether to try again is for the caller.
+//! each watch has its own. Nothing is sent twice here: whether to try again is for the caller. How many
+//! ordinary requests are in flight at once follows what the server can take ([`Window`]); the others
+//! wait for a place.
 
 use std::fmt;
-use std::io::Read;
+use std::io::{BufReader, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 use ureq::http::Response;
@@ -23,6 +25,7 @@ use super::request::{Call, Request};
 use super::resolve::CachingResolver;
 use super::text::plain;
 use super::tls::Tls;
+use super::window::{Place, Sign, Window};
 
 /// Input and output buffer of a connection; ureq's own default is eight times as much.
 const BUFFER_BYTES: usize = 16 * 1024;
@@ -76,6 +79,34 @@ pub(super) struct Session {
     ended: AtomicBool,
     pausing: Mutex<()>,
     wake: Condvar,
+    window: Arc<Gate>,
+}
+
+/// The bound on requests in flight, and who waits for a place.
+struct Gate {
+    window: Mutex<Window>,
+    room: Condvar,
+}
+
+/// A place in the window, given back when the answer was read or dropped.
+struct Held {
+    gate: Arc<Gate>,
+    place: Place,
+}
+
+impl Held {
+    fn note(&self, sign: Sign) {
+        self.gate.window.lock().note(&self.place, sign);
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.gate.window.lock().leave();
+        // One place may have become two.
+        self.gate.room.notify_one();
+        self.gate.room.notify_one();
+    }
 }
 
 impl fmt::Debug for Session {
@@ -99,11 +130,13 @@ enum Patience {
 pub(super) struct Answer {
     call: Call,
     response: Response<Body>,
+    held: Option<Held>,
 }
 
 impl Session {
     pub(super) fn new(server: Arc<Server>) -> Session {
         let options = &server.options;
+        let window = Window::new(options.idle_connections);
         // As for kubectl, a loopback address is never reached through a proxy.
         let proxy = if server.url.is_loopback() { None } else { Proxy::try_from_env() };
         let config = Agent::config_builder()
@@ -128,6 +161,7 @@ impl Session {
             ended: AtomicBool::new(false),
             pausing: Mutex::new(()),
             wake: Condvar::new(),
+            window: Arc::new(Gate { window: Mutex::new(window), room: Condvar::new() }),
         }
     }
 
@@ -146,8 +180,33 @@ impl Session {
         self.run(request, Patience::Stream)
     }
 
+    /// Waits for a place in the window; streams need none.
+    fn enter(&self, call: &Call, patience: Patience) -> Result<Option<Held>, ApiError> {
+        if patience == Patience::Stream {
+            return Ok(None);
+        }
+        let options = &self.server.options;
+        let limit = match patience {
+            Patience::Brief => options.brief_limit,
+            Patience::Request | Patience::Stream => options.request_limit,
+        };
+        let until = Instant::now() + limit;
+        let mut window = self.window.window.lock();
+        loop {
+            if let Some(place) = window.enter() {
+                return Ok(Some(Held { gate: Arc::clone(&self.window), place }));
+            }
+            if self.is_ended() || self.window.room.wait_until(&mut window, until).timed_out() {
+                let text = "the API server is overloaded, and other requests came first";
+                let class = Class::Network { text: text.into(), sent: Sent::No };
+                return Err(ApiError::new(call, class));
+            }
+        }
+    }
+
     fn run(&self, request: &Request, patience: Patience) -> Result<Answer, ApiError> {
         let call = &request.call;
+        let held = self.enter(call, patience)?;
         let header = self.server.credentials.header();
         let header =
             header.map_err(|e| ApiError::new(call, Class::Credentials { text: e.to_string() }))?;
@@ -184,8 +243,15 @@ impl Session {
         };
         let response = outcome.map_err(|e| failed(call, &e))?;
         let status = response.status().as_u16();
+        if let Some(held) = &held {
+            held.note(match status {
+                429 => Sign::Overloaded,
+                500.. => Sign::None,
+                _ => Sign::Fine,
+            });
+        }
         if (200..300).contains(&status) {
-            return Ok(Answer { call: call.clone(), response });
+            return Ok(Answer { call: call.clone(), response, held });
         }
         let retry_after = response.headers().get(RETRY_AFTER).and_then(|v| v.to_str().ok());
         let retry_after = retry_after.map(str::to_owned);
@@ -203,6 +269,8 @@ impl Session {
         self.ended.store(true, Ordering::Release);
         drop(self.pausing.lock());
         self.wake.notify_all();
+        drop(self.window.window.lock());
+        self.window.room.notify_all();
         self.agent.clone().shutdown();
     }
 
@@ -221,7 +289,7 @@ impl Session {
 impl Answer {
     /// The body, which must not be longer than `limit` bytes.
     pub(super) fn read(self, limit: u64) -> Result<Vec<u8>, ApiError> {
-        let Answer { call, response } = self;
+        let Answer { call, response, held: _held } = self;
         let mut bytes = Vec::new();
         let mut reader = response.into_body().into_reader().take(limit.saturating_add(1));
         reader.read_to_end(&mut bytes).map_err(|e| failed(&call, &e.into()))?;
@@ -242,7 +310,24 @@ impl Answer {
         decoded.map_err(|e| ApiError::new(&call, Class::Decode { text: plain(&e.to_string()) }))
     }
 
-    /// The body as a stream.
+    /// The body as JSON, parsed while it arrives, so that a long list is never in memory as text.
+    pub(super) fn json_stream<T: serde::de::DeserializeOwned>(
+        self,
+        limit: u64,
+    ) -> Result<T, ApiError> {
+        let Answer { call, response, held: _held } = self;
+        let reader = response.into_body().into_reader();
+        let reader = BufReader::with_capacity(BUFFER_BYTES, reader.take(limit));
+        serde_json::from_reader(reader).map_err(|e| {
+            let text = plain(&e.to_string());
+            match e.io_error_kind() {
+                Some(_) => failed(&call, &std::io::Error::from(e).into()),
+                None => ApiError::new(&call, Class::Decode { text }),
+            }
+        })
+    }
+
+    /// The body as a stream, which needs no place in the window.
     pub(super) fn reader(self) -> (Call, impl Read + Send) {
         (self.call, self.response.into_body().into_reader())
     }

@@ -33,6 +33,13 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub enum Request {
     /// Go on after `--halt-after` stopped everything.
     ResumeAll,
+    /// Try what was rejected or refused once more.
+    Retry {
+        /// The service.
+        service: String,
+        /// Its namespace.
+        namespace: String,
+    },
 }
 
 /// What it says.

@@ -5,51 +5,56 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use log::error;
 
+use super::authors::Authors;
 use super::logging::{log_alert, log_notice};
+use super::receivers::Receivers;
 use crate::failpoint::Failpoint;
 use crate::model::{Alert, ImageSet, Notice, What};
 use crate::report::alarm::alarm;
-use crate::report::delivery::{Delivery, Parcel};
-use crate::report::slack;
+use crate::report::record::{Circumstances, Record};
 use crate::report::words::{Words, images, words};
-use crate::store::{HistoryChange, Message, Saved, ServiceChange, Store};
+use crate::store::{HistoryChange, Saved, ServiceChange, Store};
 use crate::worker::{Entry, Journal, Kept};
-
-/// The name of the one receiver there is, in the store.
-pub const SLACK: &str = "slack";
 
 /// The journal of a running daemon.
 pub struct Ledger {
     /// `None`: nothing survives a restart.
     pub store: Option<Arc<Store>>,
-    /// `None`: nobody is told but the log.
-    pub delivery: Option<Arc<Delivery>>,
+    /// Who is told besides the log.
+    pub receivers: Arc<Receivers>,
+    /// Whose the dep files are.
+    pub authors: Arc<Authors>,
+    /// The name of this host.
+    pub host: String,
+    /// The name of the cluster.
+    pub cluster: String,
 }
 
 impl Journal for Ledger {
     fn enter(&self, entry: Entry<'_>) {
         let mut messages = Vec::new();
         let mut history = Vec::new();
+        let around = self.around(&entry);
         for notice in &entry.notices {
             let words = words(notice);
             log_notice(notice, &words);
-            history.extend(history_of(notice, &words, &entry));
-            if self.delivery.is_some() {
-                messages.extend(slack::payload(notice, &words).map(|payload| payload.to_string()));
+            history.extend(history_of(notice, &words, &entry, &around));
+            if let Some(record) = Record::of(notice, &words, &around) {
+                messages.extend(self.receivers.messages(&record));
             }
         }
         let Some(store) = &self.store else {
-            return messages.into_iter().for_each(|payload| self.send(payload));
+            return messages.into_iter().for_each(|message| self.receivers.send_unkept(message));
         };
         let mut history = history.into_iter();
-        let message = |payload| Message { receiver: SLACK.to_owned(), payload };
         let step = Saved {
             key: entry.key.clone(),
             service: entry.service.as_ref().and_then(change),
             history: history.next(),
-            messages: messages.into_iter().map(message).collect(),
+            messages,
         };
         if entry.before_action {
             Failpoint::BeforeIntent.pass();
@@ -70,15 +75,37 @@ impl Journal for Ledger {
     fn alert(&self, alert: &Alert) {
         let words = alarm(alert);
         log_alert(&words);
-        self.send(slack::alert_payload(&words).to_string());
+        let record = Record::of_alert(alert, &words, &self.here());
+        for message in self.receivers.messages(&record) {
+            self.receivers.send_unkept(message);
+        }
     }
 }
 
 impl Ledger {
-    /// A message that no store keeps.
-    fn send(&self, payload: String) {
-        if let Some(delivery) = &self.delivery {
-            delivery.send(Parcel { id: None, payload });
+    fn here(&self) -> Circumstances {
+        Circumstances {
+            host: self.host.clone(),
+            cluster: self.cluster.clone(),
+            time: format!("{:.3}", Timestamp::now()),
+            ..Circumstances::default()
+        }
+    }
+
+    fn around(&self, entry: &Entry<'_>) -> Circumstances {
+        if entry.notices.is_empty() {
+            return Circumstances::default();
+        }
+        let service = match &entry.service {
+            Some(Kept::State(service)) => Some(service),
+            _ => None,
+        };
+        Circumstances {
+            kind: entry.kind,
+            uid: service.and_then(|service| service.phase.uid()).map(str::to_owned),
+            attempt: service.map(|service| service.attempts),
+            changed_by: self.authors.of(entry.key),
+            ..self.here()
         }
     }
 }
@@ -97,7 +124,12 @@ fn change(kept: &Kept<'_>) -> Option<ServiceChange> {
 }
 
 /// What a notice adds to the history of rollouts.
-fn history_of(notice: &Notice, words: &Words, entry: &Entry<'_>) -> Option<HistoryChange> {
+fn history_of(
+    notice: &Notice,
+    words: &Words,
+    entry: &Entry<'_>,
+    around: &Circumstances,
+) -> Option<HistoryChange> {
     match &notice.what {
         What::Started { changes } => {
             let (attempt, wanted) = match &entry.service {
@@ -105,7 +137,8 @@ fn history_of(notice: &Notice, words: &Words, entry: &Entry<'_>) -> Option<Histo
                 _ => (0, None),
             };
             let wanted = wanted.map(ImageSet::to_content);
-            Some(HistoryChange::Started { changes: images(changes), wanted, attempt, by: None })
+            let by = around.changed_by.clone();
+            Some(HistoryChange::Started { changes: images(changes), wanted, attempt, by })
         }
         What::Succeeded { .. }
         | What::Failed { .. }

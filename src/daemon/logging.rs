@@ -1,13 +1,22 @@
-//! The log: plain lines on standard error, levels chosen by `RUST_LOG`. `[E]`
+//! The log: lines on standard error or in a file, levels chosen by `RUST_LOG`. `[E]`
 
-use std::io::Write;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use env_logger::{Builder, Target};
 use jiff::{Timestamp, tz::TimeZone};
-use log::{Level, LevelFilter, debug, error, info, warn};
+use log::{Level, LevelFilter, Record, debug, error, info, warn};
+use parking_lot::Mutex;
+use serde_json::json;
 
 use crate::model::{self, Notice, What};
 use crate::report::words::Words;
+
+/// In UTC, to the millisecond.
+const DAEMON_TIME: &str = "%Y-%m-%dT%H:%M:%S%.3fZ";
 
 /// How a line begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,34 +27,125 @@ pub enum LogStyle {
     Demo,
 }
 
-/// Sets up the log with these filters, as `RUST_LOG` has them; without any, at level info, and for a
-/// demo at debug.
-pub fn init_logging(style: LogStyle, filters: Option<&str>) {
-    let default = match style {
+/// What a record looks like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogForm {
+    /// A line for people; the end of a container's log follows on lines of its own.
+    #[default]
+    Text,
+    /// One JSON object on one line, whatever the record holds: `time`, `level`, `target`, `message`.
+    Json,
+}
+
+/// Where the log goes, and how.
+#[derive(Debug)]
+pub struct Log {
+    /// How a line begins.
+    pub style: LogStyle,
+    /// What is logged, as `RUST_LOG` has it; `None` is level info, and for a demo debug.
+    pub filters: Option<String>,
+    /// What a record looks like.
+    pub form: LogForm,
+    /// The file that it is appended to; `None` is standard error.
+    pub file: Option<LogFile>,
+}
+
+impl Log {
+    /// Text on standard error.
+    #[must_use]
+    pub fn of(style: LogStyle, filters: Option<String>) -> Log {
+        Log { style, filters, form: LogForm::Text, file: None }
+    }
+}
+
+/// A log file that can be opened anew, after somebody moved it away. Clones are the same file.
+#[derive(Clone, Debug)]
+pub struct LogFile {
+    path: PathBuf,
+    file: Arc<Mutex<File>>,
+}
+
+impl LogFile {
+    /// Opens the file for appending, or makes it, for its owner and readable for its group.
+    ///
+    /// # Errors
+    /// It cannot be opened or made.
+    pub fn open(path: &Path) -> io::Result<LogFile> {
+        Ok(LogFile { path: path.to_owned(), file: Arc::new(Mutex::new(append(path)?)) })
+    }
+
+    /// Goes on in a new file of the same name.
+    ///
+    /// # Errors
+    /// It cannot be opened; the log goes on where it was.
+    pub fn reopen(&self) -> io::Result<()> {
+        let file = append(&self.path)?;
+        *self.file.lock() = file;
+        Ok(())
+    }
+}
+
+impl Write for LogFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.lock().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.lock().flush()
+    }
+}
+
+fn append(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).mode(0o640).open(path)
+}
+
+/// Sets up the log.
+pub fn init_logging(log: Log) {
+    let default = match log.style {
         LogStyle::Daemon => "info",
         LogStyle::Demo => "warn,depd=debug",
     };
-    let format = match style {
-        LogStyle::Daemon => "%Y-%m-%dT%H:%M:%S%.3fZ",
-        LogStyle::Demo => "%H:%M:%S%.3f",
-    };
     let mut builder = Builder::new();
-    builder.parse_filters(filters.unwrap_or(default));
+    builder.parse_filters(log.filters.as_deref().unwrap_or(default));
     // Whatever was asked for: at their lower levels the HTTP and TLS libraries write addresses and
-    // headers, and with them secrets, into the log.
-    for library in ["ureq", "ureq_proto", "rustls"] {
+    // headers, and with them secrets, into the log; notify tells of what depd expects and mends.
+    for library in ["ureq", "ureq_proto", "rustls", "notify"] {
         builder.filter_module(library, LevelFilter::Warn);
     }
-    builder.target(Target::Stderr).format(move |out, record| {
-        let time = Timestamp::now().to_zoned(TimeZone::UTC).strftime(format);
-        let level = match (style, record.level()) {
-            (LogStyle::Demo, Level::Info | Level::Debug) => String::new(),
-            (_, level) => format!("{level:<5} "),
-        };
-        writeln!(out, "{time} {level}{}", record.args())
+    builder.target(match log.file {
+        Some(file) => Target::Pipe(Box::new(file)),
+        None => Target::Stderr,
     });
+    let style = log.style;
+    match log.form {
+        LogForm::Text => builder.format(move |out, record| text(out, style, record)),
+        LogForm::Json => builder.format(|out, record| writeln!(out, "{}", json(record))),
+    };
     // A second call in one process, as in tests, keeps the first.
     let _ = builder.try_init();
+}
+
+fn text(out: &mut impl Write, style: LogStyle, record: &Record) -> io::Result<()> {
+    let format = match style {
+        LogStyle::Daemon => DAEMON_TIME,
+        LogStyle::Demo => "%H:%M:%S%.3f",
+    };
+    let time = Timestamp::now().to_zoned(TimeZone::UTC).strftime(format);
+    let level = match (style, record.level()) {
+        (LogStyle::Demo, Level::Info | Level::Debug) => String::new(),
+        (_, level) => format!("{level:<5} "),
+    };
+    writeln!(out, "{time} {level}{}", record.args())
+}
+
+fn json(record: &Record) -> serde_json::Value {
+    let time = Timestamp::now().to_zoned(TimeZone::UTC).strftime(DAEMON_TIME).to_string();
+    json!({
+        "time": time,
+        "level": record.level().as_str().to_lowercase(),
+        "target": record.target(),
+        "message": record.args().to_string(),
+    })
 }
 
 /// Writes an alert into the log.
@@ -70,5 +170,36 @@ pub fn log_notice(notice: &Notice, words: &Words) {
         (model::Level::Warning, _) | (_, What::Unreachable(_)) => warn!("{line}"),
         (_, What::Progressed { .. } | What::AlreadyRuns) => debug!("{line}"),
         (model::Level::Good | model::Level::Quiet, _) => info!("{line}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn security_14_a_json_record_is_one_line_whatever_it_holds() {
+        let hostile = "a\nb\u{1b}[31m\u{2028}\"c\\";
+        let args = format_args!("{hostile}");
+        let line = json(&Record::builder().args(args).level(Level::Warn).build()).to_string();
+        assert_eq!(line.lines().count(), 1);
+        let read: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+        assert_eq!(read["message"], hostile);
+        assert_eq!(read["level"], "warn");
+    }
+
+    #[test]
+    fn a_log_file_that_was_moved_away_is_begun_anew_on_demand() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("depd.log");
+        let mut log = LogFile::open(&path).expect("opened");
+        writeln!(log, "one").expect("written");
+        std::fs::rename(&path, folder.path().join("depd.log.1")).expect("moved");
+        writeln!(log, "two").expect("written");
+        log.clone().reopen().expect("opened");
+        writeln!(log, "three").expect("written");
+        let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).expect(name);
+        assert_eq!(read("depd.log.1"), "one\ntwo\n");
+        assert_eq!(read("depd.log"), "three\n");
     }
 }

@@ -3,17 +3,28 @@
 //! `wiring.rs` is the only file that knows every edge; the others here are the small edges that
 //! belong to the process itself.
 
+mod authors;
 pub mod control;
+mod cover;
+mod events;
 mod journal;
 mod logging;
 mod pod_watches;
+mod receivers;
+mod requests;
+mod resync;
 mod settings;
 mod signals;
 mod start_up;
+mod survey;
 mod wiring;
+mod workload_watches;
 
-pub use logging::{LogStyle, init_logging};
+pub use logging::{Log, LogFile, LogForm, LogStyle, init_logging};
 pub use pod_watches::take as take_pod;
-pub use settings::{Settings, SlackSettings};
-pub use signals::wait_for_stop;
-pub use wiring::{Daemon, StartError, restore, take_folder_event, take_workload};
+pub use receivers::{host, way_to};
+pub use settings::{ReceiverSettings, Settings, Way};
+pub use signals::{Asked, Requests};
+pub use survey::Survey;
+pub use wiring::{Daemon, StartError, restore, take_folder_event};
+pub use workload_watches::Part;

@@ -1,10 +1,11 @@
 //! Which pods are watched: those of the namespaces where a rollout is in flight. `[E]`
 //!
-//! One watch per namespace, or a single cluster-wide one above [`MOST_NAMESPACES`] of them. A watch
+//! One watch per namespace, or a single cluster-wide one for many of them, as [`Cover`] says. A watch
 //! is kept for [`LINGER`] after the last rollout, because rollouts come in series.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::Duration;
@@ -12,13 +13,12 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use log::{error, warn};
 
+use super::cover::Cover;
 use crate::clock;
 use crate::cluster::{Client, Reflector, Scope, WatchEvent, spawn_reflector};
 use crate::model::{Moment, Pod};
 use crate::worker::Floor;
 
-/// More namespaces than this are watched by one cluster-wide watch.
-const MOST_NAMESPACES: usize = 8;
 /// How long a watch outlives the last rollout of its namespace.
 const LINGER: Duration = Duration::from_secs(60);
 
@@ -52,7 +52,13 @@ impl PodWatches {
 /// # Errors
 /// The operating system gives no thread.
 pub fn keep(client: Client, floor: &Arc<Floor>, wanted: Wanted) -> io::Result<()> {
-    let mut keeper = Keeper { client, floor: Arc::downgrade(floor), open: HashMap::new() };
+    let mut keeper = Keeper {
+        client,
+        floor: Arc::downgrade(floor),
+        open: HashMap::new(),
+        cover: Cover::default(),
+        refused: Arc::default(),
+    };
     let run = move || {
         loop {
             match wanted.0.recv_timeout(LINGER / 4) {
@@ -68,6 +74,9 @@ struct Keeper {
     client: Client,
     floor: Weak<Floor>,
     open: HashMap<Scope, Watch>,
+    cover: Cover,
+    /// The cluster-wide watch was refused since the last look.
+    refused: Arc<AtomicBool>,
 }
 
 struct Watch {
@@ -79,8 +88,12 @@ impl Keeper {
     fn adjust(&mut self) {
         let Some(floor) = self.floor.upgrade() else { return };
         let now = clock::now();
+        if self.refused.swap(false, Ordering::AcqRel) {
+            self.open.remove(&Scope::Cluster);
+            self.cover.refuse(now);
+        }
         let namespaces = floor.interest.lock().namespaces();
-        for scope in scopes(&namespaces) {
+        for scope in self.cover.scopes(namespaces.iter().map(|name| &**name), now) {
             if let Some(watch) = self.open.get_mut(&scope) {
                 watch.needed = now;
             } else if let Some(watch) = self.start(&scope) {
@@ -99,8 +112,13 @@ impl Keeper {
 
     fn start(&self, scope: &Scope) -> Option<Watch> {
         let (floor, of) = (self.floor.clone(), scope.clone());
+        let refused = Arc::clone(&self.refused);
         let sink = move |event| {
             if let Some(floor) = floor.upgrade() {
+                if of == Scope::Cluster && matches!(event, WatchEvent::Forbidden { .. }) {
+                    refused.store(true, Ordering::Release);
+                    (floor.interest_changed)();
+                }
                 take(&floor, &of, event);
             }
         };
@@ -111,14 +129,6 @@ impl Keeper {
                 None
             }
         }
-    }
-}
-
-fn scopes(namespaces: &HashSet<Box<str>>) -> Vec<Scope> {
-    if namespaces.len() > MOST_NAMESPACES {
-        vec![Scope::Cluster]
-    } else {
-        namespaces.iter().cloned().map(Scope::Namespace).collect()
     }
 }
 

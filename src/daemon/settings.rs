@@ -5,6 +5,11 @@ use std::path::PathBuf;
 use crate::cluster::Access;
 use crate::desired::ImageRules;
 use crate::reconcile::Policy;
+use crate::report::command::Command;
+use crate::report::filter::Filter;
+use crate::report::kind::Kind;
+use crate::report::pace::Pace;
+use crate::report::signature::SigningKey;
 use crate::report::webhook::WebhookUrl;
 
 /// Everything that flags, environment and `.env` decide.
@@ -22,8 +27,10 @@ pub struct Settings {
     pub image_rules: ImageRules,
     /// The cluster and the user.
     pub access: Access,
-    /// Where messages go, if anywhere.
-    pub slack: Option<SlackSettings>,
+    /// Where messages go.
+    pub receivers: Vec<ReceiverSettings>,
+    /// The name of the cluster in messages, where it is not that of the context.
+    pub cluster_name: Option<String>,
     /// Threads that speak to the cluster.
     pub workers: usize,
     /// Time limit, drift, namespaces.
@@ -42,11 +49,31 @@ pub struct Settings {
     pub dry_run: bool,
 }
 
-/// A Slack incoming webhook, or something that understands its messages.
+/// Somebody who is told.
 #[derive(Clone, Debug)]
-pub struct SlackSettings {
-    /// The address; a secret.
-    pub webhook: WebhookUrl,
-    /// Messages each second, after a short burst.
-    pub per_second: u32,
+pub struct ReceiverSettings {
+    /// What kind of receiver.
+    pub kind: Kind,
+    /// The way there.
+    pub way: Way,
+    /// What it is told.
+    pub filter: Filter,
+    /// How fast.
+    pub pace: Pace,
+}
+
+/// The way to a receiver.
+#[derive(Clone, Debug)]
+pub enum Way {
+    /// By HTTP.
+    Webhook {
+        /// The address; a secret.
+        url: WebhookUrl,
+        /// What bodies are signed with.
+        key: Option<SigningKey>,
+    },
+    /// A program's standard input.
+    Command(Command),
+    /// Kubernetes Events, by the API server itself.
+    Events,
 }

@@ -1,24 +1,68 @@
-//! TERM and INT → an orderly end. `[E]`
+//! What the operating system asks of the process: to end, to read its settings anew, to say where it
+//! stands. `[E]`
 
 use std::io;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 
-/// Waits for SIGTERM or SIGINT and says its name. A second one ends the process at once.
-///
-/// # Errors
-/// The operating system does not let us handle signals.
-pub fn wait_for_stop() -> io::Result<&'static str> {
-    let mut signals = Signals::new([SIGTERM, SIGINT])?;
-    let name = match signals.forever().next() {
-        Some(SIGINT) => "SIGINT",
-        _ => "SIGTERM",
-    };
-    std::thread::Builder::new().name("second-signal".into()).spawn(move || {
-        if signals.forever().next().is_some() {
-            std::process::exit(130);
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// SIGTERM or SIGINT, by its name: end in order.
+    Stop(&'static str),
+    /// SIGHUP: open the log file anew and read the settings.
+    Reload,
+    /// SIGUSR1: say in the log where everything stands.
+    Dump,
+}
+
+/// The signals of this process; made before anything that is to be ended in order.
+#[derive(Debug)]
+pub struct Requests {
+    signals: Signals,
+}
+
+impl Requests {
+    /// Takes the signals over.
+    ///
+    /// # Errors
+    /// The operating system does not let us handle them.
+    pub fn new() -> io::Result<Requests> {
+        Ok(Requests { signals: Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1])? })
+    }
+
+    /// Takes over only those that ask to stop; the others do what they do to any process.
+    ///
+    /// # Errors
+    /// The operating system does not let us handle them.
+    pub fn to_stop() -> io::Result<Requests> {
+        Ok(Requests { signals: Signals::new([SIGTERM, SIGINT])? })
+    }
+
+    /// Waits for the next one.
+    pub fn wait(&mut self) -> Asked {
+        match self.signals.forever().next() {
+            Some(SIGINT) => Asked::Stop("SIGINT"),
+            Some(SIGHUP) => Asked::Reload,
+            Some(SIGUSR1) => Asked::Dump,
+            _ => Asked::Stop("SIGTERM"),
         }
-    })?;
-    Ok(name)
+    }
+
+    /// From now on a second request to stop ends the process at once.
+    ///
+    /// # Errors
+    /// The operating system gives no thread.
+    pub fn end_at_once(self) -> io::Result<()> {
+        let Requests { mut signals } = self;
+        let run = move || {
+            for signal in signals.forever() {
+                if signal == SIGTERM || signal == SIGINT {
+                    std::process::exit(130);
+                }
+            }
+        };
+        std::thread::Builder::new().name("second-signal".into()).spawn(run).map(drop)
+    }
 }

@@ -8,31 +8,31 @@ use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
-use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 use log::{error, info, warn};
 use parking_lot::{Mutex, RwLock};
 
-use super::control::{Answer, Control, Request};
+use super::authors::Authors;
+use super::control::Control;
 use super::journal::Ledger;
 use super::pod_watches::{self, PodWatches};
-use super::settings::{Settings, SlackSettings};
+use super::receivers::{self, Outbox, Receivers};
+use super::requests;
+use super::resync;
+use super::settings::Settings;
 use super::start_up::{self, Seen, StartUp};
+use super::survey::Survey;
+use super::workload_watches::{self, WorkloadWatches};
 use crate::clock;
-use crate::cluster::{
-    Access, Client, ClientOptions, ConnectError, Reflector, Scope, Trust, WatchEvent,
-    spawn_reflector,
-};
-use crate::failpoint::Failpoint;
-use crate::model::{Kind, ServiceKey, Workload, shown};
-use crate::reconcile::{Gate, Resumed, Service};
-use crate::report::delivery::{Delivery, Fate, Parcel};
+use crate::cluster::{Access, Client, ClientOptions, ConnectError, Trust};
+use crate::model::{ServiceKey, shown};
+use crate::reconcile::{Gate, Service};
 use crate::source::{FileReport, FolderEvent, FolderState, Source, SourceError, SourceOptions};
-use crate::store::{Outgoing, Remembered, Store, StoreError};
+use crate::store::{Remembered, Store, StoreError};
 use crate::worker::{Floor, Pool};
 
 /// What is in hand may take this long to finish at the end.
@@ -46,8 +46,8 @@ pub struct Daemon {
     floor: Arc<Floor>,
     pool: Pool,
     client: Client,
-    workloads: Vec<Reflector>,
-    delivery: Option<Arc<Delivery>>,
+    workloads: WorkloadWatches,
+    receivers: Arc<Receivers>,
     store: Option<Arc<Store>>,
     started_up: Receiver<()>,
     control: Option<Control>,
@@ -74,12 +74,15 @@ impl Daemon {
     /// threads.
     pub fn start(settings: &Settings) -> Result<Daemon, StartError> {
         // First the lock: a second depd has nothing to say but who runs.
-        let (ledger, remembered) = open_ledger(settings)?;
+        let clients: Arc<OnceLock<Client>> = Arc::default();
+        let (ledger, remembered) = open_ledger(settings, &clients)?;
         introduce(settings);
-        let (store, delivery) = (ledger.store.clone(), ledger.delivery.clone());
+        let (store, receivers) = (ledger.store.clone(), Arc::clone(&ledger.receivers));
+        let authors = Arc::clone(&ledger.authors);
         let options =
             ClientOptions { idle_connections: settings.workers + 8, ..ClientOptions::default() };
         let client = Client::new(&settings.access, options).map_err(StartError::Connect)?;
+        let _ = clients.set(client.clone());
         let (bell, wanted) = PodWatches::new();
         let floor = Arc::new(Floor {
             queue: Default::default(),
@@ -87,6 +90,7 @@ impl Daemon {
             workloads: RwLock::default(),
             pods: RwLock::default(),
             interest: Mutex::default(),
+            retries: Mutex::default(),
             gate: Mutex::new(Gate::new(settings.max_rollouts, settings.halt_after)),
             services: Default::default(),
             cluster: Box::new(client.clone()),
@@ -111,11 +115,15 @@ impl Daemon {
         start_up.begin(waits).map_err(StartError::Threads)?;
         let pool = Pool::start(settings.workers, &floor).map_err(StartError::Threads)?;
         start_timer(&floor).map_err(StartError::Threads)?;
+        resync::begin(&floor).map_err(StartError::Threads)?;
         pod_watches::keep(client.clone(), &floor, wanted).map_err(StartError::Threads)?;
-        let workloads = watch_workloads(&client, &floor, &seen).map_err(StartError::Threads)?;
-        let source = watch_folder(settings, &floor, seen).map_err(StartError::Source)?;
-        let control = settings.state.as_deref().and_then(|folder| listen(folder, &floor));
-        Ok(Daemon { source, floor, pool, client, workloads, delivery, store, started_up, control })
+        let (workloads, words) = WorkloadWatches::new();
+        workload_watches::keep(client.clone(), &floor, words, seen.clone())
+            .map_err(StartError::Threads)?;
+        let source = watch_folder(settings, &floor, authors, seen, workloads.clone())
+            .map_err(StartError::Source)?;
+        let control = settings.state.as_deref().and_then(|folder| requests::listen(folder, &floor));
+        Ok(Daemon { source, floor, pool, client, workloads, receivers, store, started_up, control })
     }
 
     /// Waits until folder and cluster were seen completely and judged.
@@ -123,12 +131,25 @@ impl Daemon {
         let _ = self.started_up.recv();
     }
 
+    /// Folder and cluster were seen completely and judged.
+    #[must_use]
+    pub fn has_started_up(&self) -> bool {
+        // One word, and then the sender is gone: either way there is nothing more to wait for.
+        !matches!(self.started_up.try_recv(), Err(TryRecvError::Empty))
+    }
+
+    /// Where everything stands.
+    #[must_use]
+    pub fn survey(&self) -> Survey {
+        Survey::of(&self.floor)
+    }
+
     /// Ends everything in order, within a bound of about two seconds: no new work, what is in hand
     /// is finished, what waits is sent and kept. True when all of it was done in time.
     #[must_use]
     pub fn stop(self) -> bool {
         self.floor.queue.close();
-        self.workloads.iter().for_each(Reflector::stop);
+        self.workloads.end();
         // Its name must be gone before the lock of the folder is.
         drop(self.control);
         // A dead network mount can hold the source up for ever; the end does not wait for it.
@@ -138,8 +159,8 @@ impl Daemon {
         if !drained {
             warn!("requests were still in flight after {} ms", DRAIN_LIMIT.as_millis());
         }
+        let reported = self.receivers.finish(REPORT_LIMIT);
         self.client.shutdown();
-        let reported = self.delivery.as_deref().is_none_or(|d| d.finish(REPORT_LIMIT));
         if !reported {
             info!("messages still wait; they are sent at the next start");
         }
@@ -148,75 +169,54 @@ impl Daemon {
     }
 }
 
-/// The store and the delivery, each telling the other what became of messages.
-fn open_ledger(settings: &Settings) -> Result<(Ledger, Remembered), StartError> {
-    let acknowledge: Arc<OnceLock<Arc<Store>>> = Arc::default();
-    let delivery = settings.slack.as_ref().map(|slack| deliver(slack, Arc::clone(&acknowledge)));
-    let delivery = delivery.transpose()?.map(Arc::new);
-    let Some(folder) = &settings.state else {
-        return Ok((Ledger { store: None, delivery }, Remembered::default()));
+/// The store and the receivers, each telling the other what became of messages.
+fn open_ledger(
+    settings: &Settings,
+    client: &Arc<OnceLock<Client>>,
+) -> Result<(Ledger, Remembered), StartError> {
+    let host = receivers::host();
+    let start = |outbox: Option<&Outbox<'_>>| {
+        let started = Receivers::start(&settings.receivers, outbox, client, &host);
+        started.map(Arc::new).map_err(StartError::Threads)
     };
-    let hand_over = delivery.clone();
-    let committed = move |message| {
-        if let Some(delivery) = &hand_over {
-            Failpoint::BeforeMessage.pass();
-            delivery.send(parcel(message));
+    let (store, receivers, remembered) = match &settings.state {
+        None => (None, start(None)?, Remembered::default()),
+        Some(folder) => {
+            let slot: Arc<OnceLock<Arc<Receivers>>> = Arc::default();
+            let told = Arc::clone(&slot);
+            let committed = move |message| {
+                if let Some(receivers) = told.get() {
+                    receivers.committed(message);
+                }
+            };
+            let (store, remembered) = Store::open(folder, committed).map_err(StartError::Store)?;
+            let store = Arc::new(store);
+            remembered.notes.iter().for_each(|note| warn!("{note}"));
+            let last_message = remembered.last_message;
+            let receivers =
+                start(Some(&Outbox { store: Arc::clone(&store), folder, last_message }))?;
+            // Before anything can be saved.
+            let _ = slot.set(Arc::clone(&receivers));
+            (Some(store), receivers, remembered)
         }
     };
-    let (store, mut remembered) = Store::open(folder, committed).map_err(StartError::Store)?;
-    let store = Arc::new(store);
-    remembered.notes.iter().for_each(|note| warn!("{note}"));
-    let _ = acknowledge.set(Arc::clone(&store));
-    if let Some(delivery) = &delivery {
-        remembered.messages.drain(..).for_each(|message| delivery.send(parcel(message)));
+    let authors = Arc::new(Authors::new(settings.deps.clone()));
+    let cluster = cluster_name(settings);
+    Ok((Ledger { store, receivers, authors, host, cluster }, remembered))
+}
+
+fn cluster_name(settings: &Settings) -> String {
+    let Access { context, server, .. } = &settings.access;
+    match &settings.cluster_name {
+        Some(name) => name.clone(),
+        None if context.is_empty() => server.to_string(),
+        None => context.to_string(),
     }
-    Ok((Ledger { store: Some(store), delivery }, remembered))
 }
 
 /// The standard library seeds its hashers from the operating system.
 fn dice() -> u64 {
     RandomState::new().hash_one(0)
-}
-
-/// Without a control socket everything else goes on.
-fn listen(folder: &Path, floor: &Arc<Floor>) -> Option<Control> {
-    let floor = Arc::downgrade(floor);
-    let answer = move |request| match (request, floor.upgrade()) {
-        (Request::ResumeAll, Some(floor)) => resume_all(&floor),
-        (_, None) => Answer { done: false, text: "depd is about to end".to_owned() },
-    };
-    let name = folder.display();
-    Control::start(folder, answer)
-        .inspect_err(|error| {
-            warn!("no control socket in {name} ({error}): depd resume cannot work")
-        })
-        .ok()
-}
-
-fn resume_all(floor: &Floor) -> Answer {
-    let resumed = floor.gate.lock().resume();
-    match resumed {
-        Resumed::GoesOn(waiting) => {
-            waiting.iter().for_each(|key| floor.queue.add(key));
-            let text = format!("depd goes on; {} services waited", waiting.len());
-            info!("resumed: {text}");
-            Answer { done: true, text }
-        }
-        Resumed::WasNotHalted => {
-            Answer { done: true, text: "nothing was halted; depd goes on as before".to_owned() }
-        }
-        Resumed::HeldOtherwise => Answer {
-            done: false,
-            text:
-                "depd is held for another reason, which its log and its message name: it must be \
-                   started anew with what they say (--accept-change or --apply-all)"
-                    .to_owned(),
-        },
-    }
-}
-
-fn parcel(message: Outgoing) -> Parcel {
-    Parcel { id: Some(message.id), payload: message.payload }
 }
 
 /// Puts back what the store remembers; a state that cannot be read is found out again. A rollout
@@ -246,25 +246,7 @@ fn introduce(settings: &Settings) {
     if settings.access.trust == Trust::Unverified {
         warn!("the kubeconfig says insecure-skip-tls-verify: anybody can pretend to be {server}");
     }
-    match &settings.slack {
-        Some(slack) => info!("messages go to {}", slack.webhook.host()),
-        None => info!("no messages: WEBHOOK_FOR_SLACK is not set; this log has everything"),
-    }
-}
-
-fn deliver(
-    slack: &SlackSettings,
-    acknowledge: Arc<OnceLock<Arc<Store>>>,
-) -> Result<Delivery, StartError> {
-    let settled = move |message: u64, fate| match (acknowledge.get(), fate) {
-        (Some(store), Fate::Delivered) => {
-            Failpoint::AfterMessage.pass();
-            store.delivered(message)
-        }
-        (Some(store), Fate::SetAside(why)) => store.set_aside(message, &why),
-        (None, _) => {}
-    };
-    Delivery::start(slack.webhook.clone(), slack.per_second, settled).map_err(StartError::Threads)
+    receivers::introduce(&settings.receivers);
 }
 
 fn start_timer(floor: &Arc<Floor>) -> io::Result<()> {
@@ -272,90 +254,12 @@ fn start_timer(floor: &Arc<Floor>) -> io::Result<()> {
     thread::Builder::new().name("timer".into()).spawn(move || floor.queue.run_timer()).map(drop)
 }
 
-/// Each kind by itself: they have lists, versions and rights of their own.
-fn watch_workloads(
-    client: &Client,
-    floor: &Arc<Floor>,
-    seen: &Sender<Seen>,
-) -> io::Result<Vec<Reflector>> {
-    let watch = |kind: Kind| {
-        let (floor, seen) = (Arc::downgrade(floor), seen.clone());
-        spawn_reflector::<Workload>(client, kind, Scope::Cluster, move |event| {
-            let may_complete =
-                matches!(event, WatchEvent::Restarted { .. } | WatchEvent::Forbidden { .. });
-            if let Some(floor) = floor.upgrade() {
-                take_workload(&floor, kind, event);
-                if may_complete && floor.workloads.read().is_synced() {
-                    let _ = seen.send(Seen::Cluster);
-                }
-            }
-        })
-    };
-    Kind::ALL.into_iter().map(watch).collect()
-}
-
-/// Takes word from a watch of workloads: into the cache, and who is concerned is looked at.
-pub fn take_workload(floor: &Floor, kind: Kind, event: WatchEvent<Workload>) {
-    match event {
-        WatchEvent::Restarted { items, resource_version } => {
-            let known = items.len();
-            let (first, mut changed) = {
-                let mut cache = floor.workloads.write();
-                (!cache.is_listed(kind), cache.replace(kind, items, resource_version))
-            };
-            changed.sort_unstable();
-            if first {
-                info!("the cluster has {known} {kind}s");
-                add_all(floor);
-            } else {
-                changed.iter().for_each(|key| touch(floor, key));
-            }
-        }
-        WatchEvent::Applied(workload) => {
-            let key = workload.key.clone();
-            if floor.workloads.write().stream(workload) {
-                touch(floor, &key);
-            }
-        }
-        WatchEvent::Deleted(workload) => {
-            if floor.workloads.write().delete(&workload) {
-                touch(floor, &workload.key);
-            }
-        }
-        WatchEvent::Synced => {}
-        WatchEvent::Disconnected { why, retry_in } => {
-            warn!("{why}; again in {} ms", retry_in.as_millis());
-        }
-        WatchEvent::Forbidden { error, retry_in } => {
-            let is_news = floor.workloads.write().deny(kind);
-            if kind == Kind::Deployment {
-                let seconds = retry_in.as_secs();
-                error!("{error}; nothing can be deployed until then; again in {seconds} s");
-            } else if is_news {
-                warn!("{error}; depd goes on without {kind}s until its role allows them");
-                add_all(floor);
-            }
-        }
-    }
-}
-
-/// Workloads without a dep file are none of our business.
-fn touch(floor: &Floor, key: &ServiceKey) {
-    if floor.desired.read().get(key).is_some() {
-        floor.queue.add(key);
-    }
-}
-
-fn add_all(floor: &Floor) {
-    let mut keys: Vec<ServiceKey> = floor.desired.read().keys().cloned().collect();
-    keys.sort_unstable();
-    keys.iter().for_each(|key| floor.queue.add(key));
-}
-
 fn watch_folder(
     settings: &Settings,
     floor: &Arc<Floor>,
+    authors: Arc<Authors>,
     seen: Sender<Seen>,
+    watches: WorkloadWatches,
 ) -> Result<Source, SourceError> {
     let options = SourceOptions {
         poll: settings.poll,
@@ -368,24 +272,35 @@ fn watch_folder(
     Source::start(options, move |event| {
         if let FolderEvent::Scanned { .. } = event {
             let _ = seen.send(Seen::Folder);
+            watches.folder_read();
         } else if let Some(floor) = floor.upgrade() {
-            take_folder_event(&floor, event);
+            if let FolderEvent::File { key, .. } = &event {
+                authors.note(key);
+            }
+            if take_folder_event(&floor, event) {
+                watches.namespaces_changed();
+            }
         }
     })
 }
 
-/// Takes word from the folder: into the register, and its service is looked at.
-pub fn take_folder_event(floor: &Floor, event: FolderEvent) {
+/// Takes word from the folder: into the register, and its service is looked at. True when a namespace
+/// is named for the first time, or by no file any more.
+pub fn take_folder_event(floor: &Floor, event: FolderEvent) -> bool {
     match event {
         FolderEvent::File { key, report } => {
             let mut desired = floor.desired.write();
+            let namespaces = desired.namespaces().len();
             match report {
                 FileReport::Images(images) => desired.images(&key, images),
                 FileReport::Problem(problem) => desired.problem(&key, problem),
                 FileReport::Gone => desired.gone(&key),
             }
+            // One file makes one namespace more or less, or none.
+            let changed = desired.namespaces().len() != namespaces;
             drop(desired);
             floor.queue.add(&key);
+            return changed;
         }
         FolderEvent::Refused { name, problem } => {
             warn!("{name}: {problem}; the file is ignored");
@@ -399,6 +314,7 @@ pub fn take_folder_event(floor: &Floor, event: FolderEvent) {
         }
         FolderEvent::Scanned { .. } => {}
     }
+    false
 }
 
 impl fmt::Debug for Daemon {

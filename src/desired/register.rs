@@ -3,7 +3,7 @@
 //! The last valid content of a file stays in force: a problem is remembered beside it and never
 //! replaces it. A file that is gone leaves no entry.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::model::{ImageSet, Problem, ServiceKey};
 
@@ -20,6 +20,8 @@ pub struct DesiredState {
 #[derive(Debug, Default)]
 pub struct Register {
     by_key: HashMap<ServiceKey, DesiredState>,
+    /// How many files each namespace has; none is zero.
+    files_of: BTreeMap<Box<str>, usize>,
 }
 
 impl Register {
@@ -32,6 +34,11 @@ impl Register {
     /// Every service that has a file.
     pub fn keys(&self) -> impl Iterator<Item = &ServiceKey> {
         self.by_key.keys()
+    }
+
+    /// Every namespace that a file names, in order.
+    pub fn namespaces(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.files_of.keys().map(|name| &**name)
     }
 
     /// How many files there are.
@@ -48,18 +55,33 @@ impl Register {
 
     /// The file asks for these images.
     pub fn images(&mut self, key: &ServiceKey, images: ImageSet) {
-        let valid = DesiredState { images: Some(images), problem: None };
-        self.by_key.insert(key.clone(), valid);
+        *self.of(key) = DesiredState { images: Some(images), problem: None };
     }
 
     /// The file's content is invalid; what it said before stays in force.
     pub fn problem(&mut self, key: &ServiceKey, problem: Problem) {
-        self.by_key.entry(key.clone()).or_default().problem = Some(problem);
+        self.of(key).problem = Some(problem);
     }
 
     /// The file is gone or empty.
     pub fn gone(&mut self, key: &ServiceKey) {
-        self.by_key.remove(key);
+        if self.by_key.remove(key).is_none() {
+            return;
+        }
+        if let Some(files) = self.files_of.get_mut(key.namespace()) {
+            *files -= 1;
+            if *files == 0 {
+                self.files_of.remove(key.namespace());
+            }
+        }
+    }
+
+    /// The entry of `key`, made and counted where there is none.
+    fn of(&mut self, key: &ServiceKey) -> &mut DesiredState {
+        if !self.by_key.contains_key(key) {
+            *self.files_of.entry(key.namespace().into()).or_default() += 1;
+        }
+        self.by_key.entry(key.clone()).or_default()
     }
 }
 
@@ -82,5 +104,23 @@ mod tests {
         assert_eq!(register.get(&fixture::key("web")).expect("known").problem, None);
         register.gone(&fixture::key("web"));
         assert!(register.is_empty());
+    }
+
+    #[test]
+    fn a_namespace_is_named_as_long_as_one_of_its_files_is_there() {
+        let mut register = Register::default();
+        let images = ImageSet::Single(Image::parse("nginx:1.25").expect("valid"));
+        let key = |service: &str, namespace: &str| ServiceKey::new(service, namespace).unwrap();
+        let named = |register: &Register| register.namespaces().collect::<Vec<_>>().join(" ");
+        register.images(&key("web", "qa"), images.clone());
+        register.images(&key("web", "qa"), images.clone());
+        register.problem(&key("api", "qa"), Problem { place: None, text: "no image".into() });
+        register.images(&key("web", "prod"), images);
+        assert_eq!(named(&register), "prod qa");
+        register.gone(&key("web", "qa"));
+        register.gone(&key("web", "qa"));
+        assert_eq!(named(&register), "prod qa");
+        register.gone(&key("api", "qa"));
+        assert_eq!(named(&register), "prod");
     }
 }

@@ -165,7 +165,8 @@ pub enum Hold {
 }
 
 /// How loud a notice is, in Slack's colour names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Level {
     /// A wish came true.
     Good,

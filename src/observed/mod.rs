@@ -10,4 +10,4 @@ mod workloads;
 
 pub use interest::Interest;
 pub use pods::Pods;
-pub use workloads::Workloads;
+pub use workloads::{Sight, Workloads};

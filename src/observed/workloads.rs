@@ -14,7 +14,21 @@ use std::sync::Arc;
 
 use crate::model::{Kind, ServiceKey, Workload};
 
+/// What the cache says about the workloads of one namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sight<'a> {
+    /// Nobody has listed them yet; an absent workload may be there all the same.
+    Unseen,
+    /// They may not be listed, or there is no such namespace: what the API server says.
+    Refused(&'a str),
+    /// They were listed: "not here" means "not in the cluster".
+    Complete,
+}
+
 /// The newest known version of every workload.
+///
+/// It is filled by watches of different scopes: one namespace (`Some`), or the whole cluster
+/// (`None`). They may overlap while one takes over from others.
 #[derive(Debug, Default)]
 pub struct Workloads {
     shelves: [Shelf; Kind::ALL.len()],
@@ -24,28 +38,33 @@ pub struct Workloads {
 #[derive(Debug, Default)]
 struct Shelf {
     by_key: HashMap<ServiceKey, Arc<Workload>>,
-    /// The newest version that a list or the stream showed; `None` before the first list.
-    streamed: Option<u64>,
-    /// The role does not allow to list this kind.
-    denied: bool,
+    /// For each scope that was listed the newest version that its list or its stream showed.
+    listed: HashMap<Option<Box<str>>, u64>,
+    /// Scopes that may not be listed, with the reason.
+    refused: HashMap<Option<Box<str>>, Box<str>>,
 }
 
 impl Workloads {
-    /// First lists have arrived: from now on "not here" means "not in the cluster".
+    /// How far the workloads of `namespace` are known.
     ///
     /// A kind that may not be listed is done without, but not Deployments: were the role taken away
     /// from a running depd, every service would look as if it were not there.
     #[must_use]
-    pub fn is_synced(&self) -> bool {
+    pub fn sight(&self, namespace: &str) -> Sight<'_> {
         let [deployments, others @ ..] = &self.shelves;
-        deployments.streamed.is_some()
-            && others.iter().all(|shelf| shelf.streamed.is_some() || shelf.denied)
+        match deployments.sight(namespace) {
+            Sight::Complete if others.iter().all(|it| it.sight(namespace) != Sight::Unseen) => {
+                Sight::Complete
+            }
+            Sight::Complete => Sight::Unseen,
+            other => other,
+        }
     }
 
-    /// A first list of this kind has arrived.
+    /// This scope of a kind was listed, and not only a part of it or all of which it is a part.
     #[must_use]
-    pub fn is_listed(&self, kind: Kind) -> bool {
-        self.shelf(kind).streamed.is_some()
+    pub fn is_listed(&self, kind: Kind, scope: Option<&str>) -> bool {
+        self.shelf(kind).listed.contains_key(&owned(scope))
     }
 
     /// The newest known version of the only workload of that name; `None` when there is none, and
@@ -75,25 +94,29 @@ impl Workloads {
         self.len() == 0
     }
 
-    /// The role does not allow to list this kind: it is done without until it does. False when that
-    /// was known already, or when a list came before.
-    pub fn deny(&mut self, kind: Kind) -> bool {
-        let shelf = self.shelf_mut(kind);
-        let is_news = !shelf.denied;
-        shelf.denied = true;
-        is_news
+    /// Takes word that this scope of a kind may not be listed. What was listed before stays, though
+    /// it gets old. True when this is news.
+    pub fn refuse(&mut self, kind: Kind, scope: Option<&str>, why: &str) -> bool {
+        let refused = &mut self.shelf_mut(kind).refused;
+        refused.insert(owned(scope), why.into()).as_deref() != Some(why)
     }
 
-    /// Takes a complete list of one kind, as of version `listed`. Returns the keys that changed,
-    /// came or went.
-    pub fn replace(&mut self, kind: Kind, items: Vec<Workload>, listed: u64) -> Vec<ServiceKey> {
-        self.shelf_mut(kind).replace(items, listed)
+    /// Takes a complete list of a kind and scope, as of version `listed`. Returns the keys that
+    /// changed, came or went.
+    pub fn replace(
+        &mut self,
+        kind: Kind,
+        scope: Option<&str>,
+        items: Vec<Workload>,
+        listed: u64,
+    ) -> Vec<ServiceKey> {
+        self.shelf_mut(kind).replace(scope, items, listed)
     }
 
-    /// Takes one version from the watch stream; false when it is not newer than what is known.
-    pub fn stream(&mut self, workload: Workload) -> bool {
+    /// Takes one version from the stream of a scope; false when it is not newer than what is known.
+    pub fn stream(&mut self, scope: Option<&str>, workload: Workload) -> bool {
         let shelf = self.shelf_mut(workload.kind);
-        shelf.streamed = shelf.streamed.max(Some(workload.resource_version));
+        shelf.note(scope, workload.resource_version);
         shelf.insert(workload)
     }
 
@@ -102,17 +125,18 @@ impl Workloads {
     pub fn apply(&mut self, workload: Workload) -> bool {
         let shelf = self.shelf_mut(workload.kind);
         let version = workload.resource_version;
+        let streamed = shelf.streamed(workload.key.namespace());
         let gone = !shelf.by_key.contains_key(&workload.key)
-            && shelf.streamed.is_some_and(|seen| version != 0 && version <= seen);
+            && streamed.is_some_and(|seen| version != 0 && version <= seen);
         !gone && shelf.insert(workload)
     }
 
-    /// Takes word from the watch stream that this workload was deleted, as it last was; false when a
-    /// newer one of the same name is known already.
-    pub fn delete(&mut self, gone: &Workload) -> bool {
+    /// Takes word from the stream of a scope that this workload was deleted, as it last was; false
+    /// when a newer one of the same name is known already.
+    pub fn delete(&mut self, scope: Option<&str>, gone: &Workload) -> bool {
         let version = gone.resource_version;
         let shelf = self.shelf_mut(gone.kind);
-        shelf.streamed = shelf.streamed.max(Some(version));
+        shelf.note(scope, version);
         let old = shelf.by_key.get(&gone.key).is_some_and(|own| own.resource_version <= version);
         old && shelf.by_key.remove(&gone.key).is_some()
     }
@@ -127,6 +151,18 @@ impl Workloads {
         }
     }
 
+    /// Nobody watches this scope of a kind any more: what no other scope covers is forgotten.
+    pub fn close(&mut self, kind: Kind, scope: Option<&str>) {
+        let shelf = self.shelf_mut(kind);
+        shelf.listed.remove(&owned(scope));
+        shelf.refused.remove(&owned(scope));
+        if !shelf.listed.contains_key(&None) {
+            let listed = &shelf.listed;
+            shelf.by_key.retain(|key, _| listed.contains_key(&owned(Some(key.namespace()))));
+            shelf.by_key.shrink_to_fit();
+        }
+    }
+
     fn shelf(&self, kind: Kind) -> &Shelf {
         &self.shelves[kind as usize]
     }
@@ -136,12 +172,43 @@ impl Workloads {
     }
 }
 
+/// A scope as a key.
+fn owned(scope: Option<&str>) -> Option<Box<str>> {
+    scope.map(Into::into)
+}
+
 impl Shelf {
-    fn replace(&mut self, items: Vec<Workload>, listed: u64) -> Vec<ServiceKey> {
-        let back_in_time = self.streamed.is_some_and(|seen| listed < seen);
+    fn sight(&self, namespace: &str) -> Sight<'_> {
+        let refused = self.refused.get(&owned(Some(namespace))).or(self.refused.get(&None));
+        match (self.streamed(namespace), refused) {
+            (Some(_), _) => Sight::Complete,
+            (None, Some(why)) => Sight::Refused(why),
+            (None, None) => Sight::Unseen,
+        }
+    }
+
+    /// The newest version that the lists and streams which cover `namespace` showed.
+    fn streamed(&self, namespace: &str) -> Option<u64> {
+        self.listed.get(&None).max(self.listed.get(&owned(Some(namespace)))).copied()
+    }
+
+    /// A stream follows a list, so a scope that has none is not made one here.
+    fn note(&mut self, scope: Option<&str>, version: u64) {
+        if let Some(streamed) = self.listed.get_mut(&owned(scope)) {
+            *streamed = version.max(*streamed);
+        }
+    }
+
+    fn replace(
+        &mut self,
+        scope: Option<&str>,
+        items: Vec<Workload>,
+        listed: u64,
+    ) -> Vec<ServiceKey> {
+        let seen = self.listed.insert(owned(scope), listed);
+        self.refused.remove(&owned(scope));
+        let back_in_time = seen.is_some_and(|seen| listed < seen);
         let is_ahead = |own: &Workload| !back_in_time && own.resource_version > listed;
-        self.streamed = Some(listed);
-        self.denied = false;
         let mut names = HashSet::with_capacity(items.len());
         let mut changed = Vec::new();
         for item in items {
@@ -153,7 +220,8 @@ impl Shelf {
             }
         }
         self.by_key.retain(|key, own| {
-            let stays = names.contains(key) || is_ahead(own);
+            let elsewhere = scope.is_some_and(|namespace| namespace != key.namespace());
+            let stays = elsewhere || names.contains(key) || is_ahead(own);
             if !stays {
                 changed.push(key.clone());
             }
@@ -191,19 +259,19 @@ mod tests {
     fn an_older_version_never_replaces_a_newer_one() {
         let mut cache = Workloads::default();
         assert!(cache.apply(version("web", 10)), "the reply to our PATCH");
-        assert!(!cache.stream(version("web", 8)), "the stream lags behind it");
-        assert!(!cache.stream(version("web", 10)), "its echo");
-        assert!(!cache.delete(&version("web", 9)), "an old deletion of an older namesake");
+        assert!(!cache.stream(None, version("web", 8)), "the stream lags behind it");
+        assert!(!cache.stream(None, version("web", 10)), "its echo");
+        assert!(!cache.delete(None, &version("web", 9)), "an old deletion of an older namesake");
         assert_eq!(held(&cache, "web"), Some(10));
-        assert!(cache.delete(&version("web", 11)));
+        assert!(cache.delete(None, &version("web", 11)));
         assert_eq!(held(&cache, "web"), None);
     }
 
     #[test]
     fn a_late_reply_brings_no_deleted_workload_back() {
         let mut cache = Workloads::default();
-        cache.replace(Kind::Deployment, vec![version("web", 10)], 12);
-        assert!(cache.delete(&version("web", 15)));
+        cache.replace(Kind::Deployment, None, vec![version("web", 10)], 12);
+        assert!(cache.delete(None, &version("web", 15)));
         assert!(!cache.apply(version("web", 13)), "the reply to a PATCH before the deletion");
         assert_eq!(held(&cache, "web"), None);
         assert!(cache.apply(version("web", 17)), "created anew since");
@@ -216,13 +284,14 @@ mod tests {
     #[test]
     fn a_list_removes_what_it_does_not_name_but_not_what_is_newer_than_itself() {
         let mut cache = Workloads::default();
-        assert!(!cache.is_synced());
-        cache.replace(Kind::Deployment, vec![version("web", 10), version("api", 11)], 12);
-        assert!(cache.is_listed(Kind::Deployment) && !cache.is_synced(), "two kinds are missing");
+        assert_eq!(cache.sight("default"), Sight::Unseen);
+        cache.replace(Kind::Deployment, None, vec![version("web", 10), version("api", 11)], 12);
+        assert!(cache.is_listed(Kind::Deployment, None));
+        assert_eq!(cache.sight("default"), Sight::Unseen, "two kinds are missing");
         cache.apply(version("new", 21));
         cache.apply(version("web", 22));
         assert_eq!(
-            cache.replace(Kind::Deployment, vec![version("web", 15)], 16),
+            cache.replace(Kind::Deployment, None, vec![version("web", 15)], 16),
             [fixture::key("api")]
         );
         assert_eq!(held(&cache, "web"), Some(22));
@@ -232,9 +301,9 @@ mod tests {
     #[test]
     fn a_list_from_a_restored_etcd_takes_everything_back_in_time() {
         let mut cache = Workloads::default();
-        cache.replace(Kind::Deployment, vec![version("web", 10), version("late", 800)], 900);
-        cache.stream(version("web", 950));
-        let mut changed = cache.replace(Kind::Deployment, vec![version("web", 500)], 600);
+        cache.replace(Kind::Deployment, None, vec![version("web", 10), version("late", 800)], 900);
+        cache.stream(None, version("web", 950));
+        let mut changed = cache.replace(Kind::Deployment, None, vec![version("web", 500)], 600);
         changed.sort();
         assert_eq!(changed, [fixture::key("late"), fixture::key("web")]);
         assert_eq!(held(&cache, "web"), Some(500));
@@ -243,20 +312,20 @@ mod tests {
     #[test]
     fn an_unchanged_list_changes_nothing() {
         let mut cache = Workloads::default();
-        cache.replace(Kind::Deployment, vec![version("web", 10)], 12);
-        assert!(cache.replace(Kind::Deployment, vec![version("web", 10)], 13).is_empty());
+        cache.replace(Kind::Deployment, None, vec![version("web", 10)], 12);
+        assert!(cache.replace(Kind::Deployment, None, vec![version("web", 10)], 13).is_empty());
     }
 
     #[test]
     fn a_name_in_two_kinds_is_told_and_never_resolved() {
         let mut cache = Workloads::default();
         let of = |kind| Workload { kind, ..version("web", 10) };
-        cache.replace(Kind::Deployment, vec![of(Kind::Deployment)], 12);
+        cache.replace(Kind::Deployment, None, vec![of(Kind::Deployment)], 12);
         assert_eq!(cache.get(&fixture::key("web")).map(|w| w.kind), Some(Kind::Deployment));
-        cache.replace(Kind::DaemonSet, vec![of(Kind::DaemonSet)], 12);
+        cache.replace(Kind::DaemonSet, None, vec![of(Kind::DaemonSet)], 12);
         assert_eq!(cache.get(&fixture::key("web")), None);
         assert_eq!(cache.kinds(&fixture::key("web")), [Kind::Deployment, Kind::DaemonSet]);
-        assert!(cache.delete(&Workload { resource_version: 13, ..of(Kind::Deployment) }));
+        assert!(cache.delete(None, &Workload { resource_version: 13, ..of(Kind::Deployment) }));
         assert_eq!(cache.get(&fixture::key("web")).map(|w| w.kind), Some(Kind::DaemonSet));
         assert_eq!(cache.len(), 1, "a list of one kind leaves the others as they are");
     }
@@ -264,19 +333,78 @@ mod tests {
     #[test]
     fn a_kind_that_may_not_be_listed_is_done_without_until_it_may() {
         let mut cache = Workloads::default();
-        cache.replace(Kind::Deployment, Vec::new(), 12);
-        cache.replace(Kind::StatefulSet, Vec::new(), 12);
-        assert!(!cache.is_synced());
-        assert!(cache.deny(Kind::DaemonSet));
-        assert!(!cache.deny(Kind::DaemonSet), "said already");
-        assert!(cache.is_synced());
-        cache.replace(Kind::DaemonSet, Vec::new(), 13);
-        assert!(cache.is_synced());
-        assert!(cache.deny(Kind::DaemonSet), "taken away again");
+        cache.replace(Kind::Deployment, None, Vec::new(), 12);
+        cache.replace(Kind::StatefulSet, None, Vec::new(), 12);
+        assert_eq!(cache.sight("qa"), Sight::Unseen);
+        assert!(cache.refuse(Kind::DaemonSet, None, "no"));
+        assert!(!cache.refuse(Kind::DaemonSet, None, "no"), "said already");
+        assert_eq!(cache.sight("qa"), Sight::Complete);
+        cache.replace(Kind::DaemonSet, None, Vec::new(), 13);
+        assert_eq!(cache.sight("qa"), Sight::Complete);
+        assert!(cache.refuse(Kind::DaemonSet, None, "no"), "taken away again");
         let mut strict = Workloads::default();
         for kind in Kind::ALL {
-            strict.deny(kind);
+            strict.refuse(kind, None, "no");
         }
-        assert!(!strict.is_synced(), "without Deployments nothing can be said");
+        assert_eq!(strict.sight("qa"), Sight::Refused("no"), "without Deployments nothing is said");
+    }
+
+    /// Lists of a scope: these Deployments, and none of the other kinds.
+    fn lists(cache: &mut Workloads, scope: Option<&str>, items: Vec<Workload>, at: u64) {
+        cache.replace(Kind::Deployment, scope, items, at);
+        cache.replace(Kind::StatefulSet, scope, Vec::new(), at);
+        cache.replace(Kind::DaemonSet, scope, Vec::new(), at);
+    }
+
+    fn close(cache: &mut Workloads, scope: Option<&str>) {
+        Kind::ALL.into_iter().for_each(|kind| cache.close(kind, scope));
+    }
+
+    fn of(namespace: &str, name: &str, resource_version: u64) -> Workload {
+        let key = ServiceKey::new(name, namespace).unwrap();
+        Workload { key, ..version(name, resource_version) }
+    }
+
+    #[test]
+    fn a_namespace_is_known_once_it_was_listed_itself_or_with_all_others() {
+        let mut cache = Workloads::default();
+        lists(&mut cache, Some("qa"), vec![of("qa", "web", 5)], 9);
+        assert_eq!(cache.sight("qa"), Sight::Complete);
+        assert_eq!(cache.sight("prod"), Sight::Unseen);
+        assert!(cache.refuse(Kind::Deployment, Some("prod"), "no"));
+        assert!(!cache.refuse(Kind::Deployment, Some("prod"), "no"), "it is known");
+        assert_eq!(cache.sight("prod"), Sight::Refused("no"));
+        cache.stream(Some("prod"), of("prod", "web", 11));
+        assert_eq!(cache.sight("prod"), Sight::Refused("no"), "one workload is not all of them");
+        lists(&mut cache, None, Vec::new(), 12);
+        assert_eq!(cache.sight("prod"), Sight::Complete);
+        assert!(cache.refuse(Kind::Deployment, Some("qa"), "no more"));
+        assert_eq!(cache.sight("qa"), Sight::Complete, "what was seen is not forgotten");
+    }
+
+    #[test]
+    fn a_list_of_one_namespace_says_nothing_of_the_others() {
+        let mut cache = Workloads::default();
+        lists(&mut cache, Some("qa"), vec![of("qa", "web", 5), of("qa", "api", 6)], 9);
+        lists(&mut cache, Some("prod"), vec![of("prod", "web", 7)], 10);
+        let gone = cache.replace(Kind::Deployment, Some("qa"), vec![of("qa", "web", 5)], 12);
+        assert_eq!(gone, [ServiceKey::new("api", "qa").unwrap()]);
+        assert_eq!(cache.len(), 2);
+        let same = vec![of("prod", "web", 7)];
+        assert!(cache.replace(Kind::Deployment, Some("prod"), same, 11).is_empty());
+    }
+
+    #[test]
+    fn a_scope_that_takes_over_leaves_no_gap() {
+        let mut cache = Workloads::default();
+        lists(&mut cache, Some("qa"), vec![of("qa", "web", 5)], 9);
+        lists(&mut cache, None, vec![of("qa", "web", 5), of("prod", "web", 6)], 10);
+        close(&mut cache, Some("qa"));
+        assert_eq!((cache.len(), cache.sight("qa")), (2, Sight::Complete));
+        lists(&mut cache, Some("qa"), vec![of("qa", "web", 5)], 12);
+        close(&mut cache, None);
+        assert_eq!((cache.len(), cache.sight("prod")), (1, Sight::Unseen));
+        close(&mut cache, Some("qa"));
+        assert!(cache.is_empty());
     }
 }

@@ -12,4 +12,4 @@ mod shell;
 mod shell_tests;
 
 pub use keyed::KeyedQueue;
-pub use shell::WorkQueue;
+pub use shell::{Taken, WorkQueue};

@@ -24,6 +24,17 @@ pub struct WorkQueue<K> {
     ready: Receiver<K>,
 }
 
+/// What came of the wait for a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Taken<K> {
+    /// This key is in hand now.
+    Key(K),
+    /// No key came in time.
+    Nothing,
+    /// None will come any more.
+    Closed,
+}
+
 #[derive(Debug)]
 struct State<K> {
     keys: KeyedQueue<K>,
@@ -63,13 +74,31 @@ impl<K: Clone + Eq + Hash + Ord> WorkQueue<K> {
     /// Whoever gets a key must call [`WorkQueue::done`] for it.
     #[must_use]
     pub fn take(&self) -> Option<K> {
-        let mut state = self.state.lock();
         loop {
-            state.hand_out.as_ref()?;
-            if let Some(key) = self.next(&mut state) {
-                return Some(key);
+            match self.take_within(Duration::MAX) {
+                Taken::Key(key) => return Some(key),
+                Taken::Closed => return None,
+                Taken::Nothing => {}
             }
-            self.key_ready.wait(&mut state);
+        }
+    }
+
+    /// The same, for as long as `limit` at most.
+    #[must_use]
+    pub fn take_within(&self, limit: Duration) -> Taken<K> {
+        let mut state = self.state.lock();
+        let mut expired = false;
+        loop {
+            if state.hand_out.is_none() {
+                return Taken::Closed;
+            }
+            if let Some(key) = self.next(&mut state) {
+                return Taken::Key(key);
+            }
+            if expired {
+                return Taken::Nothing;
+            }
+            expired = self.key_ready.wait_for(&mut state, limit).timed_out();
         }
     }
 

@@ -89,6 +89,19 @@ impl Gate {
         }
     }
 
+    /// Rollouts in flight, and services that wait for room among them.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        let waiting = if self.state == State::Open { self.waiting.len() } else { 0 };
+        self.in_flight.len() + waiting
+    }
+
+    /// Nothing starts until a person says so.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        matches!(self.state, State::Halted | State::Shut)
+    }
+
     /// Asks for `key` to start a rollout. A service that already has one may always start the next.
     #[must_use]
     pub fn admit(&mut self, key: &ServiceKey) -> bool {

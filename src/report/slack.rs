@@ -1,106 +1,132 @@
-//! A notice → the JSON body of a Slack incoming webhook. `[C]`
+//! Records → the JSON body of a Slack incoming webhook. `[C]`
 //!
-//! Shape: one attachment with `color` (`good`, `warning`, `danger`), as in Slack's reference
-//! "Secondary message attachments". Text is escaped as in "Formatting text for app surfaces"
-//! (`&`, `<`, `>` only), so that `<!channel>` in a message stays text.
+//! Shape: attachments with `color` (`good`, `warning`, `danger`), as in Slack's reference "Secondary
+//! message attachments", because only they have a colour bar. Text is escaped as in "Formatting text
+//! for app surfaces" (`&`, `<`, `>` only), so that `<!channel>` in a message stays text. A message
+//! may have 100 attachments (`too_many_attachments`); a digest has some six.
 
 use serde_json::{Value, json};
 
-use super::words::{Words, duration, images};
-use crate::model::{Level, Notice, What};
+use super::digest::{Digest, Limits, Named};
+use super::record::Record;
+use super::text::{cut, cut_front, fit, length};
+use crate::model::Level;
 
-/// Slack cuts attachments beyond some thousand characters; so do we, and say so.
-const TEXT_LIMIT: usize = 2800;
+/// Slack folds long attachments and cuts very long ones; so do we, and say so.
+const TEXT_LIMIT: usize = 1400;
+/// A digest's text is spread over attachments of this size.
+const CHUNK_LIMIT: usize = 2800;
+/// What a digest holds.
+pub const DIGEST: Limits = Limits { text: 16_000, line: 180, lines: 80 };
 
-/// The message; `None` for what only the log is told.
+/// The message about one record.
 #[must_use]
-pub fn payload(notice: &Notice, words: &Words) -> Option<Value> {
-    let color = match notice.what.level() {
-        Level::Good => "good",
-        Level::Warning => "warning",
-        Level::Danger => "danger",
-        Level::Quiet => return None,
-    };
-    let key = &notice.key;
-    let title = format!("{}: {} ({})", words.title, key.service(), key.namespace());
-    let mut fields =
-        vec![field("Service", key.service(), true), field("Namespace", key.namespace(), true)];
-    fields.extend(what_changed(&notice.what));
-    Some(message(color, &title, words, &fields))
-}
-
-/// The message of an alert.
-#[must_use]
-pub fn alert_payload(words: &Words) -> Value {
-    message("danger", words.title, words, &[])
-}
-
-fn message(color: &str, title: &str, words: &Words, fields: &[Value]) -> Value {
+pub fn single(record: &Record) -> Value {
+    let headline = record.headline();
+    let fields: Vec<Value> = record
+        .facts()
+        .into_iter()
+        .map(|(title, value, short)| {
+            json!({ "title": title, "value": escape(&cut(&value, 500)), "short": short })
+        })
+        .collect();
     json!({
         "attachments": [{
-            "color": color,
-            "fallback": escape(&cut(&format!("{title}: {}", words.sentence), TEXT_LIMIT / 2)),
-            "title": escape(title),
-            "text": text(words),
+            "color": color(record.level),
+            "fallback": fitted(&format!("{headline}: {}", record.text), TEXT_LIMIT),
+            "title": escape(&headline),
+            "text": text(record),
             "mrkdwn_in": ["text"],
             "fields": fields,
-            "footer": "depd",
+            "footer": escape(&record.origin()),
         }]
     })
 }
 
-fn what_changed(what: &What) -> Vec<Value> {
-    match what {
-        What::Succeeded { changes, took }
-        | What::Failed { changes, took, .. }
-        | What::TimedOut { changes, took, .. }
-        | What::Recovered { changes, took }
-        | What::RolledBack { changes, took }
-        | What::RollbackFailed { changes, took, .. } => {
-            vec![field("Image", &images(changes), false), field("Duration", &duration(*took), true)]
+/// The message about many records.
+#[must_use]
+pub fn digest(records: &[Record]) -> Value {
+    let digest = Digest::of(records, DIGEST.line);
+    let headline = escape(&digest.headline());
+    let mut chunks: Vec<(Level, String)> = Vec::new();
+    for named in &digest.named {
+        let line = line(named);
+        match chunks.last_mut() {
+            Some((level, text))
+                if *level == named.level && length(text) + length(&line) < CHUNK_LIMIT =>
+            {
+                text.push('\n');
+                text.push_str(&line);
+            }
+            _ => chunks.push((named.level, line)),
         }
-        What::Troubled { changes, .. } | What::Rejected { changes } => {
-            vec![field("Image", &images(changes), false)]
-        }
-        _ => Vec::new(),
+    }
+    let first = json!({
+        "color": color(digest.level()),
+        "fallback": headline,
+        "title": headline,
+        "text": if chunks.is_empty() { "Nothing failed." } else { "What was not good news:" },
+        "footer": escape(&digest.origin),
+    });
+    let rest = chunks.into_iter().map(|(level, text)| {
+        json!({
+            "color": color(level),
+            "fallback": cut(&text, TEXT_LIMIT),
+            "text": text,
+            "mrkdwn_in": ["text"],
+        })
+    });
+    json!({ "attachments": std::iter::once(first).chain(rest).collect::<Vec<_>>() })
+}
+
+/// What a line takes of a digest.
+#[must_use]
+pub fn cost(named: &Named) -> usize {
+    length(&line(named)) + 1
+}
+
+fn line(named: &Named) -> String {
+    format!("• *{}* {}", escape(&named.subject), escape(&named.text))
+}
+
+fn color(level: Level) -> &'static str {
+    match level {
+        Level::Good => "good",
+        Level::Warning => "warning",
+        Level::Danger => "danger",
+        Level::Quiet => "#dddddd",
     }
 }
 
-fn field(title: &str, value: &str, short: bool) -> Value {
-    json!({ "title": title, "value": escape(&cut(value, 500)), "short": short })
-}
-
-fn text(words: &Words) -> String {
-    let mut text = escape(&cut(&words.sentence, TEXT_LIMIT / 2));
+fn text(record: &Record) -> String {
+    let mut text = fitted(&record.text, TEXT_LIMIT);
     text.push('.');
-    if let Some(advice) = &words.advice {
+    if let Some(advice) = &record.advice {
         text.push('\n');
-        text.push_str(&escape(advice));
+        text.push_str(&fitted(advice, TEXT_LIMIT));
     }
-    if let Some(log) = &words.log_tail {
+    if let Some(log) = &record.log {
         // The end of a log explains; three back-ticks in it must not end the block.
-        let log = cut_front(log, TEXT_LIMIT / 2).replace("```", "'''");
+        let log = cut_front(log, TEXT_LIMIT).replace("```", "'''");
         text.push_str(&format!("\n```{}```", escape(&log)));
     }
     text
 }
 
+fn escape_one(c: char, out: &mut String) {
+    match c {
+        '&' => out.push_str("&amp;"),
+        '<' => out.push_str("&lt;"),
+        '>' => out.push_str("&gt;"),
+        c => out.push(c),
+    }
+}
+
+fn fitted(text: &str, limit: usize) -> String {
+    fit(text, limit, escape_one)
+}
+
 /// Slack's three characters.
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
-}
-
-fn cut(text: &str, limit: usize) -> String {
-    match text.char_indices().nth(limit) {
-        Some((at, _)) => format!("{}…", &text[..at]),
-        None => text.to_owned(),
-    }
-}
-
-fn cut_front(text: &str, limit: usize) -> String {
-    let count = text.chars().count();
-    match text.char_indices().nth(count.saturating_sub(limit)) {
-        Some((at, _)) if at > 0 => format!("…{}", &text[at..]),
-        _ => text.to_owned(),
-    }
+    fitted(text, usize::MAX)
 }

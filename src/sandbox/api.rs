@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::discovery;
+use super::events;
 use super::faults::RequestView;
 use super::format::Format;
 use super::http::{Request, Response};
@@ -68,6 +69,11 @@ fn answer(shared: &Shared, request: &Request) -> Result<Reply, Status> {
     let names: Vec<&str> = segments.iter().map(String::as_str).collect();
     if let Some(response) = unversioned(request, &names)? {
         return Ok(Reply::Whole(response));
+    }
+    if let ["apis", "events.k8s.io", "v1", "namespaces", namespace, "events"] = *names
+        && request.method == "POST"
+    {
+        return events::create(shared, request, namespace).map(Reply::Whole);
     }
     let Some(target) = Target::of(&segments) else {
         return not_found(&names);

@@ -20,6 +20,7 @@ mod api;
 mod controller;
 mod defaults;
 mod discovery;
+mod events;
 mod faults;
 mod format;
 mod http;

@@ -15,7 +15,7 @@ use super::run::Runner;
 use super::scan::{Entry, Folder, Identity, Kind, identity};
 use super::settle::Name;
 use super::watch::Watch;
-use super::{FolderEvent, FolderState};
+use super::{FolderEvent, FolderState, exposure};
 use crate::clock;
 use crate::desired::FileName;
 use crate::model::{Moment, Problem, shown};
@@ -54,6 +54,8 @@ pub(super) struct Attachment {
     /// A link `..data` was swapped: the links that changed by that are complete.
     pub(super) swapped: bool,
     too_many: bool,
+    /// Everybody may write to the folder, which has been said.
+    pub(super) exposed: bool,
     pub(super) scan_at: Moment,
     pub(super) check_at: Moment,
     retry_at: Option<Moment>,
@@ -239,6 +241,7 @@ impl Runner {
         self.settle.scan_ends(now);
         self.attachment.swapped = false;
         self.attachment.away = None;
+        self.warn_of_exposure();
         self.attachment.device = Some(identity.device);
         if let Some(way) = self.attachment.way.clone() {
             self.tell_state(way);
@@ -305,6 +308,15 @@ impl Runner {
             }
         }
         added
+    }
+
+    /// The right to write may be given to everybody while depd runs; said once until it is taken away.
+    fn warn_of_exposure(&mut self) {
+        let warning = exposure(&self.options.folder);
+        if let Some(sentence) = warning.as_ref().filter(|_| !self.attachment.exposed) {
+            log::warn!("{sentence}");
+        }
+        self.attachment.exposed = warning.is_some();
     }
 
     fn tell_too_many(&mut self, full: bool) {

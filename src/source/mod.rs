@@ -236,10 +236,11 @@ impl Source {
         sink: impl FnMut(FolderEvent) + Send + 'static,
     ) -> Result<Source, SourceError> {
         SourceError::unless_folder(&options.folder)?;
-        match exposure(&options.folder) {
-            Some(sentence) if options.strict => return Err(SourceError::Exposed(sentence)),
-            Some(sentence) => log::warn!("{sentence}"),
-            None => {}
+        // A warning, without `strict`, is given with the first scan.
+        if options.strict
+            && let Some(sentence) = exposure(&options.folder)
+        {
+            return Err(SourceError::Exposed(sentence));
         }
         let (orders, inbox) = bounded(8);
         let run = move || run::Runner::new(options, Box::new(sink), inbox).run();

@@ -157,7 +157,12 @@ impl Runner {
                     self.attachment.ask_for_scan(now);
                 }
             }
-            FileName::Dep(_) => {}
+            FileName::Dep(_) => {
+                if hint == Hint::Complete && !self.attachment.links {
+                    let stat = std::fs::symlink_metadata(self.options.folder.join(&**name));
+                    self.attachment.links = stat.is_ok_and(|stat| stat.is_symlink());
+                }
+            }
         }
         if self.settle.said(name).is_some() || self.settle.len() < self.options.max_files {
             self.settle.hint(name, hint, now);
@@ -206,6 +211,10 @@ impl Runner {
     }
 
     fn mark(&mut self, mark: Mark, now: Moment) {
+        if self.attachment.watch.as_ref().is_some_and(Watch::has_lost) {
+            // What was lost may have been a write between the marks.
+            return self.forget_looks(now);
+        }
         if mark == Mark::After {
             self.looked = None;
         }
@@ -289,5 +298,40 @@ impl Runner {
 
     pub(super) fn emit(&mut self, event: FolderEvent) {
         (self.sink)(event);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crossbeam_channel::{bounded, unbounded};
+
+    use super::{FolderEvent, Hint, Mark, Name, Runner, SourceOptions, clock};
+
+    /// What the sink hears of a file that was looked at between two marks.
+    fn told(lost: bool) -> usize {
+        let folder = tempfile::tempdir().unwrap();
+        let (sender, events) = unbounded();
+        let (_orders, inbox) = bounded(1);
+        let options = SourceOptions::new(folder.path().to_owned());
+        let mut runner =
+            Runner::new(options, Box::new(move |event| sender.send(event).unwrap()), inbox);
+        let now = clock::now();
+        runner.check_folder(now);
+        runner.scan_if_due(now);
+        std::fs::write(folder.path().join("web_prod.dep"), "app:1").unwrap();
+        let name: Name = std::ffi::OsString::from("web_prod.dep").into();
+        runner.settle.hint(&name, Hint::Complete, now);
+        runner.take_looks(now);
+        if lost {
+            runner.attachment.watch.as_ref().unwrap().lose();
+        }
+        runner.mark(Mark::Before, now);
+        runner.mark(Mark::After, now);
+        events.try_iter().filter(|event| matches!(event, FolderEvent::File { .. })).count()
+    }
+
+    #[test]
+    fn a_look_does_not_count_when_events_were_lost_meanwhile() {
+        assert_eq!((told(false), told(true)), (1, 0));
     }
 }

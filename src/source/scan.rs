@@ -71,24 +71,8 @@ impl Folder {
     pub(super) fn network_file_system(&self) -> Option<&'static str> {
         let stat = fstatfs(&self.fd).ok()?;
         // Some kernels sign-extend the number, some do not.
-        let magic =
-            u32::try_from(u64::try_from(stat.f_type).unwrap_or_default() & 0xffff_ffff).ok()?;
-        Some(match magic {
-            0x6969 => "NFS",
-            0x517b | 0xff53_4d42 | 0xfe53_4d42 => "SMB",
-            0x6573_5546 => "FUSE",
-            0x0102_1997 => "9p",
-            0x00c3_6400 => "CephFS",
-            0x0bd0_0bd0 => "Lustre",
-            0x4750_4653 => "GPFS",
-            0x0116_1970 => "GFS2",
-            0x7461_636f => "OCFS2",
-            0x7375_7245 => "Coda",
-            0x5346_414f | 0x6b41_4653 => "AFS",
-            0x786f_4256 => "a VirtualBox share",
-            0xbacb_acbc => "a VMware share",
-            _ => return None,
-        })
+        let magic = u32::try_from(i128::from(stat.f_type) & 0xffff_ffff).ok()?;
+        network_name(magic)
     }
 
     /// Visits every entry, and with `recursive` every entry of every sub-folder, until `visit`
@@ -103,6 +87,26 @@ impl Folder {
     ) -> Result<(), Errno> {
         list(&self.fd, &OsString::new(), if recursive { DEPTH_MAX } else { 0 }, visit).map(drop)
     }
+}
+
+/// The name that goes with the number of a file system, if changes may be made elsewhere.
+fn network_name(magic: u32) -> Option<&'static str> {
+    Some(match magic {
+        0x6969 => "NFS",
+        0x517b | 0xff53_4d42 | 0xfe53_4d42 => "SMB",
+        0x6573_5546 => "FUSE",
+        0x0102_1997 => "9p",
+        0x00c3_6400 => "CephFS",
+        0x0bd0_0bd0 => "Lustre",
+        0x4750_4653 => "GPFS",
+        0x0116_1970 => "GFS2",
+        0x7461_636f => "OCFS2",
+        0x7375_7245 => "Coda",
+        0x5346_414f | 0x6b41_4653 => "AFS",
+        0x786f_4256 => "a VirtualBox share",
+        0xbacb_acbc => "a VMware share",
+        _ => return None,
+    })
 }
 
 /// The identity of whatever lies at `path` now, without opening it.
@@ -187,7 +191,7 @@ pub(super) fn is_old(stat: &Stat, target: Option<&Stat>, now: SystemTime) -> boo
 
 #[cfg(test)]
 mod tests {
-    use super::{Folder, Kind, identity};
+    use super::{Folder, Kind, identity, network_name};
 
     fn names(path: &std::path::Path, recursive: bool) -> Vec<(String, Kind)> {
         let mut names = Vec::new();
@@ -215,6 +219,27 @@ mod tests {
         assert_eq!(names(folder.path(), false), flat);
         let deep = [flat, vec![own("s/t", Kind::Folder), own("s/t/b", Kind::File)]].concat();
         assert_eq!(names(folder.path(), true), deep);
+    }
+
+    #[test]
+    fn file_systems_that_others_write_to_are_known_by_their_number() {
+        let network = [
+            (0x6969, "NFS"),
+            (0xff53_4d42, "SMB"),
+            (0xfe53_4d42, "SMB"),
+            (0x6573_5546, "FUSE"),
+            (0x0102_1997, "9p"),
+            (0x00c3_6400, "CephFS"),
+        ];
+        for (magic, name) in network {
+            assert_eq!(network_name(magic), Some(name));
+        }
+        // ext4, tmpfs, overlayfs, XFS, Btrfs
+        for magic in [0xef53, 0x0102_1994, 0x794c_7630, 0x5846_5342, 0x9123_683e] {
+            assert_eq!(network_name(magic), None);
+        }
+        let local = std::path::Path::new("/dev/shm");
+        assert_eq!(Folder::open(local).unwrap().network_file_system(), None);
     }
 
     #[test]

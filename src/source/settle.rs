@@ -19,6 +19,10 @@
 //! by a look. A file written to all the time without ever being closed is looked at every second
 //! once its patience is used up, and taken as soon as two looks agree.
 //!
+//! What the kernel does not tell apart are two programs that have one file open for writing at the
+//! same time: the close of the first counts, although the second is not done. The close of the second
+//! follows, and has the last word.
+//!
 //! Facts on inotify's order of events are from the man page inotify(7).
 
 mod file;

@@ -104,6 +104,12 @@ impl Watch {
         self.lost.load(Ordering::Acquire)
     }
 
+    /// As if events had been lost.
+    #[cfg(test)]
+    pub(super) fn lose(&self) {
+        self.lost.store(true, Ordering::Release);
+    }
+
     /// Whether marks come back as notices.
     pub(super) fn marks_work(&self) -> bool {
         self.marker.is_some()

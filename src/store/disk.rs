@@ -27,13 +27,22 @@ const FOLD_AFTER_ROWS: u64 = 1_000;
 #[derive(Debug)]
 pub struct Disk {
     path: PathBuf,
-    max_pages: u32,
+    room: Room,
     open: Option<Open>,
     /// What was set with `set_meta`: small, and the one thing that cannot be found again in the
     /// cluster, so a database that is begun anew gets it back.
     meta: BTreeMap<String, String>,
     /// A damaged database was set aside once; that is not done over and over.
     repaired: bool,
+}
+
+/// How much there may be.
+#[derive(Clone, Copy, Debug)]
+pub struct Room {
+    /// Pages of the database, of 4 KiB each.
+    pub pages: u32,
+    /// Messages that wait for their receivers.
+    pub outbox: i64,
 }
 
 #[derive(Debug)]
@@ -61,13 +70,12 @@ impl Disk {
     /// Only [`StoreError::Newer`].
     pub fn start(
         folder: &Path,
-        max_pages: u32,
+        room: Room,
         notes: &mut Vec<String>,
     ) -> Result<(Option<Disk>, Contents), StoreError> {
         let path = folder.join(schema::NAME);
         notes.extend(warn_of_others(folder, &path));
-        let mut disk =
-            Disk { path, max_pages, open: None, meta: BTreeMap::default(), repaired: false };
+        let mut disk = Disk { path, room, open: None, meta: BTreeMap::default(), repaired: false };
         let mut remembered = disk.remember();
         if let Err(Trouble::Corrupt(why)) = &remembered {
             notes.push(disk.set_aside(why));
@@ -142,8 +150,9 @@ impl Disk {
             );
             self.open = None;
         }
+        let most = self.room.outbox;
         let open = self.open()?;
-        match write(&mut open.connection, batch, open.waiting, unix_ms()) {
+        match write(&mut open.connection, batch, (open.waiting, most), unix_ms()) {
             Ok(done) => {
                 open.waiting = done.waiting;
                 Ok(done)
@@ -169,11 +178,12 @@ impl Disk {
 
     fn connect(&self) -> Result<Open, Trouble> {
         let mut connection = connect(&self.path)?;
-        connection.pragma_update(None, "max_page_count", self.max_pages)?;
+        connection.pragma_update(None, "max_page_count", self.room.pages)?;
         let mut waiting = waiting(&connection)?;
         if !self.meta.is_empty() {
             let meta = Batch { meta: self.meta.clone(), ..Batch::default() };
-            waiting = write(&mut connection, &meta, waiting, unix_ms())?.waiting;
+            waiting =
+                write(&mut connection, &meta, (waiting, self.room.outbox), unix_ms())?.waiting;
         }
         let refuse = |why: io::Error| Trouble::Refused { why: why.to_string(), reopen: true };
         let identity = identity(&self.path).map_err(refuse)?;

@@ -36,13 +36,12 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use log::debug;
 use parking_lot::MutexGuard;
 
-pub use batch::Answer;
-use disk::{Disk, memory_only, unix_ms};
+use disk::{Disk, Room, memory_only, unix_ms};
 use lock::{Lock, NoLock};
 use read::Contents;
 use writer::{Pending, Shared, Writer};
 
-pub use batch::Batch;
+pub use batch::{Answer, Batch};
 pub use error::StoreError;
 pub use folder::folder;
 pub use holder::{Holder, holder};
@@ -70,11 +69,18 @@ struct Limits {
     wait: Duration,
     /// The size of the database, in pages of 4 KiB.
     max_pages: u32,
+    /// Messages that may wait for their receivers.
+    outbox: i64,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { retry: Duration::from_secs(5), wait: Duration::from_secs(5), max_pages: 1 << 18 }
+        Limits {
+            retry: Duration::from_secs(5),
+            wait: Duration::from_secs(5),
+            max_pages: 1 << 18,
+            outbox: 100_000,
+        }
     }
 }
 
@@ -83,7 +89,7 @@ impl Store {
     ///
     /// `committed` is called on the store's thread for every message once it is safe on disk (or the
     /// disk refused it, since reports go on), in the order of their ids. It must not block. Messages
-    /// in [`Remembered`] are not handed to it again.
+    /// that waited before are not handed to it; see [`Remembered::last_message`].
     ///
     /// Where nothing can be saved at all, the store forgets what it is given, and a note says so.
     ///
@@ -111,8 +117,8 @@ impl Store {
             writer.run();
         };
         thread::Builder::new().name("store".into()).spawn(run).map_err(StoreError::Thread)?;
-        let Contents { services, messages, meta, .. } = contents;
-        let remembered = Remembered { services, messages, meta, notes };
+        let Contents { services, meta, last_id } = contents;
+        let remembered = Remembered { services, last_message: last_id, meta, notes };
         Ok((Store { shared, ended, wait: limits.wait }, remembered))
     }
 
@@ -220,6 +226,7 @@ fn open(
             return Ok((None, memory_only(&folder, &error, notes), Contents::default()));
         }
     };
-    let (disk, contents) = Disk::start(&folder, limits.max_pages, notes)?;
+    let room = Room { pages: limits.max_pages, outbox: limits.outbox };
+    let (disk, contents) = Disk::start(&folder, room, notes)?;
     Ok((Some(lock), disk, contents))
 }

@@ -73,8 +73,6 @@ pub struct StoredMessage {
 pub struct Contents {
     /// Every service, sorted by namespace and name.
     pub services: Vec<(ServiceKey, String)>,
-    /// The messages that wait, oldest first.
-    pub messages: Vec<Outgoing>,
     /// Every name that was set.
     pub meta: BTreeMap<String, String>,
     /// The last message id that was ever given.
@@ -149,6 +147,36 @@ impl Reader {
         self.all(outbox(&self.connection))
     }
 
+    /// The oldest messages that wait for `receiver` and have a greater id than `after`, at most
+    /// `limit` of them, oldest first.
+    ///
+    /// # Errors
+    /// See [`Reader::services`].
+    pub fn waiting(
+        &self,
+        receiver: &str,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<Outgoing>, StoreError> {
+        self.all(page(&self.connection, receiver, after, limit))
+    }
+
+    /// The greatest id of a message that was ever on disk; 0 if there was none.
+    ///
+    /// # Errors
+    /// See [`Reader::services`].
+    pub fn newest_message(&self) -> Result<u64, StoreError> {
+        self.all(last_id(&self.connection))
+    }
+
+    /// How many messages wait for each receiver, by its name.
+    ///
+    /// # Errors
+    /// See [`Reader::services`].
+    pub fn waiting_by_receiver(&self) -> Result<BTreeMap<String, u64>, StoreError> {
+        self.all(counts(&self.connection))
+    }
+
     /// Everything that was set with `set_meta`.
     ///
     /// # Errors
@@ -172,13 +200,7 @@ impl fmt::Debug for Reader {
 /// Everything that a starting daemon needs.
 pub fn contents(connection: &Connection) -> rusqlite::Result<Contents> {
     let services = services(connection)?.into_iter().map(|row| (row.key, row.state)).collect();
-    let waiting = outbox(connection)?.into_iter().filter(|row| row.set_aside.is_none());
-    Ok(Contents {
-        services,
-        messages: waiting.map(|row| row.message).collect(),
-        meta: meta(connection)?,
-        last_id: last_id(connection)?,
-    })
+    Ok(Contents { services, meta: meta(connection)?, last_id: last_id(connection)? })
 }
 
 /// How many messages wait.
@@ -273,6 +295,36 @@ fn outbox(connection: &Connection) -> rusqlite::Result<Vec<StoredMessage>> {
         let set_aside = since.map(|since| (why.unwrap_or_default(), since));
         Ok(StoredMessage { message, created_ms: row.get(5)?, set_aside })
     })?;
+    rows.collect()
+}
+
+fn page(
+    connection: &Connection,
+    receiver: &str,
+    after: u64,
+    limit: usize,
+) -> rusqlite::Result<Vec<Outgoing>> {
+    let mut select = connection.prepare_cached(
+        "SELECT namespace, service, id, receiver, payload FROM outbox
+         WHERE set_aside_ms IS NULL AND receiver = ?1 AND id > ?2 ORDER BY id LIMIT ?3",
+    )?;
+    let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let rows = select.query_map((receiver, signed(after), signed(limit as u64)), |row| {
+        Ok(Outgoing {
+            id: id(row, 2)?,
+            key: key(row)?,
+            receiver: row.get(3)?,
+            payload: row.get(4)?,
+        })
+    })?;
+    rows.collect()
+}
+
+fn counts(connection: &Connection) -> rusqlite::Result<BTreeMap<String, u64>> {
+    let mut select = connection.prepare_cached(
+        "SELECT receiver, count(*) FROM outbox WHERE set_aside_ms IS NULL GROUP BY receiver",
+    )?;
+    let rows = select.query_map((), |row| Ok((row.get(0)?, id(row, 1)?)))?;
     rows.collect()
 }
 

@@ -81,8 +81,9 @@ pub struct Outgoing {
 pub struct Remembered {
     /// The state of every service, sorted by namespace and name.
     pub services: Vec<(ServiceKey, String)>,
-    /// Messages that no receiver has acknowledged yet, oldest first.
-    pub messages: Vec<Outgoing>,
+    /// The greatest id that a message was ever given: those that wait have this one at most, and are
+    /// read in pages with [`Reader::waiting`](super::Reader::waiting).
+    pub last_message: u64,
     /// Everything that was set with `set_meta`.
     pub meta: BTreeMap<String, String>,
     /// What people must know about the store itself, one sentence each, for the log.

@@ -11,8 +11,6 @@ use crate::model::ServiceKey;
 const ROLLOUTS_PER_SERVICE: i64 = 100;
 /// Rollouts that are remembered in all.
 const ROLLOUTS: i64 = 200_000;
-/// Messages that may wait for their receivers.
-const OUTBOX: i64 = 20_000;
 /// Messages that are kept after they were set aside.
 const SET_ASIDE: i64 = 1_000;
 
@@ -25,14 +23,15 @@ pub struct Done {
     pub overflow: i64,
 }
 
-/// Writes `batch` as one transaction; `waiting` messages are in the outbox before it.
+/// Writes `batch` as one transaction; `waiting` messages are in the outbox before it, and afterwards
+/// `most` at most.
 ///
 /// # Errors
 /// Nothing of it is written then.
 pub fn write(
     connection: &mut Connection,
     batch: &Batch,
-    waiting: i64,
+    (waiting, most): (i64, i64),
     now: UnixMs,
 ) -> rusqlite::Result<Done> {
     let transaction = begin(connection)?;
@@ -45,8 +44,8 @@ pub fn write(
         forget_old_rollouts(&transaction)?;
     }
     let mut done = Done { waiting: waiting + write_outbox(&transaction, batch)?, overflow: 0 };
-    if done.waiting > OUTBOX {
-        done.overflow = shed(&transaction, done.waiting - OUTBOX, now)?;
+    if done.waiting > most {
+        done.overflow = shed(&transaction, done.waiting - most, now)?;
         done.waiting -= done.overflow;
     }
     transaction.commit()?;

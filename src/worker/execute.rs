@@ -49,7 +49,20 @@ impl StepRunner for Client {
                 self.newest_warning(namespace, uid, *reason).map(Reply::Warning)
             }
         };
-        reply.map_err(|error| setback(&error))
+        reply.map_err(|error| match step {
+            Step::LookAtNamespace | Step::CreateNamespace => of_namespace(namespace, &error),
+            _ => setback(&error),
+        })
+    }
+}
+
+/// A user whose rights end at some namespaces is refused for one that does not exist, too.
+fn of_namespace(namespace: &str, error: &ApiError) -> Setback {
+    match &error.class {
+        Class::Forbidden(_) => Setback::NotPermitted(format!(
+            "the namespace {namespace} is missing or not permitted: {error}"
+        )),
+        _ => setback(error),
     }
 }
 

@@ -1,5 +1,7 @@
 //! What all workers share.
 
+use std::collections::HashSet;
+
 use parking_lot::{Mutex, RwLock};
 
 use super::{Journal, Services};
@@ -40,6 +42,8 @@ pub struct Floor {
     pub services: Services,
     /// Speaks to the cluster.
     pub cluster: Box<dyn StepRunner>,
+    /// Services that a person asked to try once more; see [`crate::reconcile::retry`].
+    pub retries: Mutex<HashSet<ServiceKey>>,
     /// Whether a rollout may start.
     pub gate: Mutex<Gate>,
     /// Keeps states and tells people.

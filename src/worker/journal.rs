@@ -1,6 +1,6 @@
 //! Where the state of services is kept and notices are told, as one.
 
-use crate::model::{Alert, Notice, ServiceKey};
+use crate::model::{Alert, Kind, Notice, ServiceKey};
 use crate::reconcile::Service;
 
 /// What a look leaves behind.
@@ -8,6 +8,8 @@ use crate::reconcile::Service;
 pub struct Entry<'a> {
     /// The service.
     pub key: &'a ServiceKey,
+    /// What kind of workload it has, where it has one.
+    pub kind: Option<Kind>,
     /// Its state, where something changed that must survive a restart.
     pub service: Option<Kept<'a>>,
     /// What to tell.

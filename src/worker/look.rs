@@ -6,7 +6,8 @@ use log::error;
 
 use super::{Entry, Floor, Kept};
 use crate::model::{Kind, Pod, ServiceKey, What, Workload};
-use crate::reconcile::{Phase, Plan, Reply, Service, Setback, Step, View, after, plan};
+use crate::observed::Sight;
+use crate::reconcile::{Phase, Plan, Reply, Service, Setback, Step, View, after, plan, retry};
 
 /// Locks the service, plans, keeps and tells, performs at most one step, and lets go.
 ///
@@ -23,11 +24,16 @@ pub fn look(floor: &Floor, key: &ServiceKey) {
     let workload = seen.workload.as_deref();
     let was_in_flight = service.in_flight();
     let step = decide(floor, key, &mut service, &seen);
+    if let Some(why) = seen.refused.as_ref().filter(|_| is_wanted(floor, key)) {
+        let outcome = Err(Setback::NotPermitted(why.clone()));
+        let plan = after(&service, key, outcome, (floor.clock)(), (floor.dice)());
+        adopt(floor, key, workload, &mut service, plan);
+    }
     if let Some(step) = &step {
         let outcome = floor.cluster.run(key, step, workload);
         take_into_cache(floor, workload, &outcome);
         let plan = after(&service, key, outcome, (floor.clock)(), (floor.dice)());
-        adopt(floor, key, &mut service, plan);
+        adopt(floor, key, workload, &mut service, plan);
     }
     note_interest(floor, key, &service, workload);
     // A rollout that begins must be held against the pods that are known already.
@@ -39,19 +45,30 @@ pub fn look(floor: &Floor, key: &ServiceKey) {
     }
 }
 
-/// What the cache shows, both from one moment: an absent workload is only absent once a list came.
+/// What the cache shows, all from one moment: an absent workload is only absent once a list came.
 struct Seen {
     workload: Option<Arc<Workload>>,
     namesakes: Vec<Kind>,
     synced: bool,
+    /// Why no list can come.
+    refused: Option<String>,
 }
 
 impl Seen {
     fn of(floor: &Floor, key: &ServiceKey) -> Seen {
         let cache = floor.workloads.read();
+        let sight = cache.sight(key.namespace());
         let workload = cache.get(key);
         let namesakes = if workload.is_none() { cache.kinds(key) } else { Vec::new() };
-        Seen { workload, namesakes, synced: cache.is_synced() }
+        Seen {
+            workload,
+            namesakes,
+            synced: sight == Sight::Complete,
+            refused: match sight {
+                Sight::Refused(why) => Some(why.to_owned()),
+                Sight::Unseen | Sight::Complete => None,
+            },
+        }
     }
 }
 
@@ -70,12 +87,20 @@ fn decide(floor: &Floor, key: &ServiceKey, service: &mut Service, seen: &Seen) -
         policy: &floor.policy,
         now: (floor.clock)(),
     };
-    let mut decision = plan(service, &view);
+    let asked = floor.retries.lock().remove(key);
+    let retried = asked.then(|| retry(service));
+    let basis = retried.as_ref().unwrap_or(service);
+    let mut decision = plan(basis, &view);
     if starts_rollout(&decision) && !floor.gate.lock().admit(key) {
         view.admitted = false;
-        decision = plan(service, &view);
+        decision = plan(basis, &view);
     }
-    adopt(floor, key, service, decision)
+    adopt(floor, key, workload, service, decision)
+}
+
+/// A file asks for something there.
+fn is_wanted(floor: &Floor, key: &ServiceKey) -> bool {
+    floor.desired.read().get(key).is_some_and(|desired| desired.images.is_some())
 }
 
 fn starts_rollout(plan: &Plan) -> bool {
@@ -87,7 +112,13 @@ fn pods_of(floor: &Floor, workload: &Workload) -> Vec<Arc<Pod>> {
 }
 
 /// Keeps the plan's state, tells what it says, sets its alarm; returns its step.
-fn adopt(floor: &Floor, key: &ServiceKey, service: &mut Service, plan: Plan) -> Option<Step> {
+fn adopt(
+    floor: &Floor,
+    key: &ServiceKey,
+    workload: Option<&Workload>,
+    service: &mut Service,
+    plan: Plan,
+) -> Option<Step> {
     let changed = plan.service != *service && plan.service.durable() != service.durable();
     let kept = changed.then(|| match plan.service == Service::default() {
         true => Kept::Nothing,
@@ -96,7 +127,9 @@ fn adopt(floor: &Floor, key: &ServiceKey, service: &mut Service, plan: Plan) -> 
     judge(floor, &plan);
     if kept.is_some() || !plan.notices.is_empty() {
         let before_action = matches!(plan.step, Some(Step::Patch(_)));
-        floor.journal.enter(Entry { key, service: kept, notices: plan.notices, before_action });
+        let kind = workload.map(|workload| workload.kind);
+        let notices = plan.notices;
+        floor.journal.enter(Entry { key, kind, service: kept, notices, before_action });
     }
     *service = plan.service;
     if let Some(wake) = plan.wake {

@@ -25,6 +25,13 @@ impl Services {
         Arc::clone(self.by_key.write().entry(key.clone()).or_default())
     }
 
+    /// Every service there is, at this moment.
+    #[must_use]
+    pub fn all(&self) -> Vec<(ServiceKey, Arc<Mutex<Service>>)> {
+        let by_key = self.by_key.read();
+        by_key.iter().map(|(key, service)| (key.clone(), Arc::clone(service))).collect()
+    }
+
     /// Puts back what the store remembers.
     pub fn restore(&self, key: ServiceKey, service: Service) {
         self.by_key.write().insert(key, Arc::new(Mutex::new(service)));

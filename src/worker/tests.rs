@@ -124,6 +124,7 @@ fn floor(cluster: Cluster) -> Floor {
         workloads: RwLock::default(),
         pods: RwLock::default(),
         interest: Mutex::default(),
+        retries: Mutex::default(),
         gate: Mutex::new(gate),
         services: Services::default(),
         journal: Box::new(Recorder(Arc::clone(&cluster.events))),
@@ -144,9 +145,9 @@ fn floor(cluster: Cluster) -> Floor {
 
 /// The first lists: these Deployments, and none of the other kinds.
 fn lists(floor: &Floor, deployments: Vec<Workload>) {
-    floor.workloads.write().replace(Kind::Deployment, deployments, 1);
+    floor.workloads.write().replace(Kind::Deployment, None, deployments, 1);
     for kind in [Kind::StatefulSet, Kind::DaemonSet] {
-        floor.workloads.write().replace(kind, Vec::new(), 1);
+        floor.workloads.write().replace(kind, None, Vec::new(), 1);
     }
 }
 

@@ -78,6 +78,15 @@ fn a_missing_folder_is_wrong_usage() {
 }
 
 #[test]
+fn a_file_in_place_of_a_folder_is_wrong_usage_and_its_folder_is_named() {
+    let folder = folder();
+    fs::write(folder.path().join("deps/web_prod.dep"), "nginx:1.25\n").expect("written");
+    let told =
+        "depd: deps/web_prod.dep is a file: name the folder of your dep files, which may be deps";
+    refuses(depd(folder.path(), &["check", "deps/web_prod.dep"]), 2, told);
+}
+
+#[test]
 fn a_reader_that_wants_no_more_is_no_failure() {
     let folder = folder();
     for n in 0..2000 {

@@ -3,6 +3,8 @@
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 mod check;
+mod report;
+mod running;
 mod stored;
 
 use std::fs;
@@ -54,11 +56,18 @@ fn help_reads_well() {
     insta::assert_snapshot!("help", text(&["--help"]));
     insta::assert_snapshot!("help-run", text(&["run", "--help"]));
     insta::assert_snapshot!("help-check", text(&["check", "--help"]));
+    insta::assert_snapshot!("help-report", text(&["report", "--help"]));
+    insta::assert_snapshot!("help-report-preview", text(&["report", "preview", "--help"]));
+    insta::assert_snapshot!("help-report-test", text(&["report", "test", "--help"]));
     insta::assert_snapshot!("help-status", text(&["status", "--help"]));
     insta::assert_snapshot!("help-history", text(&["history", "--help"]));
     insta::assert_snapshot!("help-wait", text(&["wait", "--help"]));
     insta::assert_snapshot!("help-rollback", text(&["rollback", "--help"]));
     insta::assert_snapshot!("help-resume", text(&["resume", "--help"]));
+    insta::assert_snapshot!("help-pause", text(&["pause", "--help"]));
+    insta::assert_snapshot!("help-retry", text(&["retry", "--help"]));
+    insta::assert_snapshot!("help-restart", text(&["restart", "--help"]));
+    insta::assert_snapshot!("help-once", text(&["once", "--help"]));
     insta::assert_snapshot!("help-demo", text(&["demo", "--help"]));
     insta::assert_snapshot!("help-sandbox", text(&["sandbox", "--help"]));
 }
@@ -175,7 +184,7 @@ fn an_unreachable_api_is_said_and_tried_again() {
     let sandbox = Sandbox::start(SandboxOptions::default()).expect("it starts");
     let own = format!("127.0.0.1:{}", sandbox.address().port());
     let kubeconfig = sandbox.kubeconfig().replace(&own, &format!("127.0.0.1:{port}"));
-    says(folder().path(), &kubeconfig, "cannot list");
+    says(folder().path(), &kubeconfig, "cannot get namespaces kube-system");
 }
 
 #[test]

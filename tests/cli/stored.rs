@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Output};
+use std::time::Duration;
 
 use depd::sandbox::{Sandbox, SandboxOptions, samples};
 use serde_json::Value;
@@ -14,7 +15,7 @@ use super::{depd, folder, refuses};
 struct Site {
     folder: TempDir,
     daemon: Child,
-    _cluster: Sandbox,
+    cluster: Sandbox,
 }
 
 impl Site {
@@ -27,7 +28,7 @@ impl Site {
             .stderr(std::process::Stdio::null())
             .spawn()
             .expect("it runs");
-        Site { folder, daemon, _cluster: cluster }
+        Site { folder, daemon, cluster }
     }
 
     fn path(&self) -> &Path {
@@ -124,6 +125,56 @@ fn rollback_writes_the_file_and_the_daemon_does_the_rest() {
     );
     let names: Vec<_> = fs::read_dir(site.path().join("deps")).expect("readable").collect();
     assert_eq!(names.len(), 1, "nothing is left behind: {names:?}");
+}
+
+#[test]
+fn a_pause_holds_a_service_until_it_is_resumed_and_a_restart_makes_new_pods() {
+    let site = Site::start();
+    let ask = |arguments: &[&str]| {
+        let mut command = depd(site.path(), arguments);
+        command.env("KUBECONFIG", "kubeconfig").output().expect("it runs")
+    };
+    says(
+        &ask(&["pause", "web_default"]),
+        0,
+        "Deployment web in default is held; depd resume web_default",
+    );
+    site.save("web_default.dep", "nginx:1.26\n");
+    let held = depd(site.path(), &["wait", "web_default", "--timeout", "2s"]).output();
+    says(&held.expect("it runs"), 3, "web_default: no verdict yet");
+    says(&ask(&["resume", "web_default"]), 0, "Deployment web in default is held no longer");
+    says(&site.wait("web_default"), 0, "deployed");
+    says(&ask(&["restart", "web_default"]), 0, "kubectl rollout status deployment/web -n default");
+    let path = "/apis/apps/v1/namespaces/default/deployments/web";
+    let made_anew = site.cluster.wait_for(path, Duration::from_secs(60), |web| {
+        let annotations = &web["spec"]["template"]["metadata"]["annotations"];
+        annotations["kubectl.kubernetes.io/restartedAt"].is_string()
+            && web["status"]["observedGeneration"] == web["metadata"]["generation"]
+            && web["status"]["updatedReplicas"] == web["spec"]["replicas"]
+    });
+    assert!(made_anew, "{:?}", site.cluster.get(path));
+    let nobody = ask(&["pause", "nobody_default"]);
+    assert_eq!(nobody.status.code(), Some(1));
+    assert!(
+        String::from_utf8_lossy(&nobody.stderr).contains("no workload nobody in namespace default")
+    );
+}
+
+#[test]
+fn what_was_refused_is_tried_again_when_asked_and_only_by_a_daemon_that_runs() {
+    let mut site = Site::start();
+    site.save("web_default.dep", "nginx:1.26\n");
+    says(&site.wait("web_default"), 0, "deployed");
+    let retry = |key: &str| depd(site.path(), &["retry", key]);
+    says(&retry("web_default").output().expect("it runs"), 0, "web_default: what was rejected");
+    refuses(retry("nobody_default"), 1, "depd: the folder has no nobody_default.dep");
+    site.daemon.kill().expect("it runs");
+    site.daemon.wait().expect("it ends");
+    refuses(
+        depd(site.path(), &["retry", "web_default"]),
+        1,
+        "depd: no depd runs on the state folder",
+    );
 }
 
 #[test]

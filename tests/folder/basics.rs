@@ -1,8 +1,11 @@
 //! The ordinary life of a dep file.
 
+use crate::Test;
 use crate::watched::Watched;
 
-#[test]
+pub const TESTS: &[Test] =
+    tests![a_saved_file_is_told_and_an_equal_one_is_not, a_removed_file_is_gone_and_comes_back,];
+
 fn a_saved_file_is_told_and_an_equal_one_is_not() {
     let deps = Watched::new();
     deps.write("web_prod.dep", "nginx:1.25\n");
@@ -13,7 +16,6 @@ fn a_saved_file_is_told_and_an_equal_one_is_not() {
     assert_eq!(deps.reports_until_calm(), Vec::<String>::new());
 }
 
-#[test]
 fn a_removed_file_is_gone_and_comes_back() {
     let deps = Watched::new();
     deps.write("web_prod.dep", "nginx:1.25\n");

@@ -15,7 +15,10 @@ pub fn start(name: &str, wrapper: &str, base: &Path) -> Child {
     let own = std::env::current_exe().expect("the test binary");
     // Another user may not enter the folders above it.
     let copy = base.join("depd-test");
-    std::fs::copy(own, &copy).expect("copied");
+    // By a process of its own: a file that any thread here had open for writing while another one
+    // forks could not be executed.
+    let copied = Command::new("cp").arg(own).arg(&copy).status().expect("cp runs");
+    assert!(copied.success());
     Command::new("sh")
         .args(["-c", wrapper, "sh"])
         .arg(copy)

@@ -8,7 +8,18 @@ use std::process::Command;
 
 use depd::source::{FolderEvent, Source, SourceError, SourceOptions};
 
+use crate::Test;
 use crate::watched::Watched;
+
+pub const TESTS: &[Test] = tests![
+    fault_4_security_10_11_only_regular_files_of_sane_size_beneath_the_folder_are_read,
+    fault_4_the_same_entries_are_refused_when_a_scan_finds_them,
+    a_refused_entry_that_becomes_a_file_is_read,
+    a_link_beneath_the_folder_is_followed_and_its_target_watched,
+    security_9_a_folder_that_everybody_may_write_to_is_warned_of_or_refused,
+    security_11_more_files_than_the_limit_are_ignored_in_words,
+    fault_12_a_swap_of_the_data_link_leads_to_a_look_at_all_files,
+];
 
 fn shell(script: &str, folder: &Path) {
     let status = Command::new("sh").args(["-euc", script]).current_dir(folder).status().unwrap();
@@ -55,7 +66,6 @@ const ODD_ENTRIES: &[&str] = &[
 ];
 
 /// FAULTS row 4 and security rows 10 and 11: nothing blocks, nothing leads out, all are told once.
-#[test]
 fn fault_4_security_10_11_only_regular_files_of_sane_size_beneath_the_folder_are_read() {
     let deps = Watched::new();
     let _socket = put_odd_entries(&deps);
@@ -67,7 +77,6 @@ fn fault_4_security_10_11_only_regular_files_of_sane_size_beneath_the_folder_are
     assert_eq!(deps.reports_until_calm(), Vec::<String>::new());
 }
 
-#[test]
 fn fault_4_the_same_entries_are_refused_when_a_scan_finds_them() {
     let deps = Watched::with(|options| options.poll = true);
     let _socket = put_odd_entries(&deps);
@@ -76,7 +85,6 @@ fn fault_4_the_same_entries_are_refused_when_a_scan_finds_them() {
     assert_eq!(reports, ODD_ENTRIES);
 }
 
-#[test]
 fn a_refused_entry_that_becomes_a_file_is_read() {
     let deps = Watched::new();
     symlink("/etc/hostname", deps.path("web_prod.dep")).unwrap();
@@ -86,7 +94,6 @@ fn a_refused_entry_that_becomes_a_file_is_read() {
     assert_eq!(deps.next_report(), "web_prod: app:1");
 }
 
-#[test]
 fn a_link_beneath_the_folder_is_followed_and_its_target_watched() {
     let deps = Watched::new();
     deps.write("shared.conf", "app:1");
@@ -97,7 +104,6 @@ fn a_link_beneath_the_folder_is_followed_and_its_target_watched() {
 }
 
 /// Security row 9.
-#[test]
 fn security_9_a_folder_that_everybody_may_write_to_is_warned_of_or_refused() {
     let base = tempfile::tempdir().unwrap();
     let folder = base.path().join("deps");
@@ -117,7 +123,6 @@ fn security_9_a_folder_that_everybody_may_write_to_is_warned_of_or_refused() {
 }
 
 /// Security row 11: the number of files is capped, which is said once.
-#[test]
 fn security_11_more_files_than_the_limit_are_ignored_in_words() {
     let deps = Watched::with(|options| options.max_files = 3);
     for n in 0..5 {
@@ -153,7 +158,6 @@ fn security_11_more_files_than_the_limit_are_ignored_in_words() {
 }
 
 /// FAULTS row 12: a ConfigMap volume changes all its files by one rename.
-#[test]
 fn fault_12_a_swap_of_the_data_link_leads_to_a_look_at_all_files() {
     let deps = Watched::new();
     let folder = deps.base.path().join("deps");

@@ -6,8 +6,27 @@ use std::time::Duration;
 
 use depd::source::{FolderEvent, FolderState, Source, SourceError, SourceOptions};
 
+use crate::Test;
 use crate::child;
 use crate::watched::Watched;
+
+pub const TESTS: &[Test] = tests![
+    what_lies_in_the_folder_at_the_start_is_told_before_the_first_scan_ends,
+    a_folder_that_is_not_there_at_the_start_is_an_error_that_says_what_to_do,
+    fault_9_a_removed_folder_changes_nothing_until_it_is_there_again,
+    fault_9_a_folder_that_is_exchanged_is_watched_again,
+    fault_9_a_link_to_the_folder_that_is_pointed_elsewhere_is_followed,
+    fault_9_a_folder_that_is_mounted_over_and_unmounted_is_seen,
+    fault_10_a_folder_that_cannot_be_read_changes_nothing_but_the_state,
+    fault_11_without_inotify_watches_the_folder_is_polled,
+    fault_11_without_inotify_instances_the_folder_is_polled,
+    a_polled_folder_tells_the_same_as_a_watched_one,
+    a_change_that_no_event_tells_of_is_found_by_the_rescan,
+    sub_folders_are_watched_when_asked_and_one_file_speaks_for_a_service,
+    without_that_option_sub_folders_are_left_alone,
+];
+
+pub const CHILDREN: &[Test] = tests![mounts, unreadable, polled,];
 
 fn is_unreadable(state: &FolderState) -> bool {
     matches!(state, FolderState::Unreadable { .. })
@@ -23,7 +42,6 @@ fn started() -> Watched {
     deps
 }
 
-#[test]
 fn what_lies_in_the_folder_at_the_start_is_told_before_the_first_scan_ends() {
     let base = tempfile::tempdir().unwrap();
     std::fs::create_dir(base.path().join("deps")).unwrap();
@@ -44,7 +62,6 @@ fn what_lies_in_the_folder_at_the_start_is_told_before_the_first_scan_ends() {
     assert_eq!((told, files), (300, 300));
 }
 
-#[test]
 fn a_folder_that_is_not_there_at_the_start_is_an_error_that_says_what_to_do() {
     let base = tempfile::tempdir().unwrap();
     let error = Source::start(SourceOptions::new(base.path().join("no")), |_| {}).unwrap_err();
@@ -57,7 +74,6 @@ fn a_folder_that_is_not_there_at_the_start_is_an_error_that_says_what_to_do() {
     assert!(matches!(error, SourceError::NotAFolder(_)), "{error}");
 }
 
-#[test]
 fn fault_9_a_removed_folder_changes_nothing_until_it_is_there_again() {
     let deps = started();
     let folder = deps.base.path().join("deps");
@@ -81,7 +97,6 @@ fn fault_9_a_removed_folder_changes_nothing_until_it_is_there_again() {
     assert_eq!(deps.next_report(), "web_prod: app:3");
 }
 
-#[test]
 fn fault_9_a_folder_that_is_exchanged_is_watched_again() {
     let deps = started();
     let at = |name: &str| deps.base.path().join(name);
@@ -96,7 +111,6 @@ fn fault_9_a_folder_that_is_exchanged_is_watched_again() {
     assert_eq!(deps.reports_until_calm(), ["web_prod: app:3"]);
 }
 
-#[test]
 fn fault_9_a_link_to_the_folder_that_is_pointed_elsewhere_is_followed() {
     let base = tempfile::tempdir().unwrap();
     let at = |name: &str| base.path().join(name);
@@ -112,13 +126,11 @@ fn fault_9_a_link_to_the_folder_that_is_pointed_elsewhere_is_followed() {
     assert_eq!(deps.next_report(), "web_prod: app:2");
 }
 
-#[test]
 fn fault_9_a_folder_that_is_mounted_over_and_unmounted_is_seen() {
     child::run("folders::mounts", "unshare -Urm true", "exec unshare -Urm \"$@\"");
 }
 
-#[test]
-#[ignore = "runs in mounts of its own, started by fault_9"]
+/// In a process of its own: runs in mounts of its own, started by fault_9.
 fn mounts() {
     let mount = |args: &[&str], folder: &Path| {
         assert!(Command::new(args[0]).args(&args[1..]).arg(folder).status().unwrap().success());
@@ -142,7 +154,6 @@ fn mounts() {
     assert_eq!(reports, ["other_prod: gone", "web_prod: app:1"]);
 }
 
-#[test]
 fn fault_10_a_folder_that_cannot_be_read_changes_nothing_but_the_state() {
     // Root reads everything: then another user runs the test.
     let wrapper = "[ $(id -u) = 0 ] && exec setpriv --reuid=65534 --regid=65534 --clear-groups \"$@\"; exec \"$@\"";
@@ -153,8 +164,7 @@ fn fault_10_a_folder_that_cannot_be_read_changes_nothing_but_the_state() {
     );
 }
 
-#[test]
-#[ignore = "runs as a user who is not root, started by fault_10"]
+/// In a process of its own: runs as a user who is not root, started by fault_10.
 fn unreadable() {
     let base = child::base();
     let deps = Watched::over(base, |_| {});
@@ -188,7 +198,6 @@ const NO_WATCHES: &str =
     "exec unshare -Ur sh -c 'echo 0 > /proc/sys/user/max_inotify_watches && exec \"$@\"' sh \"$@\"";
 const NO_INSTANCES: &str = "exec unshare -Ur sh -c 'echo 0 > /proc/sys/user/max_inotify_instances && exec \"$@\"' sh \"$@\"";
 
-#[test]
 fn fault_11_without_inotify_watches_the_folder_is_polled() {
     child::run(
         "folders::polled",
@@ -197,7 +206,6 @@ fn fault_11_without_inotify_watches_the_folder_is_polled() {
     );
 }
 
-#[test]
 fn fault_11_without_inotify_instances_the_folder_is_polled() {
     child::run(
         "folders::polled",
@@ -206,8 +214,7 @@ fn fault_11_without_inotify_instances_the_folder_is_polled() {
     );
 }
 
-#[test]
-#[ignore = "runs without inotify, started by fault_11"]
+/// In a process of its own: runs without inotify, started by fault_11.
 fn polled() {
     let deps = Watched::over(child::base(), |_| {});
     let state = deps.wait_state(|_| true);
@@ -216,7 +223,6 @@ fn polled() {
     check_life(&deps);
 }
 
-#[test]
 fn a_polled_folder_tells_the_same_as_a_watched_one() {
     let deps = Watched::with(|options| options.poll = true);
     check_life(&deps);
@@ -233,14 +239,13 @@ fn check_life(deps: &Watched) {
     assert_eq!(deps.next_report(), "web_prod: gone");
 }
 
-#[test]
 fn a_change_that_no_event_tells_of_is_found_by_the_rescan() {
     let deps = Watched::with(|options| options.rescan_every = Duration::from_millis(100));
     deps.write("web_prod.dep", "app:1");
     assert_eq!(deps.next_report(), "web_prod: app:1");
     // A mapping that outlives its descriptor: the write is never followed by a close.
     let script = "import sys, mmap, time\nf = open(sys.argv[1], 'r+b')\nm = mmap.mmap(f.fileno(), 5)\nf.close()\n\
-                  time.sleep(0.5)\nm[4:5] = b'2'\nm.flush()\ninput()\n";
+                  time.sleep(0.5)\nm[4:5] = b'2'\nm.flush()\nsys.stdin.read()\n";
     let python = Command::new("python3")
         .args(["-c", script])
         .arg(deps.path("web_prod.dep"))
@@ -252,7 +257,6 @@ fn a_change_that_no_event_tells_of_is_found_by_the_rescan() {
     python.wait().unwrap();
 }
 
-#[test]
 fn sub_folders_are_watched_when_asked_and_one_file_speaks_for_a_service() {
     let deps = Watched::with(|options| options.recursive = true);
     std::fs::create_dir_all(deps.path("team/eu")).unwrap();
@@ -278,7 +282,6 @@ fn sub_folders_are_watched_when_asked_and_one_file_speaks_for_a_service() {
     assert_eq!(deps.next_report(), "web_prod: app:4");
 }
 
-#[test]
 fn without_that_option_sub_folders_are_left_alone() {
     let deps = Watched::new();
     std::fs::create_dir(deps.path("team")).unwrap();

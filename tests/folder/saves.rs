@@ -10,7 +10,10 @@
 use std::path::Path;
 use std::process::Command;
 
+use crate::Test;
 use crate::watched::Watched;
+
+pub const TESTS: &[Test] = tests![each_way_to_save_leads_to_exactly_one_report_the_final_content,];
 
 /// How a case begins.
 #[derive(Clone, Copy, PartialEq)]
@@ -52,6 +55,13 @@ const ATOMIC: &str = "cd $D && mkdir ..2026_01 && echo nginx:1.24 > ..2026_01/we
 
 /// Puts the program `fake` in place of ssh: it runs the far end of scp right here.
 const FAR_END: &str = r#"printf '#!/bin/sh\nfor last; do :; done\ncase $last in\nsftp) for p in /usr/lib/openssh/sftp-server /usr/libexec/openssh/sftp-server /usr/lib/ssh/sftp-server; do [ -x $p ] && exec $p; done;;\n*) exec sh -c "$last";;\nesac\n' > $B/fake; chmod +x $B/fake; echo nginx:1.25.3 > $B/new; "#;
+
+/// A real sshd, which speaks to scp through a pipe: no port, no account but our own, keys made here.
+const SSHD: &str = "mkdir -p /run/sshd 2>/dev/null || true; for k in host own; do ssh-keygen -q -t ed25519 -N '' -f $B/$k; done; \
+    printf '%s\\n' \"HostKey $B/host\" \"AuthorizedKeysFile $B/own.pub\" 'StrictModes no' 'PermitRootLogin yes' 'UsePAM yes' \
+    'PidFile none' 'Subsystem sftp /usr/lib/openssh/sftp-server' > $B/sshd_config; \
+    scp -q -F /dev/null -i $B/own -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR \
+    -o \"ProxyCommand /usr/sbin/sshd -i -f $B/sshd_config\" $B/new $(id -un)@there:$F";
 
 const CASES: &[Case] = &[
     case("echo", &[], "echo nginx:1.25.3 > $F"),
@@ -196,6 +206,11 @@ const CASES: &[Case] = &[
         "echo nginx:1.25.3 > $B/web_prod.dep; rsync --inplace --no-whole-file $B/web_prod.dep $D/",
     ),
     case("scp", &["scp", "/usr/lib/openssh/sftp-server"], "scp -q -S $B/fake $B/new there:$F"),
+    case(
+        "scp through sshd",
+        &["scp", "ssh-keygen", "/usr/sbin/sshd", "/usr/lib/openssh/sftp-server"],
+        SSHD,
+    ),
     case("scp by the old protocol", &["scp"], "scp -O -q -S $B/fake $B/new there:$F"),
     case(
         "sftp",
@@ -292,7 +307,6 @@ fn run(case: &Case) {
 }
 
 /// FAULTS row 6 (vim or git replacing a file) and row 1 (torn writes) are among these.
-#[test]
 fn each_way_to_save_leads_to_exactly_one_report_the_final_content() {
     let strict = std::env::var_os("DEPD_TEST_REQUIRE_PROGRAMS").is_some_and(|v| v == "1");
     let mut failures = Vec::new();

@@ -8,11 +8,21 @@ use std::time::{Duration, Instant};
 
 use depd::source::{FileReport, FolderEvent, Source, SourceOptions};
 
+use crate::Test;
 use crate::child;
 use crate::watched::Watched;
 
+pub const TESTS: &[Test] = tests![
+    fault_7_of_a_thousand_edits_a_second_the_last_wins_and_few_are_told,
+    a_file_that_is_saved_without_any_pause_is_still_told_of,
+    fault_8_what_is_written_while_the_process_is_stopped_is_all_seen_after_an_overflow,
+    fault_8_a_reader_that_falls_behind_sees_every_file_in_the_end,
+    security_9_a_folder_that_is_opened_to_everybody_later_is_warned_of,
+];
+
+pub const CHILDREN: &[Test] = tests![observe,];
+
 /// FAULTS row 7.
-#[test]
 fn fault_7_of_a_thousand_edits_a_second_the_last_wins_and_few_are_told() {
     let deps = Watched::new();
     let began = Instant::now();
@@ -27,7 +37,6 @@ fn fault_7_of_a_thousand_edits_a_second_the_last_wins_and_few_are_told() {
 }
 
 /// Not even a tight loop of saves keeps a file from being told of.
-#[test]
 fn a_file_that_is_saved_without_any_pause_is_still_told_of() {
     let deps = Watched::new();
     let mut edit: u64 = 0;
@@ -50,7 +59,6 @@ fn queue_length() -> usize {
 }
 
 /// FAULTS row 8: the kernel's queue overflows while the process is stopped.
-#[test]
 fn fault_8_what_is_written_while_the_process_is_stopped_is_all_seen_after_an_overflow() {
     assert!(queue_length() < FILES * 3, "raise FILES: this kernel keeps {} events", queue_length());
     let base = tempfile::tempdir().unwrap();
@@ -86,6 +94,27 @@ fn fault_8_what_is_written_while_the_process_is_stopped_is_all_seen_after_an_ove
     assert!((0..FILES).all(|n| seen[&format!("a{n}_prod")] == n.to_string()));
 }
 
+/// Security row 9, while depd runs.
+fn security_9_a_folder_that_is_opened_to_everybody_later_is_warned_of() {
+    let base = tempfile::tempdir().unwrap();
+    let deps = base.path().join("deps");
+    std::fs::create_dir(&deps).unwrap();
+    let allow = |mode| {
+        std::fs::set_permissions(&deps, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap()
+    };
+    allow(0o755);
+    let mut process = child::start("storms::observe", "exec \"$@\"", base.path());
+    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let warns = |line: &String| line.starts_with("log: everybody on this machine may write");
+    assert!(
+        lines.by_ref().take_while(|line| !line.starts_with("scanned")).all(|line| !warns(&line))
+    );
+    allow(0o777);
+    assert!(lines.any(|line| warns(&line)));
+    process.kill().unwrap();
+    process.wait().unwrap();
+}
+
 struct ToStdout;
 
 impl log::Log for ToStdout {
@@ -100,8 +129,7 @@ impl log::Log for ToStdout {
     fn flush(&self) {}
 }
 
-#[test]
-#[ignore = "observes a folder until it is killed, started by fault_8"]
+/// In a process of its own: observes a folder until it is killed, started by fault_8.
 fn observe() {
     log::set_logger(&ToStdout).unwrap();
     log::set_max_level(log::LevelFilter::Warn);
@@ -120,7 +148,6 @@ fn observe() {
 }
 
 /// FAULTS row 8, the queue of our own: a reader that is slow for long loses events, but no file.
-#[test]
 fn fault_8_a_reader_that_falls_behind_sees_every_file_in_the_end() {
     let base = tempfile::tempdir().unwrap();
     std::fs::create_dir(base.path().join("deps")).unwrap();

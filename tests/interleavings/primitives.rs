@@ -29,6 +29,15 @@ pub struct Condvar {
     calls: AtomicUsize,
 }
 
+/// How a wait ended.
+pub struct WaitTimeoutResult(bool);
+
+impl WaitTimeoutResult {
+    pub fn timed_out(&self) -> bool {
+        self.0
+    }
+}
+
 impl<T> Mutex<T> {
     pub fn new(value: T) -> Mutex<T> {
         Mutex(sync::Mutex::new(value))
@@ -50,23 +59,30 @@ impl Condvar {
         Condvar { inner: sync::Condvar::new(), calls: AtomicUsize::new(0) }
     }
 
-    pub fn wait<T>(&self, guard: &mut MutexGuard<'_, T>) {
+    fn wait<T>(&self, guard: &mut MutexGuard<'_, T>) {
         let held = guard.held.take().expect("it is held");
         guard.held = Some(self.inner.wait(held).expect("nobody panicked"));
     }
 
-    /// Unless it is called meanwhile, the time is over after some turns of the others.
-    pub fn wait_for<T>(&self, guard: &mut MutexGuard<'_, T>, limit: Duration) {
+    /// Unless it is called meanwhile, the time is over after some turns of the others; but a limit
+    /// without an end is none.
+    pub fn wait_for<T>(&self, guard: &mut MutexGuard<'_, T>, limit: Duration) -> WaitTimeoutResult {
+        if limit == Duration::MAX {
+            self.wait(guard);
+            return WaitTimeoutResult(false);
+        }
         let before = self.calls.load(Ordering::SeqCst);
         drop(guard.held.take());
         for _ in 0..TURNS {
             thread::yield_now();
         }
         guard.held = Some(guard.lock.0.lock().expect("nobody panicked"));
-        if self.calls.load(Ordering::SeqCst) == before {
+        let timed_out = self.calls.load(Ordering::SeqCst) == before;
+        if timed_out {
             let ms = u64::try_from(limit.as_millis()).expect("small");
             NOW_MS.set(NOW_MS.get() + ms);
         }
+        WaitTimeoutResult(timed_out)
     }
 
     pub fn notify_one(&self) {

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use depd::cluster::kubeconfig::{self, Choice};
 use depd::cluster::{Authorization, ClientIdentity, Material, Trust};
-use depd::sandbox::{Fault, RequestRecord, RequestView, Sandbox, SandboxOptions};
+use depd::sandbox::{
+    About, Fault, RequestRecord, RequestView, Response, Sandbox, SandboxOptions, Status,
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use ureq::Agent;
@@ -166,6 +168,14 @@ impl Cluster {
         list.and_then(|list| list["items"].as_array().cloned()).unwrap_or_default()
     }
 
+    /// The Events about an object, as `kubectl describe` finds them.
+    pub fn events_of(&self, namespace: &str, name: &str) -> Vec<Value> {
+        let list = self.admin.get(&format!(
+            "/api/v1/namespaces/{namespace}/events?fieldSelector=involvedObject.name%3D{name}"
+        ));
+        list.and_then(|list| list["items"].as_array().cloned()).unwrap_or_default()
+    }
+
     pub fn namespace_exists(&self, name: &str) -> bool {
         self.admin.get(&format!("/api/v1/namespaces/{name}")).is_some()
     }
@@ -184,15 +194,100 @@ impl Cluster {
     }
 
     /// Every request of depd that concerns `namespace`, as `VERB RESOURCE/NAME`, but for the lists
-    /// and watches that keep its view of Deployments and pods.
+    /// and watches that keep its view of workloads and pods.
     pub fn requests_of_depd(&self, namespace: &str) -> Vec<String> {
-        let all = match &self.kind {
+        let is_view = |request: &String| {
+            let kinds = ["deployments/", "statefulsets/", "daemonsets/", "pods/"];
+            let verb = request.strip_prefix("list ").or_else(|| request.strip_prefix("watch "));
+            verb.is_some_and(|kind| kinds.contains(&kind))
+        };
+        let all = self.all_requests_of_depd(namespace).into_iter();
+        all.filter(|request| !is_view(request)).collect()
+    }
+
+    /// Those that keep its view as well.
+    pub fn all_requests_of_depd(&self, namespace: &str) -> Vec<String> {
+        match &self.kind {
             Kind::Sandbox { sandbox, .. } => recorded(sandbox, namespace),
             Kind::Real { audit_log } => audited(audit_log, namespace),
-        };
-        let view = ["list deployments/", "watch deployments/", "list pods/", "watch pods/"];
-        all.into_iter().filter(|request| !view.contains(&request.as_str())).collect()
+        }
     }
+
+    /// A kubeconfig of a user whose rights end at these namespaces: a Role in each of them. The
+    /// sandbox knows no rights; there a hook refuses everything else in the words of RBAC.
+    pub fn restricted(&self, namespaces: &[String]) -> PathBuf {
+        match &self.kind {
+            Kind::Sandbox { .. } => {
+                let allowed: Vec<String> = namespaces.to_vec();
+                self.set_faults(move |request| beyond(request, &allowed));
+                self.kubeconfig.clone()
+            }
+            Kind::Real { .. } => self.with_roles_in(namespaces),
+        }
+    }
+
+    fn with_roles_in(&self, namespaces: &[String]) -> PathBuf {
+        let home = self.namespace();
+        let api = "/apis/rbac.authorization.k8s.io/v1/namespaces";
+        let account = json!({ "metadata": { "name": "depd", "namespace": home } });
+        self.admin.post(&format!("/api/v1/namespaces/{home}/serviceaccounts"), &account);
+        let subject = json!({ "kind": "ServiceAccount", "name": "depd", "namespace": home });
+        let group = "rbac.authorization.k8s.io";
+        for namespace in namespaces {
+            let role = json!({ "metadata": { "name": "depd" }, "rules": [
+                { "apiGroups": ["apps"], "resources": ["deployments", "statefulsets", "daemonsets"],
+                  "verbs": ["get", "list", "watch", "patch"] },
+                { "apiGroups": ["apps"], "resources": ["replicasets"], "verbs": ["list"] },
+                { "apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"] },
+                { "apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"] },
+                { "apiGroups": [""], "resources": ["namespaces"], "verbs": ["get"] }
+            ] });
+            self.admin.post(&format!("{api}/{namespace}/roles"), &role);
+            let binding = json!({ "metadata": { "name": "depd" }, "subjects": [subject],
+                "roleRef": { "apiGroup": group, "kind": "Role", "name": "depd" } });
+            self.admin.post(&format!("{api}/{namespace}/rolebindings"), &binding);
+        }
+        let path = format!("/api/v1/namespaces/{home}/serviceaccounts/depd/token");
+        let request = json!({ "spec": { "audiences": [] } });
+        let answer = self.admin.post(&path, &request);
+        let token = answer["status"]["token"].as_str().expect("a token");
+        let text = fs::read_to_string(&self.kubeconfig).expect("readable");
+        let (before, rest) = text.split_once("token: ").expect("a token");
+        let (_, after) = rest.split_once('\n').expect("a further line");
+        let file = self.kubeconfig.with_file_name(format!("{home}.kubeconfig"));
+        fs::write(&file, format!("{before}token: {token}\n{after}")).expect("written");
+        file
+    }
+}
+
+/// The refusal of what concerns none of these namespaces.
+fn beyond(request: &RequestView<'_>, allowed: &[String]) -> Option<Fault> {
+    let path = request.target.split('?').next().unwrap_or_default();
+    let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    let at = parts.iter().position(|part| *part == "namespaces");
+    let namespace = at.and_then(|at| parts.get(at + 1)).copied();
+    let of_depd = request.user == "depd" && path.starts_with("/api");
+    if !of_depd || namespace.is_some_and(|it| allowed.iter().any(|name| name == it)) {
+        return None;
+    }
+    let resource = at.map_or_else(|| parts.last(), |at| parts.get(at + 2).or(Some(&"namespaces")));
+    let resource = resource.copied().unwrap_or_default();
+    let group = if path.starts_with("/apis/apps/") { "apps" } else { "" };
+    let place = match namespace {
+        Some(namespace) => format!("in the namespace \"{namespace}\""),
+        None => "at the cluster scope".into(),
+    };
+    let verb = match request.method {
+        "GET" if request.watch => "watch",
+        "GET" if resource == "namespaces" => "get",
+        "GET" => "list",
+        method => &method.to_lowercase(),
+    };
+    let why = format!(
+        "User \"depd\" cannot {verb} resource \"{resource}\" in API group \"{group}\" {place}"
+    );
+    let status = Status::forbidden(About { group, resource, name: "" }, &why);
+    Some(Fault::Respond(Response::status(&status)))
 }
 
 /// What the sandbox has answered.
@@ -222,7 +317,9 @@ fn audited(audit_log: &Path, namespace: &str) -> Vec<String> {
     let events = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let of_depd = events.filter(|event| {
         let object = &event["objectRef"];
-        event["user"]["username"] == "system:serviceaccount:depd-system:depd"
+        let user = event["user"]["username"].as_str().unwrap_or_default();
+        let account = user.strip_prefix("system:serviceaccount:");
+        account.is_some_and(|account| account.ends_with(":depd"))
             && object["namespace"] == namespace
     });
     let line = |event: Value| {
@@ -279,10 +376,11 @@ impl Api {
         }
     }
 
-    fn post(&self, path: &str, object: &Value) {
+    fn post(&self, path: &str, object: &Value) -> Value {
         let request = self.agent.post(self.url(path)).header("authorization", self.authorization());
         let request = request.content_type("application/json");
-        check("POST", path, request.send(object.to_string()));
+        let body = check("POST", path, request.send(object.to_string()));
+        serde_json::from_str(&body).expect("JSON")
     }
 
     fn patch(&self, path: &str, patch: &Value) {
@@ -300,10 +398,15 @@ impl Api {
 }
 
 #[track_caller]
-fn check(verb: &str, path: &str, reply: Result<ureq::http::Response<ureq::Body>, ureq::Error>) {
+fn check(
+    verb: &str,
+    path: &str,
+    reply: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+) -> String {
     let mut reply = reply.expect("an answer");
     let body = reply.body_mut().read_to_string().expect("a body");
     assert!(reply.status().is_success(), "{verb} {path}: {} {body}", reply.status());
+    body
 }
 
 fn bytes(material: &Material) -> Vec<u8> {

@@ -56,21 +56,30 @@ impl Depd {
 
     /// The same, without waiting.
     pub fn launch_unready(&mut self, arguments: &[&str]) {
-        assert!(self.child.is_none(), "it runs already");
-        let command = self.command(arguments);
-        self.spawn(command);
+        self.spawn("depd=debug", arguments);
     }
 
-    /// The same, and it is to die at this point; see `depd::failpoint`.
+    /// Like [`Depd::launch`], with another `RUST_LOG`.
+    pub fn launch_with_log(&mut self, filters: &str, arguments: &[&str]) {
+        self.spawn(filters, arguments);
+        self.wait_for_log("services differ from them");
+    }
+
+    fn spawn(&mut self, filters: &str, arguments: &[&str]) {
+        let command = self.command(arguments);
+        self.run(filters, command);
+    }
+
+    /// Like [`Depd::launch_unready`], and it is to die at this point; see `depd::failpoint`.
     pub fn launch_to_die_at(&mut self, failpoint: Failpoint) {
-        assert!(self.child.is_none(), "it runs already");
         let mut command = self.command(&[]);
         command.env("DEPD_FAILPOINT", failpoint.name());
-        self.spawn(command);
+        self.run("depd=debug", command);
     }
 
-    fn spawn(&mut self, mut command: Command) {
-        command.env("RUST_LOG", "depd=debug");
+    fn run(&mut self, filters: &str, mut command: Command) {
+        assert!(self.child.is_none(), "it runs already");
+        command.env("RUST_LOG", filters);
         let mut child = command.spawn().expect("depd starts");
         let log: Arc<Mutex<Vec<String>>> = Arc::default();
         let lines = BufReader::new(child.stderr.take().expect("piped")).lines();
@@ -106,6 +115,13 @@ impl Depd {
         let mut child = self.child.take().expect("it runs");
         child.kill().expect("it can be killed");
         child.wait().expect("it ends");
+    }
+
+    /// Adds a line to its `.env`.
+    pub fn set(&self, name: &str, value: &str) {
+        let file = self.folder.path().join(".env");
+        let text = fs::read_to_string(&file).expect("it is there");
+        fs::write(file, format!("{text}{name}={value}\n")).expect("written");
     }
 
     /// Where it runs.

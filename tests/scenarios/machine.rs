@@ -40,6 +40,12 @@ fn fault_37_without_file_descriptors_deployments_are_delayed_and_none_is_lost() 
     let namespace = cluster.namespace();
     let names = many(&cluster, &namespace, 30);
     let depd = Depd::start(&cluster.kubeconfig, &[]);
+    // The watches of workloads and pods and the connection to Slack are open before the drought.
+    cluster.deployment(&namespace, "first", "nginx:1.24", 1);
+    depd.save("first", &namespace, "nginx:1.25");
+    wait_for("the first message", || {
+        depd.slack.titles().iter().any(|title| title.starts_with("Deployed: first ")).then_some(())
+    });
     let open = fs::read_dir(format!("/proc/{}/fd", depd.pid())).expect("readable").count();
     // Room for three more connections, where thirty are wanted at once.
     limit(&depd, &format!("--nofile={}", open + 3));

@@ -21,5 +21,7 @@ mod holding;
 mod machine;
 mod pending;
 mod people;
+mod reporting;
 mod restarting;
+mod scopes;
 mod stopping;

@@ -22,6 +22,10 @@ pub struct Message {
     pub text: String,
     /// When it arrived.
     pub at: Instant,
+    /// All of it.
+    pub body: Value,
+    /// The lines before it.
+    pub headers: Vec<String>,
 }
 
 /// Listens until the process ends.
@@ -35,6 +39,8 @@ struct State {
     messages: Mutex<Vec<Message>>,
     /// Connections are closed at once, as by a receiver that is down.
     down: AtomicBool,
+    /// Messages are read and never answered.
+    silent: AtomicBool,
     /// So many were.
     refused: AtomicUsize,
 }
@@ -63,8 +69,14 @@ impl Receiver {
         self.state.down.store(true, Ordering::SeqCst);
     }
 
+    /// From now on messages are read and never answered.
+    pub fn go_silent(&self) {
+        self.state.silent.store(true, Ordering::SeqCst);
+    }
+
     /// Answers again.
     pub fn come_back(&self) {
+        self.state.silent.store(false, Ordering::SeqCst);
         self.state.down.store(false, Ordering::SeqCst);
     }
 
@@ -97,7 +109,8 @@ impl Receiver {
 fn serve(stream: TcpStream, state: &State) {
     stream.set_read_timeout(Some(Duration::from_secs(120))).expect("a limit");
     let mut reader = BufReader::new(stream);
-    while let Some(body) = read_request(&mut reader) {
+    while let Some((headers, text)) = read_request(&mut reader) {
+        let body: Value = serde_json::from_str(&text).expect("a message is JSON");
         let attachment = &body["attachments"][0];
         let text = |name: &str| attachment[name].as_str().unwrap_or_default().to_owned();
         let message = Message {
@@ -105,25 +118,35 @@ fn serve(stream: TcpStream, state: &State) {
             title: text("title"),
             text: text("text"),
             at: Instant::now(),
+            body: body.clone(),
+            headers,
         };
         if state.down.load(Ordering::SeqCst) {
             state.refused.fetch_add(1, Ordering::SeqCst);
             return;
         }
         state.messages.lock().expect("not poisoned").push(message);
+        if state.silent.load(Ordering::SeqCst) {
+            // Until the other side gives up.
+            let _ = reader.read_line(&mut String::new());
+            return;
+        }
         if reader.get_mut().write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").is_err() {
             return;
         }
     }
 }
 
-fn read_request(reader: &mut impl BufRead) -> Option<Value> {
+/// The headers and the body.
+fn read_request(reader: &mut impl BufRead) -> Option<(Vec<String>, String)> {
     let mut length = 0;
+    let mut headers = Vec::new();
     loop {
         let mut line = String::new();
         if reader.read_line(&mut line).ok()? == 0 {
             return None;
         }
+        headers.push(line.trim_end().to_owned());
         let line = line.trim_end().to_ascii_lowercase();
         if let Some(value) = line.strip_prefix("content-length:") {
             length = value.trim().parse().expect("a number");
@@ -134,5 +157,5 @@ fn read_request(reader: &mut impl BufRead) -> Option<Value> {
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
-    Some(serde_json::from_slice(&body).expect("a message is JSON"))
+    Some((headers, String::from_utf8(body).expect("UTF-8")))
 }

@@ -15,6 +15,7 @@ use depd::cluster::reflector::{End, ListWatch, Outcome, Step};
 use depd::cluster::{ApiError, Call, Class, Resource, Sent, Verb, WatchEvent};
 use depd::desired::{FileName, parse_name};
 use depd::model::{Kind, Moment, Pod, ServiceKey, Workload};
+use depd::observed::Sight;
 use depd::source::settle::{Finding, Hint, Mark, Name, Pace, Said, Settle};
 use depd::source::{FileReport, FolderEvent};
 use depd::store::{Answer, Batch};
@@ -204,6 +205,12 @@ impl Depd {
         source.settle.doubt(now);
         drop(source);
         self.scan(world);
+    }
+
+    /// Every workload is known.
+    fn sees_cluster(&self, world: &World) -> bool {
+        let cache = self.floor.workloads.read();
+        world.setup.keys.iter().all(|key| cache.sight(key.namespace()) == Sight::Complete)
     }
 
     fn end_folder_start(&self, world: &World) {
@@ -434,12 +441,9 @@ impl Stream {
         match listed {
             Listed::Workloads(mut items, resource_version) => {
                 items.iter_mut().for_each(|item| world.falsify(item));
-                daemon::take_workload(
-                    &depd.floor,
-                    kind_of(scope),
-                    WatchEvent::Restarted { items, resource_version },
-                );
-                let synced = depd.floor.workloads.read().is_synced();
+                let event = WatchEvent::Restarted { items, resource_version };
+                take_workload(&depd.floor, scope, event);
+                let synced = depd.sees_cluster(world);
                 depd.start.lock().cluster |= synced;
                 depd.judge(world);
             }
@@ -498,10 +502,10 @@ fn tell(depd: &Depd, world: &World, scope: &Scope, seen: Seen) {
     match seen {
         Seen::Workload(mut workload) => {
             world.falsify(&mut workload);
-            daemon::take_workload(floor, kind_of(scope), WatchEvent::Applied(workload));
+            take_workload(floor, scope, WatchEvent::Applied(workload));
         }
         Seen::WorkloadGone(workload) => {
-            daemon::take_workload(floor, kind_of(scope), WatchEvent::Deleted(workload));
+            take_workload(floor, scope, WatchEvent::Deleted(workload));
         }
         Seen::Pod(pod) => {
             daemon::take_pod(floor, &wire_scope(scope), WatchEvent::Applied(pod));
@@ -510,6 +514,12 @@ fn tell(depd: &Depd, world: &World, scope: &Scope, seen: Seen) {
             daemon::take_pod(floor, &wire_scope(scope), WatchEvent::Deleted(pod));
         }
     }
+}
+
+/// What the production thread of a watch does with word from it.
+fn take_workload(floor: &Floor, scope: &Scope, event: WatchEvent<Workload>) {
+    let open = Arc::new(AtomicBool::new(true));
+    daemon::Part::new(kind_of(scope), wire_scope(scope), open).take(floor, event);
 }
 
 fn short(seen: &Seen) -> String {

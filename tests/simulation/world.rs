@@ -395,6 +395,7 @@ impl World {
             workloads: RwLock::default(),
             pods: RwLock::default(),
             interest: Mutex::default(),
+            retries: Mutex::default(),
             gate: Mutex::new(Gate::new(most, self.setup.halt_after)),
             services: Default::default(),
             cluster: Box::new(Hands { world: self.me.clone() }),

@@ -506,3 +506,18 @@ fn many_threads_share_the_connections() {
     });
     assert_eq!(sandbox.requests().len(), 160);
 }
+
+#[test]
+fn a_request_waits_for_a_place_until_an_answer_before_it_was_read() {
+    let sandbox = still();
+    let request_limit = Duration::from_millis(200);
+    let options = ClientOptions { idle_connections: 1, request_limit, ..ClientOptions::default() };
+    let client = Client::new(&access(&sandbox, "depd-sandbox"), options).unwrap();
+    let unread = client.requests.send(&Request::version()).unwrap();
+    let error = client.version().unwrap_err();
+    let Class::Network { text, sent: Sent::No } = &error.class else { panic!("{error:?}") };
+    assert!(text.contains("other requests came first"), "{text}");
+    assert_eq!(sandbox.requests().len(), 1, "it was not sent");
+    drop(unread);
+    client.version().unwrap();
+}

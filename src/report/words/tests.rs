@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::model::{Failure, Problem, Sign, fixture};
-use crate::report::slack;
 
 fn change(from: &str, to: &str) -> Change {
     Change { container: "app".into(), from: from.into(), to: to.into() }
@@ -173,21 +172,6 @@ fn no_sentence_ends_with_a_full_stop_and_every_advice_does() {
         assert!(!words.sentence.ends_with('.'), "{words:?}");
         assert!(words.advice.is_none_or(|a| a.ends_with('.') || a.contains(": kubectl")), "advice");
     }
-}
-
-#[test]
-fn slack_messages_are_coloured_escaped_and_bounded() {
-    let success = notice(everything().swap_remove(2));
-    insta::assert_json_snapshot!(slack::payload(&success, &words(&success)));
-    let crash = notice(failure(Sign::Crash, "Error", "<!channel> & ```"));
-    insta::assert_json_snapshot!(slack::payload(&crash, &words(&crash)));
-    assert_eq!(
-        slack::payload(&notice(What::AlreadyRuns), &words(&notice(What::AlreadyRuns))),
-        None
-    );
-    let long = notice(failure(Sign::ImagePull, "ErrImagePull", &"x".repeat(10_000)));
-    let payload = slack::payload(&long, &words(&long)).expect("a message").to_string();
-    assert!(payload.len() < 8000, "{}", payload.len());
 }
 
 #[test]

@@ -38,7 +38,7 @@ pub(super) struct Open {
     pub(super) flight: Option<Flight>,
     /// A look that waits for another to agree, and when it was.
     pub(super) candidate: Option<(Moment, Look)>,
-    /// Since when it has been invalid, empty or missing.
+    /// Since when it has been invalid, empty or missing, without anybody writing to it.
     pub(super) bad_since: Option<Moment>,
 }
 
@@ -122,6 +122,7 @@ impl Open {
     pub(super) fn write(&mut self, now: Moment, pace: &Pace) {
         let since = self.writing.map_or(now, |(since, _)| since);
         self.writing = Some((since, now));
+        self.bad_since = None;
         match &mut self.flight {
             Some(flight) => flight.spoiled |= flight.began,
             None if self.sure => {}
@@ -136,6 +137,7 @@ impl Open {
     pub(super) fn complete(&mut self, soonest: Moment) {
         self.writing = None;
         self.candidate = None;
+        self.bad_since = None;
         match &mut self.flight {
             Some(flight) if !flight.began => flight.sure = true,
             _ => {

@@ -70,6 +70,8 @@ struct World {
     plan: VecDeque<Half>,
     queue: VecDeque<Arrival>,
     look: Look1,
+    /// How long the save under way has taken.
+    saving_ms: u64,
     /// Everything that was complete at some time, in order.
     complete: Vec<Option<String>>,
     told: Vec<Option<String>>,
@@ -95,6 +97,7 @@ impl World {
             plan,
             queue: VecDeque::new(),
             look: Look1::None,
+            saving_ms: 0,
             complete: vec![None],
             told: Vec::new(),
         }
@@ -105,9 +108,13 @@ impl World {
             Step::Write => self.write(),
             Step::Receive => self.receive(),
             Step::Look => self.look(),
-            // A writer does not pause for a second with the file open: that is a rule of its own.
             Step::Pass(ms) if self.plan.is_empty() => self.now = Moment(self.now.0 + u64::from(ms)),
-            Step::Pass(ms) => self.now = Moment(self.now.0 + u64::from(ms) % 40),
+            // No save takes a second: what happens when one does is a rule of its own.
+            Step::Pass(ms) => {
+                let passed = u64::from(ms).min(900 - self.saving_ms);
+                self.saving_ms += passed;
+                self.now = Moment(self.now.0 + passed);
+            }
         }
     }
 
@@ -117,8 +124,12 @@ impl World {
         match half {
             Half::Create | Half::Truncate => self.content = Some(String::new()),
             Half::Append(text) => self.content.get_or_insert_default().push_str(text),
-            Half::Close => self.complete.push(self.content.clone()),
+            Half::Close => {
+                self.saving_ms = 0;
+                self.complete.push(self.content.clone());
+            }
             Half::Replace(text) => {
+                self.saving_ms = 0;
                 self.content = Some(text);
                 self.complete.push(self.content.clone());
             }

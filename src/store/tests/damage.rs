@@ -174,7 +174,7 @@ fn a_store_that_is_deleted_under_the_running_depd_is_begun_anew() {
     let (_store, remembered, _) = open(&state);
     assert_eq!((&*remembered.meta["cluster"], &*remembered.meta["folder"]), ("uid", "/deps"));
     assert_eq!(services(&remembered), [("web_prod".into(), "1")]);
-    assert_eq!(remembered.messages.len(), 1);
+    assert_eq!(waiting(&state).len(), 1);
 }
 
 #[test]

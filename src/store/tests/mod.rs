@@ -88,6 +88,13 @@ fn services(remembered: &Remembered) -> Vec<(String, &str)> {
     services.map(|(key, state)| (key.to_string(), state.as_str())).collect()
 }
 
+/// What waits for the receiver, as a delivery reads it.
+#[track_caller]
+fn waiting(folder: &Path) -> Vec<Outgoing> {
+    let reader = Reader::open(folder).expect("opens");
+    reader.waiting("slack", 0, 1_000_000).expect("reads")
+}
+
 fn payloads(messages: &[Outgoing]) -> Vec<(u64, &str)> {
     messages.iter().map(|message| (message.id, message.payload.as_str())).collect()
 }

@@ -23,8 +23,10 @@ fn what_was_saved_is_remembered_at_the_next_start() {
 
     let (_store, remembered, messages) = open(folder.path());
     assert_eq!(services(&remembered), [("api_prod".into(), "1"), ("web_prod".into(), "2")]);
-    assert_eq!(payloads(&remembered.messages), [(1, "first"), (2, "second")]);
-    assert_eq!(remembered.messages[1].key, key("api"));
+    assert_eq!(remembered.last_message, 2);
+    let waiting = waiting(folder.path());
+    assert_eq!(payloads(&waiting), [(1, "first"), (2, "second")]);
+    assert_eq!(waiting[1].key, key("api"));
     assert_eq!(
         remembered.meta.into_iter().collect::<Vec<_>>(),
         [("cluster".into(), "uid-2".into())]
@@ -58,8 +60,7 @@ fn a_message_is_handed_over_once_it_is_committed_and_forgotten_once_it_is_delive
     let outbox = Reader::open(folder.path()).expect("opens").outbox().expect("reads");
     let rows = outbox.iter().map(|row| (row.message.id, row.set_aside.as_ref().map(|s| &*s.0)));
     assert_eq!(rows.collect::<Vec<_>>(), [(2, Some("status 404")), (3, None)]);
-    let (_store, remembered, _) = open(folder.path());
-    assert_eq!(payloads(&remembered.messages), [(3, "2")]);
+    assert_eq!(payloads(&waiting(folder.path())), [(3, "2")]);
 }
 
 #[test]
@@ -130,8 +131,9 @@ fn the_history_keeps_the_last_hundred_rollouts_of_a_service() {
 #[test]
 fn a_full_outbox_sets_its_oldest_messages_aside() {
     let folder = temp();
-    let (store, _, messages) = open(folder.path());
-    for _ in 0..200 {
+    let limits = Limits { outbox: 200, ..Limits::default() };
+    let (store, _, messages) = open_within(folder.path(), limits);
+    for _ in 0..2 {
         let hundred = vec![Message { receiver: "slack".into(), payload: "x".into() }; 100];
         store.save_and_wait(Saved { messages: hundred, ..Saved::of(key("web")) });
     }
@@ -141,10 +143,32 @@ fn a_full_outbox_sets_its_oldest_messages_aside() {
     store.delivered(5);
     store.save_and_wait(tell("web", "the last"));
     close(&store);
-    assert_eq!(messages.len(), 20_003, "each is handed over nevertheless");
-    let (_store, remembered, _) = open(folder.path());
-    assert_eq!(remembered.messages.len(), 20_000);
-    assert_eq!(remembered.messages[0].id, 3);
+    assert_eq!(messages.len(), 203, "each is handed over nevertheless");
+    let waiting = waiting(folder.path());
+    assert_eq!((waiting.len(), waiting[0].id), (200, 3));
+}
+
+#[test]
+fn what_waits_is_read_in_pages_and_for_each_receiver_apart() {
+    let folder = temp();
+    let (store, _, _) = open(folder.path());
+    let message = |receiver: &str, payload: String| Message { receiver: receiver.into(), payload };
+    for n in 0..5 {
+        let messages = vec![message("slack", format!("s{n}")), message("teams", format!("t{n}"))];
+        store.save_and_wait(Saved { messages, ..Saved::of(key("web")) });
+    }
+    store.delivered(1);
+    store.set_aside(3, "status 404");
+    close(&store);
+    let reader = Reader::open(folder.path()).expect("opens");
+    let page = |receiver: &str, after| reader.waiting(receiver, after, 2).expect("reads");
+    assert_eq!(payloads(&page("slack", 0)), [(5, "s2"), (7, "s3")]);
+    assert_eq!(payloads(&page("slack", 7)), [(9, "s4")]);
+    assert_eq!(payloads(&page("slack", 9)), []);
+    assert_eq!(payloads(&page("teams", 2)), [(4, "t1"), (6, "t2")]);
+    assert_eq!(reader.newest_message().expect("reads"), 10);
+    let counts = reader.waiting_by_receiver().expect("reads");
+    assert_eq!(counts, [("slack".to_owned(), 3), ("teams".to_owned(), 5)].into());
 }
 
 #[test]

@@ -1,0 +1,348 @@
+//! Which workloads are watched: those of the namespaces that the files name. `[E]`
+//!
+//! A thread keeps the watches: it opens and closes them as namespaces appear in the folder and
+//! vanish from it, as [`Cover`] says. A watch is closed only when those that take its place have
+//! listed, so that nothing which was known is forgotten in between. The cache knows scope by scope
+//! what was listed: a workload is absent only where somebody looked. Each kind has watches of its
+//! own, because it has lists, versions and rights of its own.
+//!
+//! A namespace that may not be listed holds up nobody else. For a user whose rights end at some
+//! namespaces the API server answers the same for one that does not exist. A kind that may not be
+//! listed is done without, except Deployments.
+
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::thread;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use log::{error, info, warn};
+
+use super::cover::Cover;
+use super::start_up::Seen;
+use crate::clock;
+use crate::cluster::{ApiError, Client, Reflector, Scope, WatchEvent, spawn_reflector};
+use crate::model::{Kind, ServiceKey, Workload};
+use crate::worker::Floor;
+
+/// How often the keeper looks although nobody told it anything.
+const TICK: Duration = Duration::from_secs(60);
+
+/// Tells the keeper that something changed. Never blocks.
+#[derive(Clone, Debug)]
+pub struct WorkloadWatches {
+    words: Sender<Word>,
+}
+
+/// The half that the keeper's thread waits on.
+#[derive(Debug)]
+pub struct Words {
+    own: Sender<Word>,
+    heard: Receiver<Word>,
+}
+
+/// What one watch is for.
+type Place = (Kind, Scope);
+
+#[derive(Debug)]
+enum Word {
+    /// The folder was read; from now on it is known which namespaces its files name.
+    FolderRead,
+    /// Those namespaces are others than before.
+    NamespacesChanged,
+    /// This was listed.
+    Listed(Place),
+    /// This may not be listed.
+    Refused(Place),
+    /// The daemon ends.
+    End,
+}
+
+impl WorkloadWatches {
+    /// The bell and what hears it.
+    #[must_use]
+    pub fn new() -> (WorkloadWatches, Words) {
+        let (words, heard) = unbounded();
+        (WorkloadWatches { words: words.clone() }, Words { own: words, heard })
+    }
+
+    /// The folder was read completely.
+    pub fn folder_read(&self) {
+        let _ = self.words.send(Word::FolderRead);
+    }
+
+    /// A namespace is named for the first time, or by no file any more.
+    pub fn namespaces_changed(&self) {
+        let _ = self.words.send(Word::NamespacesChanged);
+    }
+
+    /// Closes every watch.
+    pub fn end(&self) {
+        let _ = self.words.send(Word::End);
+    }
+}
+
+/// Starts the thread that opens and closes watches; `seen` is told once when every scope was listed,
+/// or cannot be.
+///
+/// # Errors
+/// The operating system gives no thread.
+pub fn keep(
+    client: Client,
+    floor: &Arc<Floor>,
+    words: Words,
+    seen: Sender<Seen>,
+) -> io::Result<()> {
+    let mut keeper = Keeper {
+        client,
+        floor: Arc::downgrade(floor),
+        words: words.own,
+        cover: Cover::default(),
+        open: HashMap::new(),
+        folder_read: false,
+        seen: Some(seen),
+    };
+    let run = move || {
+        loop {
+            match words.heard.recv_timeout(TICK) {
+                Ok(Word::End) | Err(RecvTimeoutError::Disconnected) => return,
+                Ok(word) => keeper.take(word),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            keeper.adjust();
+        }
+    };
+    thread::Builder::new().name("workload-watches".into()).spawn(run).map(drop)
+}
+
+struct Keeper {
+    client: Client,
+    floor: Weak<Floor>,
+    words: Sender<Word>,
+    cover: Cover,
+    open: HashMap<Place, Watch>,
+    folder_read: bool,
+    /// Who waits for the first complete sight of the cluster.
+    seen: Option<Sender<Seen>>,
+}
+
+struct Watch {
+    _reflector: Reflector,
+    /// It was listed, or that was refused.
+    settled: bool,
+    /// False once it is to be closed: what it still tells then is of no use.
+    open: Arc<AtomicBool>,
+}
+
+impl Keeper {
+    fn take(&mut self, word: Word) {
+        match word {
+            Word::FolderRead => self.folder_read = true,
+            Word::Listed(place) => self.settle(&place),
+            Word::Refused(place) => {
+                if place == (Kind::Deployment, Scope::Cluster) {
+                    self.cover.refuse(clock::now());
+                }
+                self.settle(&place);
+            }
+            Word::NamespacesChanged | Word::End => {}
+        }
+    }
+
+    fn settle(&mut self, place: &Place) {
+        if let Some(watch) = self.open.get_mut(place) {
+            watch.settled = true;
+        }
+    }
+
+    fn adjust(&mut self) {
+        let Some(floor) = self.floor.upgrade().filter(|_| self.folder_read) else { return };
+        let wanted = self.cover.scopes(floor.desired.read().namespaces(), clock::now());
+        let wanted: HashSet<Place> = wanted
+            .into_iter()
+            .flat_map(|scope| Kind::ALL.map(|kind| (kind, scope.clone())))
+            .collect();
+        for place in &wanted {
+            if !self.open.contains_key(place)
+                && let Some(watch) = self.start(place)
+            {
+                self.open.insert(place.clone(), watch);
+            }
+        }
+        let settled = |place| self.open.get(place).is_some_and(|watch: &Watch| watch.settled);
+        if !wanted.iter().all(settled) {
+            return;
+        }
+        self.close_all_but(&floor, &wanted);
+        if let Some(seen) = self.seen.take() {
+            introduce(floor.workloads.read().len(), &wanted);
+            let _ = seen.send(Seen::Cluster);
+        }
+    }
+
+    fn close_all_but(&mut self, floor: &Floor, wanted: &HashSet<Place>) {
+        self.open.retain(|place, watch| {
+            let stays = wanted.contains(place);
+            if !stays {
+                // Under the lock: a watch that tells something right now has told it, or will find
+                // itself closed.
+                let mut cache = floor.workloads.write();
+                watch.open.store(false, Ordering::Release);
+                cache.close(place.0, place.1.namespace());
+            }
+            stays
+        });
+    }
+
+    fn start(&self, place: &Place) -> Option<Watch> {
+        let open = Arc::new(AtomicBool::new(true));
+        let (kind, scope) = place.clone();
+        let part = Part::new(kind, scope.clone(), Arc::clone(&open));
+        let (floor, words) = (self.floor.clone(), self.words.clone());
+        let sink = move |event| {
+            let word = match &event {
+                WatchEvent::Restarted { .. } => Some(Word::Listed(part.place())),
+                WatchEvent::Forbidden { .. } => Some(Word::Refused(part.place())),
+                _ => None,
+            };
+            if let Some(floor) = floor.upgrade() {
+                part.take(&floor, event);
+            }
+            if let Some(word) = word {
+                let _ = words.send(word);
+            }
+        };
+        match spawn_reflector::<Workload>(&self.client, kind, scope, sink) {
+            Ok(reflector) => Some(Watch { _reflector: reflector, settled: false, open }),
+            Err(problem) => {
+                let seconds = TICK.as_secs();
+                error!("cannot watch {kind}s: {problem}; tried again in {seconds} s");
+                None
+            }
+        }
+    }
+}
+
+fn introduce(workloads: usize, wanted: &HashSet<Place>) {
+    let namespaces = wanted.iter().filter(|(kind, _)| *kind == Kind::Deployment).count();
+    match wanted.iter().any(|(_, scope)| *scope == Scope::Cluster) {
+        true => info!("the cluster has {workloads} workloads"),
+        false if namespaces == 0 => info!("no file names a namespace yet: nothing is watched"),
+        false => info!(
+            "the cluster has {workloads} workloads in the namespaces of the files ({namespaces})"
+        ),
+    }
+}
+
+/// What one watch is for, in its own hands: it takes in what the watch tells.
+#[derive(Debug)]
+pub struct Part {
+    kind: Kind,
+    scope: Scope,
+    open: Arc<AtomicBool>,
+}
+
+impl Part {
+    /// A part that takes word as long as it is `open`.
+    #[must_use]
+    pub fn new(kind: Kind, scope: Scope, open: Arc<AtomicBool>) -> Part {
+        Part { kind, scope, open }
+    }
+
+    fn place(&self) -> Place {
+        (self.kind, self.scope.clone())
+    }
+
+    /// Into the cache, and who is concerned is looked at.
+    pub fn take(&self, floor: &Floor, event: WatchEvent<Workload>) {
+        let scope = self.scope.namespace();
+        match event {
+            WatchEvent::Restarted { items, resource_version } => {
+                let mut cache = floor.workloads.write();
+                if !self.is_open() {
+                    return;
+                }
+                let first = !cache.is_listed(self.kind, scope);
+                let mut changed = cache.replace(self.kind, scope, items, resource_version);
+                drop(cache);
+                // In the same order every time, so that a simulation can be repeated.
+                changed.sort_unstable();
+                match first {
+                    true => touch_all(floor, scope),
+                    false => changed.iter().for_each(|key| touch(floor, key)),
+                }
+            }
+            WatchEvent::Applied(workload) => {
+                let key = workload.key.clone();
+                let mut cache = floor.workloads.write();
+                let news = self.is_open() && cache.stream(scope, workload);
+                drop(cache);
+                if news {
+                    touch(floor, &key);
+                }
+            }
+            WatchEvent::Deleted(workload) => {
+                let mut cache = floor.workloads.write();
+                let news = self.is_open() && cache.delete(scope, &workload);
+                drop(cache);
+                if news {
+                    touch(floor, &workload.key);
+                }
+            }
+            WatchEvent::Synced => {}
+            WatchEvent::Disconnected { why, retry_in } => {
+                warn!("{why}; again in {} ms", retry_in.as_millis());
+            }
+            WatchEvent::Forbidden { error, .. } => self.refused(floor, &error),
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        self.open.load(Ordering::Acquire)
+    }
+
+    fn refused(&self, floor: &Floor, error: &ApiError) {
+        let (kind, scope) = (self.kind, self.scope.namespace());
+        let why = match scope {
+            Some(namespace) => {
+                format!("the namespace {namespace} is missing or not permitted: {error}")
+            }
+            None => error.to_string(),
+        };
+        let mut cache = floor.workloads.write();
+        let news = self.is_open() && cache.refuse(kind, scope, &why);
+        drop(cache);
+        if !news {
+            return;
+        }
+        match (kind, scope) {
+            (Kind::Deployment, None) => {
+                warn!("{why}; each namespace is watched on its own instead");
+            }
+            (Kind::Deployment, Some(_)) => {
+                error!("{why}; nothing can be deployed there until then");
+            }
+            _ => warn!("{error}; depd goes on without {kind}s there until its role allows them"),
+        }
+        touch_all(floor, scope);
+    }
+}
+
+/// Workloads without a dep file are none of our business.
+fn touch(floor: &Floor, key: &ServiceKey) {
+    if floor.desired.read().get(key).is_some() {
+        floor.queue.add(key);
+    }
+}
+
+fn touch_all(floor: &Floor, namespace: Option<&str>) {
+    let mut keys: Vec<ServiceKey> = {
+        let desired = floor.desired.read();
+        let concerned = |key: &&ServiceKey| namespace.is_none_or(|it| it == key.namespace());
+        desired.keys().filter(concerned).cloned().collect()
+    };
+    keys.sort_unstable();
+    keys.iter().for_each(|key| floor.queue.add(key));
+}

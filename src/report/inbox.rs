@@ -1,0 +1,232 @@
+//! The messages of one receiver that are next, in memory, with the rest of them left in the store.
+//!
+//! Few are in memory. What comes while there is no room is not lost and not forgotten: the store has
+//! it, and it is read from there in pages, in order, as soon as there is room. Without a store there
+//! is nowhere to leave it, and what has no room is gone, which the caller says.
+
+use std::collections::VecDeque;
+
+use parking_lot::Mutex;
+
+/// Messages in memory. A page of the store is half of it.
+pub const ROOM: usize = 2_000;
+
+/// A message on its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parcel {
+    /// Its number in the store, where it is in one.
+    pub id: Option<u64>,
+    /// The record, as JSON.
+    pub payload: String,
+}
+
+/// Reads messages that wait in the store: those with a greater id than the first argument, at most
+/// as many as the second.
+pub type Fetch = Box<dyn FnMut(u64, usize) -> Result<Page, String> + Send>;
+
+/// A page of what waits in the store.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// Oldest first.
+    pub parcels: Vec<Parcel>,
+    /// The greatest id that was on disk before the page was read, of whomever and delivered or not.
+    pub newest: u64,
+}
+
+/// What is next for one receiver.
+#[derive(Debug, Default)]
+pub struct Inbox {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: VecDeque<Parcel>,
+    /// The greatest id that was ever put into `waiting`.
+    taken: u64,
+    /// The greatest id that is in the store and was not put into `waiting`; 0 if there is none.
+    left: u64,
+    /// No more will come.
+    closed: bool,
+}
+
+/// What became of a message that was put in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Put {
+    /// It is in memory.
+    Kept,
+    /// It is in the store and will be read from there.
+    Left,
+    /// It is nowhere.
+    Lost,
+}
+
+impl Inbox {
+    /// An inbox with everything up to `left` still in the store.
+    #[must_use]
+    pub fn new(left: u64) -> Inbox {
+        Inbox { state: Mutex::new(State { left, ..State::default() }) }
+    }
+
+    /// Puts a message behind all others.
+    pub fn put(&self, parcel: Parcel) -> Put {
+        let mut state = self.state.lock();
+        let full = state.waiting.len() >= ROOM;
+        match parcel.id {
+            // Behind those that are still in the store, or there is no order.
+            Some(id) if full || state.left > 0 => {
+                state.left = state.left.max(id);
+                Put::Left
+            }
+            None if full => Put::Lost,
+            id => {
+                state.taken = state.taken.max(id.unwrap_or_default());
+                state.waiting.push_back(parcel);
+                Put::Kept
+            }
+        }
+    }
+
+    /// The messages that are next, without taking them out, at most `limit`.
+    pub fn peek(&self, limit: usize) -> Vec<Parcel> {
+        self.state.lock().waiting.iter().take(limit).cloned().collect()
+    }
+
+    /// There are, or may be, more in the store.
+    pub fn has_more(&self) -> bool {
+        self.state.lock().left > 0
+    }
+
+    /// How many messages are in memory.
+    pub fn count(&self) -> usize {
+        self.state.lock().waiting.len()
+    }
+
+    /// Takes out the first `count`, whose fate is known.
+    pub fn settle(&self, count: usize) {
+        let mut state = self.state.lock();
+        let count = count.min(state.waiting.len());
+        state.waiting.drain(..count);
+    }
+
+    /// Reads a page from the store when there is room for it and something was left there.
+    ///
+    /// # Errors
+    /// The store cannot be read at the moment.
+    pub fn refill(&self, fetch: &mut Fetch) -> Result<(), String> {
+        let after = {
+            let state = self.state.lock();
+            if state.left == 0 || state.waiting.len() > ROOM / 2 {
+                return Ok(());
+            }
+            state.taken
+        };
+        // Without the lock: the disk may be slow, and whoever puts a message in must not wait.
+        let Page { parcels, newest } = fetch(after, ROOM / 2)?;
+        let is_last = parcels.len() < ROOM / 2;
+        let mut state = self.state.lock();
+        for parcel in parcels {
+            state.taken = state.taken.max(parcel.id.unwrap_or_default());
+            state.waiting.push_back(parcel);
+        }
+        // What was left meanwhile, or is not on disk yet, is read later.
+        if is_last && newest.max(state.taken) >= state.left {
+            state.left = 0;
+        }
+        Ok(())
+    }
+
+    /// No more will come.
+    pub fn close(&self) {
+        self.state.lock().closed = true;
+    }
+
+    /// [`Inbox::close`] was called.
+    pub fn is_closed(&self) -> bool {
+        self.state.lock().closed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parcel(id: u64) -> Parcel {
+        Parcel { id: Some(id), payload: format!("message {id}") }
+    }
+
+    fn drain(inbox: &Inbox) -> Vec<u64> {
+        let next = inbox.peek(usize::MAX);
+        inbox.settle(next.len());
+        next.into_iter().filter_map(|parcel| parcel.id).collect()
+    }
+
+    /// A store in which `newest` messages wait.
+    fn store(newest: u64) -> Fetch {
+        Box::new(move |after, limit| {
+            let parcels = (after + 1..=newest).take(limit).map(parcel).collect();
+            Ok(Page { parcels, newest })
+        })
+    }
+
+    #[test]
+    fn what_has_no_room_is_read_from_the_store_in_order_and_once() {
+        let inbox = Inbox::default();
+        let most = ROOM as u64;
+        let all = most * 3;
+        let kept = (1..=all).filter(|id| inbox.put(parcel(*id)) == Put::Kept).count();
+        assert_eq!(kept, ROOM);
+        let mut seen = Vec::new();
+        let mut fetch = store(all);
+        for late in 1..=6 {
+            seen.extend(drain(&inbox));
+            // One that comes while others are still in the store stays behind them.
+            if late == 1 {
+                fetch = store(all + 1);
+                assert_eq!(inbox.put(parcel(all + 1)), Put::Left);
+            }
+            inbox.refill(&mut fetch).expect("readable");
+        }
+        seen.extend(drain(&inbox));
+        inbox.refill(&mut fetch).expect("readable");
+        seen.extend(drain(&inbox));
+        assert_eq!(seen, (1..=all + 1).collect::<Vec<_>>());
+        assert_eq!(inbox.put(parcel(all + 2)), Put::Kept, "nothing is left in the store");
+    }
+
+    #[test]
+    fn what_waited_at_the_start_comes_first() {
+        let inbox = Inbox::new(3);
+        assert_eq!(inbox.put(parcel(4)), Put::Left);
+        inbox.refill(&mut store(4)).expect("readable");
+        assert_eq!(inbox.put(parcel(5)), Put::Kept);
+        assert_eq!(drain(&inbox), [1, 2, 3, 4, 5]);
+    }
+
+    #[test]
+    fn what_the_disk_has_not_taken_yet_is_waited_for() {
+        let inbox = Inbox::new(2);
+        inbox.refill(&mut store(0)).expect("readable");
+        assert_eq!(inbox.put(parcel(3)), Put::Left);
+        let mut broken: Fetch = Box::new(|_, _| Err("no disk".into()));
+        assert!(inbox.refill(&mut broken).is_err());
+        inbox.refill(&mut store(3)).expect("readable");
+        assert_eq!(drain(&inbox), [1, 2, 3]);
+    }
+
+    #[test]
+    fn what_was_delivered_long_ago_is_not_waited_for() {
+        let inbox = Inbox::new(100);
+        let mut others: Fetch = Box::new(|_, _| Ok(Page { parcels: Vec::new(), newest: 100 }));
+        inbox.refill(&mut others).expect("readable");
+        assert_eq!(inbox.put(parcel(101)), Put::Kept);
+    }
+
+    #[test]
+    fn without_a_store_what_has_no_room_is_lost_and_that_is_said() {
+        let inbox = Inbox::default();
+        let nameless = || Parcel { id: None, payload: String::new() };
+        assert!((0..ROOM).all(|_| inbox.put(nameless()) == Put::Kept));
+        assert_eq!(inbox.put(nameless()), Put::Lost);
+    }
+}

@@ -1,0 +1,134 @@
+//! How the process behaves among others: one pass for cron, its log, and its signals.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use depd::sandbox::{Sandbox, SandboxOptions, samples};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{depd, folder, refuses};
+
+/// A pretend cluster with the Deployments web, api and worker, and a folder to work in.
+fn site() -> (Sandbox, TempDir) {
+    let cluster = Sandbox::start(SandboxOptions::default()).expect("it starts");
+    samples().into_iter().for_each(|object| drop(cluster.apply(object).expect("applied")));
+    let folder = folder();
+    fs::write(folder.path().join("kubeconfig"), cluster.kubeconfig()).expect("written");
+    (cluster, folder)
+}
+
+fn save(folder: &Path, name: &str, content: &str) {
+    fs::write(folder.join("deps").join(name), content).expect("written");
+}
+
+#[test]
+fn one_pass_rolls_out_waits_for_the_verdicts_and_tells_by_its_exit_code() {
+    let (cluster, folder) = site();
+    let pass = || {
+        let mut command = depd(folder.path(), &["once", "--kubeconfig", "kubeconfig"]);
+        let output = command.output().expect("it runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    save(folder.path(), "web_default.dep", "nginx:1.26\n");
+    save(folder.path(), "nobody_default.dep", "nginx:1.26\n");
+    let (code, log) = pass();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(log.contains("web_default: Deployed"), "{log}");
+    let web = cluster.get("/apis/apps/v1/namespaces/default/deployments/web").expect("there");
+    assert_eq!(web["spec"]["template"]["spec"]["containers"][0]["image"], "nginx:1.26");
+    save(folder.path(), "web_default.dep", "nginx:missing\n");
+    let (code, log) = pass();
+    assert_eq!(code, Some(1), "{log}");
+    assert!(log.contains("1 service does not run what its file asks for"), "{log}");
+    save(folder.path(), "web_default.dep", "nginx:1.27\n");
+    let (code, log) = pass();
+    assert_eq!(code, Some(0), "{log}");
+}
+
+#[test]
+fn a_pass_that_nobody_answers_gives_up_in_time() {
+    let (cluster, folder) = site();
+    cluster.stop();
+    let arguments = ["once", "--kubeconfig", "kubeconfig", "--within", "1s"];
+    refuses(depd(folder.path(), &arguments), 1, "");
+}
+
+/// A daemon whose log goes to a file.
+struct Running {
+    child: Child,
+    log: std::path::PathBuf,
+}
+
+impl Running {
+    fn start(folder: &Path, more: &[&str]) -> Running {
+        let log = folder.join("depd.log");
+        let arguments = ["run", "--kubeconfig", "kubeconfig", "--log-file", "depd.log"];
+        let mut command = depd(folder, &[&arguments, more].concat());
+        let child = command.stderr(Stdio::piped()).spawn().expect("it runs");
+        Running { child, log }
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let kill = std::process::Command::new("kill").args([name, &pid]).status();
+        assert!(kill.expect("kill runs").success());
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    #[track_caller]
+    fn says(&self, part: &str) {
+        let until = Instant::now() + Duration::from_secs(60);
+        while !self.log().contains(part) {
+            assert!(Instant::now() < until, "no {part:?} in:\n{}", self.log());
+            std::thread::yield_now();
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn sighup_opens_the_log_anew_and_sigusr1_says_where_everything_stands() {
+    let (_cluster, folder) = site();
+    save(folder.path(), "web_default.dep", "nginx:1.26\n");
+    let depd = Running::start(folder.path(), &["--log-format", "json"]);
+    depd.says("web_default: Deployed");
+    depd.signal("-USR1");
+    depd.says("state: 1 deployed; 0 rollouts in flight");
+    for line in depd.log().lines() {
+        let record: Value = serde_json::from_str(line).expect("each line is one JSON object");
+        assert!(record["time"].is_string() && record["message"].is_string(), "{record}");
+    }
+    fs::rename(&depd.log, folder.path().join("depd.log.1")).expect("moved");
+    depd.signal("-HUP");
+    depd.says("SIGHUP: the settings are as before");
+}
+
+#[test]
+fn sighup_reads_settings_anew_in_the_same_process_and_keeps_good_ones() {
+    let (_cluster, folder) = site();
+    save(folder.path(), "web_default.dep", "nginx:1.26\n");
+    let depd = Running::start(folder.path(), &[]);
+    depd.says("web_default: Deployed");
+    let file = folder.path().join(".env");
+    fs::write(&file, "ECR_REPO=https://x y\n").expect("written");
+    depd.signal("-HUP");
+    depd.says("depd goes on with the settings that it has");
+    fs::write(&file, "CLUSTER_NAME=other\n").expect("written");
+    depd.signal("-HUP");
+    depd.says("SIGHUP: the settings have changed");
+    depd.says("settings from .env");
+    save(folder.path(), "web_default.dep", "nginx:1.27\n");
+    depd.says("nginx:1.26 → nginx:1.27 in");
+}

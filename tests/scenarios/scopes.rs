@@ -1,0 +1,130 @@
+//! Which namespaces depd looks at, and with which rights.
+
+use crate::cluster::Cluster;
+use crate::depd::Depd;
+use crate::wait::wait_for;
+
+fn namespaces(cluster: &Cluster, count: usize) -> Vec<String> {
+    (0..count).map(|_| cluster.namespace()).collect()
+}
+
+/// How often depd listed the Deployments of a namespace on its own.
+fn lists(cluster: &Cluster, namespace: &str) -> usize {
+    let all = cluster.all_requests_of_depd(namespace).into_iter();
+    all.filter(|request| *request == "list deployments/").count()
+}
+
+/// A watch whose first part is the list counts as one, too.
+fn watches(cluster: &Cluster, namespace: &str) -> usize {
+    let all = cluster.all_requests_of_depd(namespace).into_iter();
+    all.filter(|request| *request == "watch deployments/").count()
+}
+
+fn looks(cluster: &Cluster, namespace: &str) -> usize {
+    lists(cluster, namespace) + watches(cluster, namespace)
+}
+
+fn wait_for_titles(depd: &Depd, part: &str, count: usize) {
+    wait_for(&format!("{count} × {part}"), || {
+        let found = depd.slack.titles().iter().filter(|title| title.starts_with(part)).count();
+        (found >= count).then_some(())
+    });
+}
+
+#[test]
+fn a_role_in_each_of_two_namespaces_is_enough_and_others_are_told() {
+    let cluster = Cluster::start();
+    let all = namespaces(&cluster, 3);
+    for namespace in &all {
+        cluster.deployment(namespace, "web", "nginx:1.24", 1);
+    }
+    let missing = cluster.unused_namespace();
+    let depd = Depd::prepare(&cluster.restricted(&all[..2]));
+    for namespace in all.iter().chain([&missing]) {
+        depd.save("web", namespace, "nginx:1.25");
+    }
+    let mut depd = depd;
+    depd.launch(&[]);
+    wait_for_titles(&depd, "Deployed: web", 2);
+    wait_for_titles(&depd, "Not permitted: web", 2);
+    for namespace in &all[..2] {
+        assert_eq!(cluster.image(namespace, "web"), "nginx:1.25");
+    }
+    for namespace in [&all[2], &missing] {
+        let words = format!("the namespace {namespace} is missing or not permitted");
+        let told = depd.slack.messages().into_iter().find(|it| it.text.contains(&words));
+        let told = told.expect("it is told");
+        assert!(told.text.contains("lacks verb list on apps/deployments"), "{told:?}");
+    }
+    assert_eq!(cluster.image(&all[2], "web"), "nginx:1.24");
+    assert!(!cluster.namespace_exists(&missing));
+    assert_eq!(depd.slack.titles().len(), 4, "each is told once: {:?}", depd.slack.titles());
+}
+
+#[test]
+fn a_namespace_is_watched_while_a_file_names_it() {
+    let cluster = Cluster::start();
+    let all = namespaces(&cluster, 3);
+    for namespace in &all {
+        cluster.deployment(namespace, "web", "nginx:1.24", 1);
+    }
+    let depd = Depd::start(&cluster.kubeconfig, &[]);
+    depd.save("web", &all[0], "nginx:1.25");
+    wait_for_titles(&depd, "Deployed: web", 1);
+    depd.save("web", &all[1], "nginx:1.25");
+    wait_for_titles(&depd, "Deployed: web", 2);
+    let before = looks(&cluster, &all[0]);
+    assert!(before > 0);
+    assert_eq!(looks(&cluster, &all[2]), 0, "no file names it");
+    std::fs::remove_file(depd.file(&format!("web_{}.dep", all[0]))).expect("removed");
+    depd.wait_for_log("No longer managed");
+    depd.save("web", &all[0], "nginx:1.26");
+    wait_for_titles(&depd, "Deployed: web", 3);
+    assert_eq!(cluster.image(&all[0], "web"), "nginx:1.26");
+    assert!(looks(&cluster, &all[0]) > before, "it was left, and is looked at anew");
+}
+
+/// Nine namespaces, with one file each.
+#[track_caller]
+fn nine_are_deployed(cluster: &Cluster, all: &[String], depd: &Depd) {
+    for namespace in all {
+        depd.save("web", namespace, "nginx:1.25");
+    }
+    wait_for_titles(depd, "Deployed: web", 9);
+    for namespace in all {
+        assert_eq!(cluster.image(namespace, "web"), "nginx:1.25");
+    }
+}
+
+#[test]
+fn many_namespaces_are_watched_as_one() {
+    let cluster = Cluster::start();
+    let all = namespaces(&cluster, 9);
+    for namespace in &all {
+        cluster.deployment(namespace, "web", "nginx:1.24", 1);
+    }
+    let mut depd = Depd::prepare(&cluster.kubeconfig);
+    for namespace in &all {
+        depd.save("web", namespace, "nginx:1.24");
+    }
+    depd.launch(&[]);
+    nine_are_deployed(&cluster, &all, &depd);
+    let alone: usize = all.iter().map(|namespace| looks(&cluster, namespace)).sum();
+    assert_eq!(alone, 0, "none is looked at on its own");
+}
+
+#[test]
+fn many_namespaces_are_watched_one_by_one_where_the_whole_cluster_is_refused() {
+    let cluster = Cluster::start();
+    let all = namespaces(&cluster, 9);
+    for namespace in &all {
+        cluster.deployment(namespace, "web", "nginx:1.24", 1);
+    }
+    let mut depd = Depd::prepare(&cluster.restricted(&all));
+    for namespace in &all {
+        depd.save("web", namespace, "nginx:1.24");
+    }
+    depd.launch(&[]);
+    depd.wait_for_log("each namespace is watched on its own instead");
+    nine_are_deployed(&cluster, &all, &depd);
+}
