@@ -109,23 +109,29 @@ impl Gate {
         let free = self.state == State::Open && (has_room || self.free() > 0);
         if free {
             self.offered.remove(key);
-            self.in_flight.insert(key.clone());
-            // It may have waited, and been looked at for another reason.
-            if self.waits.remove(key) {
-                self.waiting.retain(|waiting| waiting != key);
-            }
+            self.take_place(key);
         } else if self.waits.insert(key.clone()) {
             self.waiting.push_back(key.clone());
         }
         free
     }
 
+    /// It has what it may have waited for; it was looked at for another reason.
+    fn take_place(&mut self, key: &ServiceKey) {
+        self.in_flight.insert(key.clone());
+        if self.waits.remove(key) {
+            self.waiting.retain(|waiting| waiting != key);
+        }
+    }
+
     /// Takes word whether `key` has a rollout in flight now. Returns services that may ask again.
+    ///
+    /// One that somebody else began is under way whatever the bound; it takes up room like any other.
     #[must_use]
     pub fn note(&mut self, key: &ServiceKey, in_flight: bool) -> Vec<ServiceKey> {
         let was_offered = self.offered.remove(key);
         if in_flight {
-            self.in_flight.insert(key.clone());
+            self.take_place(key);
             return Vec::new();
         }
         // Room that was offered and not taken is the next one's.
@@ -229,6 +235,18 @@ mod tests {
         assert_eq!(gate.note(&key("b"), false), [key("c")]);
         assert_eq!(gate.note(&key("c"), false), [key("d")]);
         assert_eq!(gate.note(&key("d"), false), [key("a")]);
+    }
+
+    #[test]
+    fn what_somebody_else_began_takes_up_room_and_waits_no_more() {
+        let mut gate = Gate::new(Some(1), None);
+        assert!(gate.open().is_empty());
+        assert!(gate.admit(&key("a")));
+        assert!(!gate.admit(&key("b")) && !gate.admit(&key("c")));
+        assert!(gate.note(&key("b"), true).is_empty(), "its YAML was applied with the new image");
+        assert!(gate.note(&key("a"), false).is_empty(), "one is in flight all the same");
+        assert!(!gate.admit(&key("a")));
+        assert_eq!(gate.note(&key("b"), false), [key("c")]);
     }
 
     #[test]

@@ -187,6 +187,13 @@ impl Checks {
                     (Story::Broken, story == Story::Open)
                 }
                 (What::Recovered { .. }, story) => (Story::Closed, story == Story::Broken),
+                (
+                    What::Superseded { .. }
+                    | What::WorkloadDeleted
+                    | What::WorkloadReplaced
+                    | What::Unmanaged,
+                    _,
+                ) => (Story::Closed, true),
                 (_, story) => (story, true),
             };
             let before = std::mem::replace(story, next);
@@ -283,6 +290,7 @@ impl Checks {
                 self.fail(format!("lost message: nobody heard of {key}: {what:?}"));
             }
         }
+        self.check_ended();
         if self.halted {
             return;
         }
@@ -291,6 +299,14 @@ impl Checks {
         }
         for (key, written) in cluster.own.iter().filter(|(key, _)| !last.contains(*key)) {
             self.check_own(key, written, folder, cluster);
+        }
+    }
+
+    /// Whatever was said to begin was said to end.
+    fn check_ended(&mut self) {
+        let open = self.stories.iter().find(|(_, story)| **story == Story::Open);
+        if let Some((key, _)) = open.filter(|_| !self.store_lost) {
+            self.fail(format!("no end: {key} began, and how it ended was not told"));
         }
     }
 

@@ -4,7 +4,7 @@
 use std::sync::Weak;
 
 use depd::cluster::{ApiError, Call, Class, Resource, Sent, Verb};
-use depd::model::{Alert, ImagePatch, Level, ServiceKey, Workload};
+use depd::model::{Alert, ImagePatch, Level, ServiceKey, What, Workload};
 use depd::reconcile::{Reply, Service, Setback, Step};
 use depd::store::{Message, Saved, ServiceChange};
 use depd::worker::{Entry, Journal, Kept, StepRunner, setback};
@@ -184,6 +184,9 @@ impl Journal for Hands {
             .iter()
             .map(|notice| (notice.what.clone(), notice.what.level() != Level::Quiet))
             .collect();
+        if world.setup.sabotage == Some(Sabotage::UnsaidEnd) {
+            whats.retain(|(what, _)| !matches!(what, What::Superseded { .. }));
+        }
         if world.setup.sabotage == Some(Sabotage::RepeatedVerdict) {
             whats = whats.iter().flat_map(|what| [what.clone(), what.clone()]).collect();
         }
@@ -211,13 +214,7 @@ impl Journal for Hands {
     }
 }
 
-fn keep(
-    world: &World,
-    depd: &Depd,
-    entry: &Entry<'_>,
-    ids: &[usize],
-    whats: &[(depd::model::What, bool)],
-) {
+fn keep(world: &World, depd: &Depd, entry: &Entry<'_>, ids: &[usize], whats: &[(What, bool)]) {
     let service = entry.service.as_ref().map(|kept| match kept {
         Kept::Nothing => ServiceChange::Remove,
         Kept::State(service) => {

@@ -21,8 +21,8 @@
 //!
 //! **What is checked** (`checks.rs`, apart from all of that): one key in one hand; a PATCH only with an
 //! intent, with a difference, from complete content, for the uid that was seen, not while held, and
-//! within the gate; verdicts only of what really happened; each verdict once, and each message at least
-//! once, once only if nothing was lost; and after the last fault everything comes to rest within a bound
+//! within the gate; verdicts only of what really happened; each verdict once, an end for whatever began,
+//! and each message at least once, once only if nothing was lost; and after the last fault everything comes to rest within a bound
 //! of requests, the last content in force and its outcome told. `sabotage.rs` breaks the world on
 //! purpose, and tests see each checker fire.
 //!
@@ -175,4 +175,5 @@ fn each_checker_fires_when_its_promise_is_broken() {
     check_fires(Sabotage::EndlessRetry, "no rest: ");
     check_fires(Sabotage::ForgottenIntent, "outcome: ");
     check_fires(Sabotage::UnsaidIntent, "no intent: ");
+    check_fires(Sabotage::UnsaidEnd, "no end: ");
 }

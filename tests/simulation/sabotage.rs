@@ -32,4 +32,6 @@ pub enum Sabotage {
     ForgottenIntent,
     /// The journal is not told of an intent.
     UnsaidIntent,
+    /// A rollout that gives way to another ends without a word.
+    UnsaidEnd,
 }
