@@ -174,6 +174,8 @@ mod tests {
             changes: Vec::new(),
             look_first: false,
             misses: 0,
+            checked: false,
+            pull_secrets: None,
         };
         let rollout = begin(1, &intent, &workload, Moment(0));
         let mut check = |strategy, (wanted, total, updated, ready), expect| {

@@ -11,6 +11,7 @@ mod depd;
 mod receiver;
 mod wait;
 
+mod access;
 mod bad_input;
 mod crashing;
 mod credentials;
@@ -21,7 +22,9 @@ mod holding;
 mod machine;
 mod pending;
 mod people;
+mod pull_secrets;
 mod reporting;
 mod restarting;
 mod scopes;
 mod stopping;
+mod verdicts;

@@ -183,6 +183,8 @@ impl Cluster {
                 probe: None,
             }]),
             init_containers: Box::new([]),
+            pull_secrets: Box::new([]),
+            service_account: None,
             observed_generation: 0,
             revision: (kind == Kind::DaemonSet).then(|| "h1".into()),
             replicas: Replicas { wanted, ..Replicas::default() },

@@ -408,6 +408,7 @@ impl World {
                 drift: self.setup.drift,
                 create_namespaces: true,
                 allow_namespaces: Vec::new(),
+                ecr: Default::default(),
             },
             clock: Box::new(move || Moment(clock.load(Ordering::SeqCst))),
             dice: Box::new(move || dice.lock().next()),
