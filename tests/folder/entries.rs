@@ -5,6 +5,7 @@ use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use depd::source::{FolderEvent, Source, SourceError, SourceOptions};
 
@@ -16,6 +17,7 @@ pub const TESTS: &[Test] = tests![
     fault_4_the_same_entries_are_refused_when_a_scan_finds_them,
     a_refused_entry_that_becomes_a_file_is_read,
     a_link_beneath_the_folder_is_followed_and_its_target_watched,
+    a_link_to_another_dep_file_is_followed_without_waiting_for_the_rescan,
     security_9_a_folder_that_everybody_may_write_to_is_warned_of_or_refused,
     security_11_more_files_than_the_limit_are_ignored_in_words,
     fault_12_a_swap_of_the_data_link_leads_to_a_look_at_all_files,
@@ -101,6 +103,18 @@ fn a_link_beneath_the_folder_is_followed_and_its_target_watched() {
     deps.wait(|event| (crate::watched::report(&event)? == "web_prod: app:1").then_some(()));
     deps.write("shared.conf", "app:2");
     deps.wait(|event| (crate::watched::report(&event)? == "web_prod: app:2").then_some(()));
+}
+
+fn a_link_to_another_dep_file_is_followed_without_waiting_for_the_rescan() {
+    let deps = Watched::with(|options| options.rescan_every = Duration::from_secs(3600));
+    deps.write("web_staging.dep", "app:1");
+    assert_eq!(deps.next_report(), "web_staging: app:1");
+    symlink("web_staging.dep", deps.path("web_prod.dep")).unwrap();
+    assert_eq!(deps.next_report(), "web_prod: app:1");
+    deps.write("web_staging.dep", "app:2");
+    let mut reports = [deps.next_report(), deps.next_report()];
+    reports.sort();
+    assert_eq!(reports, ["web_prod: app:2", "web_staging: app:2"]);
 }
 
 /// Security row 9.
