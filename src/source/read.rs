@@ -56,10 +56,10 @@ pub(super) fn look(folder: &Folder, name: &OsStr, rules: &ImageRules) -> Look {
     let seen = Seen { folder, stat, target };
     let key = match parse_path(name) {
         FileName::Dep(key) => key,
-        FileName::Refused(problem) if kind(&stat) != Kind::Folder => {
+        FileName::Refused(problem) | FileName::Stray(problem) if kind(&stat) != Kind::Folder => {
             return seen.says(Finding::Refused(problem));
         }
-        FileName::Refused(_) | FileName::Leftover => return Look::Missing,
+        FileName::Refused(_) | FileName::Stray(_) | FileName::Leftover => return Look::Missing,
     };
     match kind(&stat) {
         Kind::Folder => return seen.says(refused("a folder, not a file")),
@@ -179,7 +179,9 @@ fn open_without_openat2(folder: &Folder, name: &OsStr) -> Result<File, Errno> {
 fn not_opened(error: Errno, link: bool) -> Finding {
     match error {
         Errno::NOENT => refused("a link to a file that does not exist"),
-        Errno::XDEV => refused("a link that leads out of the folder: copy the file instead"),
+        Errno::XDEV => refused(
+            "a link that is absolute or leads out of the folder: make it relative, or copy the file",
+        ),
         Errno::LOOP if link => refused("a link that cannot be followed: copy the file instead"),
         Errno::ACCESS | Errno::PERM => {
             Finding::Unread(problem("cannot be read: permission denied (chmod a+r would allow it)"))

@@ -28,6 +28,8 @@ pub struct FileRead {
     pub key: Option<ServiceKey>,
     /// What it says, or why it is not followed.
     pub finding: Finding,
+    /// Its name shows that it is not meant as a dep file.
+    pub stray: bool,
 }
 
 /// Reads every file of the folder, in the order of their names; leftovers of editors are left out.
@@ -60,12 +62,12 @@ fn names(folder: &Folder, options: &SourceOptions) -> Result<(Vec<Name>, Vec<Fil
     folder.list(options.recursive, &mut |entry| {
         if let Some(error) = entry.unreadable {
             let finding = Finding::Refused(closed_folder(error));
-            closed.push(FileRead { name: shown(entry.name), key: None, finding });
+            closed.push(FileRead { name: shown(entry.name), key: None, finding, stray: false });
             return true;
         }
         let wanted = match parse_path(entry.name) {
             FileName::Dep(_) => true,
-            FileName::Refused(_) => entry.kind != Kind::Folder,
+            FileName::Refused(_) | FileName::Stray(_) => entry.kind != Kind::Folder,
             FileName::Leftover => false,
         };
         if wanted {
@@ -92,9 +94,10 @@ fn look_until_whole(folder: &Folder, name: &Name, options: &SourceOptions) -> Lo
 /// What is said about one file; `None` if it has vanished since it was listed.
 fn judge(speakers: &mut Speakers, name: &Name, look: Look) -> Option<FileRead> {
     let Look::Found { finding, .. } = look else { return None };
-    let key = match parse_path(name) {
-        FileName::Dep(key) => Some(key),
-        _ => None,
+    let (key, stray) = match parse_path(name) {
+        FileName::Dep(key) => (Some(key), false),
+        FileName::Stray(_) => (None, true),
+        FileName::Refused(_) | FileName::Leftover => (None, false),
     };
     let entered =
         key.as_ref().filter(|_| finding != Finding::Empty).map(|key| speakers.enter(key, name));
@@ -102,7 +105,7 @@ fn judge(speakers: &mut Speakers, name: &Name, look: Look) -> Option<FileRead> {
         Some(Entered::Second(speaker)) => Finding::Refused(second_speaker(&speaker)),
         _ => finding,
     };
-    Some(FileRead { name: shown(name), key, finding })
+    Some(FileRead { name: shown(name), key, finding, stray })
 }
 
 /// Why a second file for the same service is refused.

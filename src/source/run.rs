@@ -161,7 +161,7 @@ impl Runner {
                 }
                 return;
             }
-            FileName::Refused(_) => {
+            FileName::Refused(_) | FileName::Stray(_) => {
                 if self.is_moved_folder(name, hint) {
                     self.attachment.sub_folders.clear();
                     self.attachment.ask_for_scan(now);

@@ -120,7 +120,7 @@ impl Visit<'_> {
         }
         let wanted = match parse_path(entry.name) {
             FileName::Dep(_) => true,
-            FileName::Refused(_) => entry.kind != Kind::Folder,
+            FileName::Refused(_) | FileName::Stray(_) => entry.kind != Kind::Folder,
             FileName::Leftover => false,
         };
         if wanted && settle.len() >= options.max_files {

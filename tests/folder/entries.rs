@@ -51,19 +51,19 @@ fn put_odd_entries(deps: &Watched) -> UnixListener {
 }
 
 const ODD_ENTRIES: &[&str] = &[
-    "absolute_prod.dep: refused: a link that leads out of the folder: copy the file instead",
+    "absolute_prod.dep: refused: a link that is absolute or leads out of the folder: make it relative, or copy the file",
     "dangling_prod.dep: refused: a link to a file that does not exist",
-    "device_prod.dep: refused: a link that leads out of the folder: copy the file instead",
+    "device_prod.dep: refused: a link that is absolute or leads out of the folder: make it relative, or copy the file",
     "dir_prod.dep: refused: a folder, not a file",
     "fifo_prod.dep: refused: a FIFO, not a regular file",
     "fits_prod: a:1",
     "huge_prod.dep: refused: larger than 4096 bytes: a dep file holds an image or a few container=image lines",
     "large_prod.dep: refused: larger than 4096 bytes: a dep file holds an image or a few container=image lines",
     "loop_prod.dep: refused: a link that cannot be followed: copy the file instead",
-    "magic_prod.dep: refused: a link that leads out of the folder: copy the file instead",
+    "magic_prod.dep: refused: a link that is absolute or leads out of the folder: make it relative, or copy the file",
     "socket_prod.dep: refused: a socket, not a regular file",
     "todir_prod.dep: refused: a link to a folder, not to a file",
-    "up_prod.dep: refused: a link that leads out of the folder: copy the file instead",
+    "up_prod.dep: refused: a link that is absolute or leads out of the folder: make it relative, or copy the file",
     "web_prod: app:1",
 ];
 
