@@ -43,8 +43,24 @@ const CORE: &[&str] = &[
     "src/cluster/response.rs",
     "src/cluster/response",
     "src/cluster/error.rs",
+    "src/cluster/access.rs",
+    "src/cluster/credentials/protocol.rs",
+    "src/cluster/kubeconfig/error.rs",
+    "src/cluster/kubeconfig/format.rs",
+    "src/cluster/tls/der.rs",
+    "src/net/proxy.rs",
+    "src/net/resolve/conf.rs",
+    "src/net/resolve/message.rs",
     "src/cluster/window.rs",
     "src/daemon/cover.rs",
+    "src/registry/answer.rs",
+    "src/registry/docker_config.rs",
+    "src/registry/endpoint.rs",
+    "src/registry/environment.rs",
+    "src/registry/images.rs",
+    "src/registry/ini.rs",
+    "src/registry/profile.rs",
+    "src/registry/sigv4.rs",
 ];
 
 /// Clocks, files, sockets, threads, locks, processes, the environment, randomness and logs.
@@ -90,10 +106,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("queue", &["model", "clock"]),
     ("reconcile", &["model", "desired", "queue"]),
     ("source", &["model", "desired", "clock"]),
-    ("cluster", &["model"]),
+    ("net", &[]),
+    ("cluster", &["model", "net"]),
+    ("registry", &["model", "net", "cluster", "clock"]),
     ("store", &["model", "reconcile", "clock"]),
-    ("report", &["model", "queue", "clock"]),
-    ("worker", &["model", "desired", "observed", "queue", "reconcile", "cluster", "clock"]),
+    ("report", &["model", "net", "queue", "clock"]),
+    (
+        "worker",
+        &["model", "desired", "observed", "queue", "reconcile", "cluster", "registry", "clock"],
+    ),
     ("sandbox", &["model"]),
 ];
 

@@ -16,12 +16,12 @@ mod credentials;
 mod error;
 pub mod kubeconfig;
 mod lines;
+mod live;
 mod mark;
+mod pull_secret;
 mod reflector;
 mod request;
-mod resolve;
 mod response;
-mod roots;
 mod secret;
 mod session;
 mod text;
@@ -29,10 +29,14 @@ mod tls;
 mod watch;
 mod window;
 
-pub use access::{Access, Authorization, ClientIdentity, Material, ServerUrl, Trust};
+pub use access::{
+    Access, Authorization, ClientIdentity, ExecCluster, ExecPlugin, ExecVersion, Impersonation,
+    Material, ServerUrl, Trust,
+};
 pub use client::{Client, Listed};
 pub use error::{ApiError, Class, LONGEST_RETRY_AFTER, Permission, Sent};
 pub use mark::Mark;
+pub use pull_secret::PullSecret;
 pub use request::{Call, Resource, Scope, Verb};
 pub use response::Version;
 pub use secret::Secret;

@@ -16,6 +16,10 @@ use crate::wait::wait_for;
 pub struct Depd {
     child: Option<Child>,
     kubeconfig: PathBuf,
+    /// What starts depd, with its arguments, where it is not started directly.
+    pub starter: Vec<String>,
+    /// More environment.
+    pub env: Vec<(String, String)>,
     folder: TempDir,
     /// One for each process so far.
     logs: Vec<Arc<Mutex<Vec<String>>>>,
@@ -44,7 +48,24 @@ impl Depd {
         let slack = Receiver::start();
         fs::write(folder.path().join(".env"), format!("WEBHOOK_FOR_SLACK={}\n", slack.url()))
             .expect("written");
-        Depd { child: None, kubeconfig: kubeconfig.to_owned(), folder, logs: Vec::new(), slack }
+        Depd {
+            child: None,
+            kubeconfig: kubeconfig.to_owned(),
+            starter: Vec::new(),
+            env: Vec::new(),
+            folder,
+            logs: Vec::new(),
+            slack,
+        }
+    }
+
+    /// All that lies in the state folder, as text.
+    pub fn everything_kept(&self) -> String {
+        let files = fs::read_dir(self.folder.path().join("state")).expect("a folder");
+        let files =
+            files.map(|entry| entry.expect("an entry").path()).filter(|path| path.is_file());
+        let text = |path| String::from_utf8_lossy(&fs::read(path).expect("readable")).into_owned();
+        files.map(text).collect()
     }
 
     /// Starts `depd run` where an earlier one may have left its state, and waits until it watches.
@@ -85,6 +106,7 @@ impl Depd {
         command
             .args(arguments)
             .env("KUBECONFIG", &self.kubeconfig)
+            .envs(self.env.iter().cloned())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
@@ -93,8 +115,10 @@ impl Depd {
 
     /// `depd` in this folder with nothing but these arguments.
     pub fn program(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_depd"));
-        command.args(arguments).current_dir(self.folder.path()).env_clear();
+        let words = self.starter.iter().map(String::as_str).chain([env!("CARGO_BIN_EXE_depd")]);
+        let words: Vec<&str> = words.collect();
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]).args(arguments).current_dir(self.folder.path()).env_clear();
         command
     }
 

@@ -11,6 +11,7 @@ mod depd;
 mod receiver;
 mod wait;
 
+mod access;
 mod bad_input;
 mod credentials;
 mod deploying;
@@ -20,7 +21,9 @@ mod holding;
 mod machine;
 mod pending;
 mod people;
+mod pull_secrets;
 mod reporting;
 mod restarting;
 mod scopes;
 mod stopping;
+mod verdicts;
