@@ -359,7 +359,7 @@ fn take_folder_event(floor: &Floor, watches: &WorkloadWatches, event: FolderEven
             warn!("the folder is looked at by polling: {why}");
         }
         FolderEvent::State(FolderState::Unreadable { error }) => {
-            error!("the folder cannot be read: {error}; what it said before stays in force");
+            error!("the folder is not read: {error}; what it said before stays in force");
         }
         FolderEvent::Scanned { .. } => {}
     }
