@@ -55,7 +55,8 @@ impl Runner {
                     self.attachment.way = Some(FolderState::Polling { why });
                     self.attachment.retry_at = Some(now + RETRY_EVERY);
                     // The marks of looks under way will not come back.
-                    self.forget_looks(now);
+                    self.looked = None;
+                    self.settle.doubt(now);
                     return false;
                 }
             }

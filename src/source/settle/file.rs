@@ -182,6 +182,11 @@ impl Open {
         }
     }
 
+    pub(super) fn doubt(&mut self) {
+        self.sure = false;
+        self.candidate = None;
+    }
+
     fn judge(&mut self, look: Look, sure: bool, taken: Taken, pace: &Pace) -> Judged {
         let torn = matches!(look, Look::Found { torn: true, .. });
         if (!sure || torn) && look != Look::Missing {
