@@ -15,6 +15,7 @@ mod pod_watches;
 mod receivers;
 mod requests;
 mod resync;
+mod service_manager;
 mod settings;
 mod signals;
 mod start_up;
@@ -24,6 +25,7 @@ mod workload_watches;
 
 pub use logging::{Log, LogFile, LogForm, LogStyle, init_logging};
 pub use receivers::{host, way_to};
+pub use service_manager::ServiceManager;
 pub use settings::{ReceiverSettings, Settings, Way};
 pub use signals::{Asked, Requests};
 pub use survey::Survey;
