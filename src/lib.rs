@@ -49,6 +49,7 @@
 //! | [`net`] | names → addresses, proxies: for every connection out | `[E]`, formats `[C]` |
 //! | [`cluster`] | kubeconfig, TLS, requests, list and watch | `[E]`, formats `[C]` |
 //! | [`store`] | SQLite: states, history, undelivered messages; one writer thread | `[E]`, values `[C]` |
+//! | [`registry`] | Amazon ECR: signatures, tokens, pull secrets, is the image there | `[E]`, formats `[C]` |
 //! | [`report`] | notice → words → a message for each receiver; delivery | `[C]`, delivery `[E]` |
 //! | [`sandbox`] | an embedded Kubernetes API, for the demo and for tests | `[E]` |
 //! | [`daemon`] | `wiring.rs`, the only file that knows every edge; log, signals | `[E]` |
@@ -70,6 +71,7 @@ pub mod net;
 pub mod observed;
 pub mod queue;
 pub mod reconcile;
+pub mod registry;
 pub mod report;
 pub mod sandbox;
 pub mod source;

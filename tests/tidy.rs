@@ -53,6 +53,14 @@ const CORE: &[&str] = &[
     "src/net/resolve/message.rs",
     "src/cluster/window.rs",
     "src/daemon/cover.rs",
+    "src/registry/answer.rs",
+    "src/registry/docker_config.rs",
+    "src/registry/endpoint.rs",
+    "src/registry/environment.rs",
+    "src/registry/images.rs",
+    "src/registry/ini.rs",
+    "src/registry/profile.rs",
+    "src/registry/sigv4.rs",
 ];
 
 /// Clocks, files, sockets, threads, locks, processes, the environment, randomness and logs.
@@ -100,9 +108,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("source", &["model", "desired", "clock"]),
     ("net", &[]),
     ("cluster", &["model", "net"]),
+    ("registry", &["model", "net", "cluster", "clock"]),
     ("store", &["model", "reconcile", "clock"]),
     ("report", &["model", "net", "queue", "clock"]),
-    ("worker", &["model", "desired", "observed", "queue", "reconcile", "cluster", "clock"]),
+    (
+        "worker",
+        &["model", "desired", "observed", "queue", "reconcile", "cluster", "registry", "clock"],
+    ),
     ("sandbox", &["model"]),
 ];
 

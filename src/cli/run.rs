@@ -56,6 +56,19 @@ pub struct RunArguments {
     #[command(flatten)]
     pub images: ImageArguments,
 
+    /// Keep a pull secret for Amazon ECR in every namespace that an image of it is deployed to, and let
+    /// its workload use it; for clusters whose nodes cannot pull from ECR by themselves
+    #[arg(long)]
+    pub ecr_pull_secret: bool,
+
+    /// Before a rollout, look whether its image is in Amazon ECR; if not, change nothing
+    #[arg(long)]
+    pub ecr_check: bool,
+
+    /// Renew pull secrets after this long, instead of at half the 12 hours that their tokens live
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub ecr_renew: Option<Duration>,
+
     /// The name of the cluster in messages [env: CLUSTER_NAME] [default: the context's]
     #[arg(long, value_name = "NAME")]
     pub cluster_name: Option<String>,

@@ -11,7 +11,8 @@ use crate::cluster::kubeconfig::{self, Choice};
 use crate::daemon::Settings;
 use crate::desired::{EcrRepo, ImageRules};
 use crate::model::shown;
-use crate::reconcile::{Drift, Patience, Policy};
+use crate::reconcile::{Drift, EcrPolicy, Patience, Policy};
+use crate::registry::{AwsEnvironment, RegistrySettings};
 use crate::store;
 
 /// Flags win over the environment, which wins over `.env`.
@@ -45,6 +46,7 @@ pub fn validate(arguments: &RunArguments, env: &Environment) -> Result<Settings,
         },
         workers: usize::from(arguments.workers),
         policy: policy(arguments),
+        registry: registry(arguments, env),
         state: (!arguments.dry_run).then(|| state(arguments, env)),
         max_rollouts: arguments.max_rollouts.and_then(|most| usize::try_from(most).ok()),
         halt_after: arguments.halt_after,
@@ -90,7 +92,17 @@ fn policy(arguments: &RunArguments) -> Policy {
             DriftChoice::Ignore => Drift::Ignore,
         },
         allow_namespaces: arguments.allow_namespace.clone(),
+        ecr: EcrPolicy { pull_secret: arguments.ecr_pull_secret, check: arguments.ecr_check },
         create_namespaces: !arguments.no_create_namespaces && !arguments.dry_run,
+    }
+}
+
+fn registry(arguments: &RunArguments, env: &Environment) -> RegistrySettings {
+    RegistrySettings {
+        pull_secret: arguments.ecr_pull_secret && !arguments.dry_run,
+        check: arguments.ecr_check,
+        renew_after: arguments.ecr_renew,
+        environment: AwsEnvironment::read(|name| env.get(name)?.into_string().ok()),
     }
 }
 

@@ -24,7 +24,7 @@ use super::tls::{ConnectError, Tls};
 use crate::model::{Event, ImagePatch, Kind, NamespaceState, Pod, ServiceKey, Workload};
 
 /// One object; a Deployment beyond this is not one that etcd could hold.
-const OBJECT_BYTES: u64 = 4 << 20;
+pub(super) const OBJECT_BYTES: u64 = 4 << 20;
 
 /// One page of a list: 500 objects of many times the usual size.
 const PAGE_BYTES: u64 = 256 << 20;
@@ -42,7 +42,7 @@ const LIST_RESTARTS: u32 = 3;
 #[derive(Clone, Debug)]
 pub struct Client {
     server: Arc<Server>,
-    requests: Arc<Session>,
+    pub(super) requests: Arc<Session>,
     watches: Arc<Mutex<Watches>>,
 }
 
@@ -279,7 +279,7 @@ impl Client {
     }
 }
 
-fn none_if_missing<T>(result: Result<T, ApiError>) -> Result<Option<T>, ApiError> {
+pub(super) fn none_if_missing<T>(result: Result<T, ApiError>) -> Result<Option<T>, ApiError> {
     match result {
         Ok(found) => Ok(Some(found)),
         Err(ApiError { class: Class::NotFound, .. }) => Ok(None),

@@ -18,6 +18,7 @@ pub mod kubeconfig;
 mod lines;
 mod live;
 mod mark;
+mod pull_secret;
 mod reflector;
 mod request;
 mod response;
@@ -35,6 +36,7 @@ pub use access::{
 pub use client::{Client, Listed};
 pub use error::{ApiError, Class, LONGEST_RETRY_AFTER, Permission, Sent};
 pub use mark::Mark;
+pub use pull_secret::PullSecret;
 pub use request::{Call, Resource, Scope, Verb};
 pub use response::Version;
 pub use secret::Secret;

@@ -13,6 +13,7 @@ mod logging;
 mod permissions;
 mod pod_watches;
 mod receivers;
+mod registry;
 mod requests;
 mod resync;
 mod service_manager;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::cluster::Access;
 use crate::desired::ImageRules;
 use crate::reconcile::Policy;
+use crate::registry::RegistrySettings;
 use crate::report::command::Command;
 use crate::report::filter::Filter;
 use crate::report::kind::Kind;
@@ -40,6 +41,8 @@ pub struct Settings {
     pub workers: usize,
     /// Time limit, drift, namespaces.
     pub policy: Policy,
+    /// What is done for images of Amazon ECR.
+    pub registry: RegistrySettings,
     /// Where the state is kept; `None` keeps none.
     pub state: Option<PathBuf>,
     /// Rollouts that may be in flight at once.

@@ -23,6 +23,7 @@ use super::journal::Ledger;
 use super::permissions;
 use super::pod_watches::{self, PodWatches};
 use super::receivers::{self, Outbox, Receivers};
+use super::registry;
 use super::requests;
 use super::resync;
 use super::service_manager::ServiceManager;
@@ -45,6 +46,8 @@ const REPORT_LIMIT: Duration = Duration::from_millis(400);
 
 /// A running daemon.
 pub struct Daemon {
+    /// Pull secrets are renewed until this is dropped.
+    _renewals: Option<Sender<()>>,
     source: Source,
     floor: Arc<Floor>,
     pool: Pool,
@@ -88,6 +91,7 @@ impl Daemon {
         let options =
             ClientOptions { idle_connections: settings.workers + 8, ..ClientOptions::default() };
         let client = Client::new(&settings.access, options).map_err(StartError::Connect)?;
+        let ecr = registry::open(&settings.registry, &client);
         let _ = clients.set(client.clone());
         let (bell, wanted) = PodWatches::new();
         let floor = Arc::new(Floor {
@@ -99,7 +103,7 @@ impl Daemon {
             retries: Mutex::default(),
             gate: Mutex::new(Gate::new(settings.max_rollouts, settings.halt_after)),
             services: Default::default(),
-            cluster: Box::new(client.clone()),
+            cluster: registry::runner(&client, ecr.as_ref()),
             journal: Box::new(ledger),
             interest_changed: Box::new(move || bell.ring()),
             policy: settings.policy.clone(),
@@ -121,6 +125,9 @@ impl Daemon {
         start_timer(&floor).map_err(StartError::Threads)?;
         resync::begin(&floor).map_err(StartError::Threads)?;
         pod_watches::keep(client.clone(), &floor, wanted).map_err(StartError::Threads)?;
+        let renewals = ecr.filter(|_| settings.registry.pull_secret);
+        let renewals = renewals.map(|ecr| registry::keep(&ecr, &floor));
+        let _renewals = renewals.transpose().map_err(StartError::Threads)?;
         let (workloads, words) = WorkloadWatches::new();
         workload_watches::keep(client.clone(), &floor, words, seen.clone())
             .map_err(StartError::Threads)?;
@@ -129,6 +136,7 @@ impl Daemon {
         let control = settings.state.as_deref().and_then(|folder| requests::listen(folder, &floor));
         let _probes = answer_probes(settings, &floor, &started_up)?;
         Ok(Daemon {
+            _renewals,
             source,
             floor,
             pool,

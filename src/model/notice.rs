@@ -111,6 +111,15 @@ pub enum What {
         /// In the API server's words.
         message: String,
     },
+    /// The check before a rollout found that an image is not in its registry; nothing was changed.
+    ImageMissing {
+        /// What was asked.
+        changes: Vec<Change>,
+        /// Which image, where, and which are near it.
+        message: String,
+    },
+    /// There is no token for a private registry, or no pull secret that can hold it.
+    RegistryUnready(String),
     /// The namespace was missing and was created; the workload's YAML is now up to a person.
     NamespaceCreated,
     /// The namespace is there, the workload is not.
@@ -185,6 +194,7 @@ impl What {
         match self {
             What::Succeeded { .. } | What::Recovered { .. } => Level::Good,
             What::Failed { .. }
+            | What::ImageMissing { .. }
             | What::RollbackFailed { .. }
             | What::Refused { .. }
             | What::Unfit(_)
@@ -201,6 +211,7 @@ impl What {
             | What::WorkloadReplaced
             | What::Drift { .. }
             | What::Held(..)
+            | What::RegistryUnready(_)
             | What::NotPermitted(_) => Level::Warning,
             What::Started { .. }
             | What::Progressed { .. }

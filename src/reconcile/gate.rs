@@ -67,6 +67,12 @@ impl Gate {
         self.room()
     }
 
+    /// Start-up is over, and found nothing that speaks against changing the cluster.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.state == State::Open
+    }
+
     /// Nothing may start until depd is started anew with the word of a person.
     pub fn shut(&mut self) {
         self.state = State::Shut;

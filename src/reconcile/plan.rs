@@ -1,10 +1,13 @@
 //! The decision: (what the file asks, what the cluster shows, what was done so far, now) → the next
 //! state, what to say, at most one step, and when to look again.
 
-use super::{Intent, Phase, Plan, Service, Settled, Step, View, Waiting, resolve, rollout};
+use super::{
+    Intent, Phase, Plan, Refusal, Service, Settled, Step, View, Waiting, ecr, resolve, rollout,
+};
 use crate::desired::DesiredState;
 use crate::model::{
-    Change, Hold, ImagePatch, ImageSet, Moment, Notice, Problem, ServiceKey, Target, What, Workload,
+    Change, Hold, ImagePatch, ImageSet, Moment, Notice, Problem, PullSecrets, ServiceKey, Target,
+    What, Workload,
 };
 
 /// Decides. Pure: the same input gives the same plan.
@@ -176,7 +179,9 @@ impl Draft<'_> {
             Phase::Rolling(_) | Phase::Broken(_) | Phase::Settled(_) if same_wish => {
                 self.drifted(images, workload, &differing, accepted);
             }
-            Phase::Refused(refusal) if same_wish && refusal.generation == workload.generation => {}
+            Phase::Refused(refusal) if same_wish && refusal.generation == workload.generation => {
+                self.ask_again_later(&refusal, images, workload, &differing);
+            }
             Phase::Patching(intent) if same_wish && agrees => self.adopt(&intent, workload),
             Phase::Waiting(_) if agrees => {
                 self.adopt(&intent(images, workload, &targets), workload);
@@ -264,15 +269,39 @@ impl Draft<'_> {
         let intent = Intent {
             look_first: before.is_some_and(|intent| intent.look_first),
             misses: before.map_or(0, |intent| intent.misses),
+            checked: before.is_some_and(|intent| intent.checked),
+            pull_secrets: before.and_then(|intent| intent.pull_secrets.clone()),
             ..intent(images, workload, targets)
         };
         let step = if intent.look_first {
             Step::LookAtWorkload
+        } else if let Some(step) =
+            ecr::preparation(self.view.policy.ecr, &intent, workload, targets)
+        {
+            step
         } else {
-            self.patch(workload, targets.to_vec(), change_cause(self.view.key, &intent.changes))
+            let cause = change_cause(self.view.key, &intent.changes);
+            self.patch(workload, targets.to_vec(), cause, intent.pull_secrets.clone())
         };
         self.enter(Phase::Patching(intent));
         self.request(step);
+    }
+
+    /// What was refused stays so, but an image that was missing may have been pushed since.
+    fn ask_again_later(
+        &mut self,
+        refusal: &Refusal,
+        images: &ImageSet,
+        workload: &Workload,
+        targets: &[Target],
+    ) {
+        match refusal.again {
+            Some(at) if at <= self.view.now && !targets.is_empty() => {
+                self.change(images, workload, targets);
+            }
+            Some(at) if at > self.view.now => self.wake_at(at),
+            _ => {}
+        }
     }
 
     pub(super) fn patch(
@@ -280,6 +309,7 @@ impl Draft<'_> {
         workload: &Workload,
         targets: Vec<Target>,
         change_cause: String,
+        pull_secrets: Option<PullSecrets>,
     ) -> Step {
         Step::Patch(ImagePatch {
             kind: workload.kind,
@@ -287,6 +317,7 @@ impl Draft<'_> {
             uid: workload.uid.clone(),
             has_annotations: workload.has_annotations,
             targets,
+            pull_secrets,
             change_cause,
         })
     }
@@ -317,6 +348,8 @@ pub(super) fn intent(images: &ImageSet, workload: &Workload, targets: &[Target])
         changes: resolve::changes(targets, workload),
         look_first: false,
         misses: 0,
+        checked: false,
+        pull_secrets: None,
     }
 }
 

@@ -78,6 +78,8 @@ impl Draft<'_> {
             changes,
             look_first: false,
             misses: 0,
+            checked: false,
+            pull_secrets: None,
         })
     }
 
@@ -114,7 +116,10 @@ impl Draft<'_> {
         };
         let step = match intent.look_first {
             true => Step::LookAtWorkload,
-            false => self.patch(workload, targets, change_cause(self.view.key, &intent.changes)),
+            false => {
+                let cause = change_cause(self.view.key, &intent.changes);
+                self.patch(workload, targets, cause, None)
+            }
         };
         self.enter(Phase::Returning(intent));
         self.request(step);

@@ -17,6 +17,7 @@ use crate::model::{
 
 mod changes;
 mod conditions;
+mod ecr;
 mod kinds;
 mod requests;
 mod restarts;
@@ -60,6 +61,7 @@ fn desk(file: &str, workload: Option<Workload>) -> Desk {
             drift: Drift::Report,
             create_namespaces: true,
             allow_namespaces: Vec::new(),
+            ecr: Default::default(),
         },
         now: Moment(1000),
         step: None,
@@ -167,6 +169,7 @@ fn notice(notice: &Notice) -> String {
         What::Rejected { changes } => format!("rejected {}", arrow(changes)),
         What::Superseded { .. } => "superseded".into(),
         What::Recovered { .. } => "recovered".into(),
+        What::ImageMissing { .. } => "image missing".into(),
         What::Drift { changes, .. } => format!("drift {}", arrow(changes)),
         other => format!("{other:?}"),
     }
@@ -185,6 +188,8 @@ fn step_word(step: &Step) -> String {
             };
             format!("patch {}", patch.targets.iter().map(image).collect::<Vec<_>>().join(" "))
         }
+        Step::CheckImages(_) => "check images".into(),
+        Step::EnsurePullSecret(_) => "pull secret".into(),
         other => format!("{other:?}"),
     }
 }

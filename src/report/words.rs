@@ -107,6 +107,16 @@ pub fn words(notice: &Notice) -> Words {
             format!("the API server does not accept {}: {}", images(changes), printable(message)),
             fix("It is tried again when the workload changes, or when you change"),
         ),
+        What::ImageMissing { message, .. } => (
+            "Image missing",
+            printable(message),
+            fix("Nothing was changed. It is looked for every minute; push it, or change"),
+        ),
+        What::RegistryUnready(text) => (
+            "No access to the registry",
+            printable(text),
+            Some("depd tries again every 30 s; other services are not held up.".to_owned()),
+        ),
         What::NamespaceCreated => (
             "Namespace created",
             format!(

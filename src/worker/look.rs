@@ -127,7 +127,7 @@ fn adopt(
     });
     judge(floor, &plan);
     if kept.is_some() || !plan.notices.is_empty() {
-        let before_action = matches!(plan.step, Some(Step::Patch(_)));
+        let before_action = plan.step.as_ref().is_some_and(leads_to_action);
         let kind = workload.map(|workload| workload.kind);
         let notices = plan.notices;
         floor.journal.enter(Entry { key, kind, service: kept, notices, before_action });
@@ -139,12 +139,20 @@ fn adopt(
     plan.step
 }
 
+/// A PATCH, or what is done for one.
+fn leads_to_action(step: &Step) -> bool {
+    matches!(step, Step::Patch(_) | Step::CheckImages(_) | Step::EnsurePullSecret(_))
+}
+
 /// Too many failures in a row shut the gate.
 fn judge(floor: &Floor, plan: &Plan) {
     for notice in &plan.notices {
         let succeeded = match notice.what {
             What::Succeeded { .. } => true,
-            What::Failed { .. } | What::TimedOut { .. } | What::Refused { .. } => false,
+            What::Failed { .. }
+            | What::TimedOut { .. }
+            | What::ImageMissing { .. }
+            | What::Refused { .. } => false,
             _ => continue,
         };
         let alert = floor.gate.lock().verdict(succeeded);

@@ -137,6 +137,7 @@ fn floor(cluster: Cluster) -> Floor {
             drift: Drift::Report,
             create_namespaces: true,
             allow_namespaces: Vec::new(),
+            ecr: Default::default(),
         },
     }
 }

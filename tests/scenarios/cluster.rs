@@ -168,6 +168,10 @@ impl Cluster {
         list.and_then(|list| list["items"].as_array().cloned()).unwrap_or_default()
     }
 
+    pub fn remove(&self, path: &str) {
+        self.admin.delete(path);
+    }
+
     /// The Events about an object, as `kubectl describe` finds them.
     pub fn events_of(&self, namespace: &str, name: &str) -> Vec<Value> {
         let list = self.admin.get(&format!(

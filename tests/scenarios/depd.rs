@@ -59,6 +59,15 @@ impl Depd {
         }
     }
 
+    /// All that lies in the state folder, as text.
+    pub fn everything_kept(&self) -> String {
+        let files = fs::read_dir(self.folder.path().join("state")).expect("a folder");
+        let files =
+            files.map(|entry| entry.expect("an entry").path()).filter(|path| path.is_file());
+        let text = |path| String::from_utf8_lossy(&fs::read(path).expect("readable")).into_owned();
+        files.map(text).collect()
+    }
+
     /// Starts `depd run` where an earlier one may have left its state, and waits until it watches.
     pub fn launch(&mut self, arguments: &[&str]) {
         self.launch_unready(arguments);

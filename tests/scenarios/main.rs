@@ -21,6 +21,7 @@ mod holding;
 mod machine;
 mod pending;
 mod people;
+mod pull_secrets;
 mod reporting;
 mod restarting;
 mod scopes;

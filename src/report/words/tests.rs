@@ -122,6 +122,11 @@ fn everything() -> Vec<What> {
         What::Recovered { changes: changes.clone(), took },
         What::Superseded { changes: changes.clone() },
         What::Refused { changes: changes.clone(), message: "policy says no".into() },
+        What::ImageMissing {
+            changes: changes.clone(),
+            message: "the repository shop in ECR has no image 2; the nearest tags are 1, 20".into(),
+        },
+        What::RegistryUnready("cannot get a token for ECR: no AWS credentials".into()),
         What::NamespaceCreated,
         What::WorkloadMissing,
         What::NamespaceGone,
