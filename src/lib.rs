@@ -54,6 +54,7 @@
 //! | [`sandbox`] | an embedded Kubernetes API, for the demo and for tests | `[E]` |
 //! | [`daemon`] | `wiring.rs`, the only file that knows every edge; log, signals | `[E]` |
 //! | [`clock`] | the monotonic clock | `[E]` |
+//! | [`failpoint`] | where tests let a debug build die | `[E]` |
 //!
 //! # What is absent
 //!
@@ -66,6 +67,7 @@ pub mod clock;
 pub mod cluster;
 pub mod daemon;
 pub mod desired;
+pub mod failpoint;
 pub mod model;
 pub mod net;
 pub mod observed;

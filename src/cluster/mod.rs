@@ -19,7 +19,7 @@ mod lines;
 mod live;
 mod mark;
 mod pull_secret;
-mod reflector;
+pub mod reflector;
 mod request;
 mod response;
 mod secret;

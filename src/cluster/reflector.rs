@@ -33,7 +33,7 @@ const DOUBTS: u32 = 2;
 
 /// Where the loop stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum State {
+pub enum State {
     /// Nothing is known, or what is known cannot be continued.
     Unlisted,
     /// Everything up to this resource version is known, and no stream is open.
@@ -44,7 +44,7 @@ pub(super) enum State {
 
 /// What to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub enum Step {
     /// List everything.
     List,
     /// Ask for the server's newest version, which must not be lower than what is known.
@@ -55,7 +55,7 @@ pub(super) enum Step {
 
 /// What came of it.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Outcome<'a> {
+pub enum Outcome<'a> {
     /// The list is complete, as of this resource version.
     Listed(&'a str),
     /// The list failed.
@@ -74,7 +74,7 @@ pub(super) enum Outcome<'a> {
 
 /// How a stream ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub enum End {
     /// As announced, by its time limit.
     Closed,
     /// Silent beyond the limit, although bookmarks were due.
@@ -91,7 +91,7 @@ pub(super) enum End {
 
 /// The state with its memory of failures.
 #[derive(Debug)]
-pub(super) struct ListWatch {
+pub struct ListWatch {
     state: State,
     failures: u32,
     doubts: u32,
@@ -99,12 +99,22 @@ pub(super) struct ListWatch {
     troubled: bool,
 }
 
+impl Default for ListWatch {
+    fn default() -> ListWatch {
+        ListWatch::new()
+    }
+}
+
 impl ListWatch {
-    pub(super) fn new() -> ListWatch {
+    /// Nothing is known yet.
+    #[must_use]
+    pub fn new() -> ListWatch {
         ListWatch { state: State::Unlisted, failures: 0, doubts: 0, troubled: false }
     }
 
-    pub(super) fn step(&self) -> Step {
+    /// What to do now.
+    #[must_use]
+    pub fn step(&self) -> Step {
         match &self.state {
             State::Unlisted => Step::List,
             State::Listed(_) if self.troubled => Step::Compare,
@@ -114,7 +124,7 @@ impl ListWatch {
 
     /// Takes in what happened and returns how long to wait before [`ListWatch::step`]. `dice` is any
     /// random number: many daemons must not come back at the same moment.
-    pub(super) fn on(&mut self, outcome: Outcome<'_>, dice: u32) -> Duration {
+    pub fn on(&mut self, outcome: Outcome<'_>, dice: u32) -> Duration {
         match outcome {
             Outcome::Listed(version) => {
                 self.doubts = 0;
@@ -150,7 +160,7 @@ impl ListWatch {
     /// # Errors
     /// The stream is of no use: [`End::Rewound`], or [`End::Unreadable`] without a version, because
     /// a watch from an empty one would pass over what was deleted in between.
-    pub(super) fn seen(&mut self, version: &str) -> Result<(), End> {
+    pub fn seen(&mut self, version: &str) -> Result<(), End> {
         if version.is_empty() {
             return Err(End::Unreadable("an event has no resource version".into()));
         }

@@ -25,9 +25,11 @@ mod wiring;
 mod workload_watches;
 
 pub use logging::{Log, LogFile, LogForm, LogStyle, init_logging};
+pub use pod_watches::take as take_pod;
 pub use receivers::{host, way_to};
 pub use service_manager::ServiceManager;
 pub use settings::{ReceiverSettings, Settings, Way};
 pub use signals::{Asked, Requests};
 pub use survey::Survey;
-pub use wiring::{Daemon, StartError};
+pub use wiring::{Daemon, StartError, restore, take_folder_event};
+pub use workload_watches::Part;

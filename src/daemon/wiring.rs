@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -107,6 +108,8 @@ impl Daemon {
             journal: Box::new(ledger),
             interest_changed: Box::new(move || bell.ring()),
             policy: settings.policy.clone(),
+            clock: Box::new(clock::now),
+            dice: Box::new(dice),
         });
         let services = restore(&floor, &remembered.services);
         let (seen, waits) = start_up::bell();
@@ -247,14 +250,19 @@ fn cluster_name(settings: &Settings) -> String {
     }
 }
 
+/// The standard library seeds its hashers from the operating system.
+fn dice() -> u64 {
+    RandomState::new().hash_one(0)
+}
+
 /// Puts back what the store remembers; a state that cannot be read is found out again. A rollout
 /// that was in flight has its place before any other may start.
-fn restore(floor: &Floor, services: &[(ServiceKey, String)]) -> HashMap<ServiceKey, Service> {
+pub fn restore(floor: &Floor, services: &[(ServiceKey, String)]) -> HashMap<ServiceKey, Service> {
     let mut remembered = HashMap::with_capacity(services.len());
     for (key, state) in services {
         match serde_json::from_str::<Service>(state) {
             Ok(service) => {
-                let service = service.resumed(clock::now());
+                let service = service.resumed((floor.clock)());
                 let woken = floor.gate.lock().note(key, service.has_place());
                 debug_assert!(woken.is_empty(), "nobody waits yet");
                 floor.services.restore(key.clone(), service.clone());
@@ -338,12 +346,16 @@ fn watch_folder(
             if let FolderEvent::File { key, .. } = &event {
                 authors.note(key);
             }
-            take_folder_event(&floor, &watches, event);
+            if take_folder_event(&floor, event) {
+                watches.namespaces_changed();
+            }
         }
     })
 }
 
-fn take_folder_event(floor: &Floor, watches: &WorkloadWatches, event: FolderEvent) {
+/// Takes word from the folder: into the register, and its service is looked at. True when a namespace
+/// is named for the first time, or by no file any more.
+pub fn take_folder_event(floor: &Floor, event: FolderEvent) -> bool {
     match event {
         FolderEvent::File { key, report } => {
             let mut desired = floor.desired.write();
@@ -356,10 +368,8 @@ fn take_folder_event(floor: &Floor, watches: &WorkloadWatches, event: FolderEven
             // One file makes one namespace more or less, or none.
             let changed = desired.namespaces().len() != namespaces;
             drop(desired);
-            if changed {
-                watches.namespaces_changed();
-            }
             floor.queue.add(&key);
+            return changed;
         }
         FolderEvent::Refused { name, problem } => {
             warn!("{name}: {problem}; the file is ignored");
@@ -373,6 +383,7 @@ fn take_folder_event(floor: &Floor, watches: &WorkloadWatches, event: FolderEven
         }
         FolderEvent::Scanned { .. } => {}
     }
+    false
 }
 
 impl fmt::Debug for Daemon {

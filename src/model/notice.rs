@@ -99,10 +99,12 @@ pub enum What {
         /// From what the file asks to what the cluster runs.
         changes: Vec<Change>,
     },
-    /// A newer file ended this rollout before its verdict.
+    /// Other images ended this rollout before its verdict.
     Superseded {
         /// What was under way.
         changes: Vec<Change>,
+        /// Who asked for the others.
+        by: Successor,
     },
     /// The API server or an admission rule refused the change; final until file or workload change.
     Refused {
@@ -171,6 +173,15 @@ pub enum Hold {
     Annotation,
     /// The update strategy is `OnDelete`: pods are replaced when somebody deletes them.
     OnDelete,
+}
+
+/// Who put other images in the place of those that were rolled out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Successor {
+    /// A newer dep file.
+    File,
+    /// Somebody who changed the workload in the cluster.
+    SomebodyElse,
 }
 
 /// How loud a notice is, in Slack's colour names.

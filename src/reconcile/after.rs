@@ -128,11 +128,13 @@ impl Draft<'_> {
         let Phase::Waiting(waiting) = &mut self.plan.service.phase else { return };
         match state {
             NamespaceState::Active => {
+                waiting.create = false;
                 waiting.looked = true;
                 self.pending(What::WorkloadMissing);
             }
             NamespaceState::Missing if waiting.may_create => waiting.create = true,
             NamespaceState::Missing => {
+                waiting.create = false;
                 waiting.looked = true;
                 self.pending(What::NamespaceGone);
             }
@@ -331,5 +333,29 @@ impl Draft<'_> {
                 self.pause(SLOW_RETRY);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Image, ImageSet, fixture};
+    use crate::reconcile::Waiting;
+
+    #[test]
+    fn a_namespace_that_somebody_else_created_meanwhile_is_not_created_again() {
+        let image = Image::parse("nginx:1.25").expect("valid");
+        let waiting = Waiting {
+            desired: ImageSet::Single(image),
+            looked: false,
+            told: false,
+            may_create: true,
+            create: true,
+        };
+        let service = Service { phase: Phase::Waiting(waiting), ..Service::default() };
+        let found = Ok(Reply::Namespace(NamespaceState::Active));
+        let plan = after(&service, &fixture::key("web"), found, Moment(0), 0);
+        let Phase::Waiting(waiting) = &plan.service.phase else { panic!("{plan:?}") };
+        assert!(waiting.looked && !waiting.create, "{waiting:?}");
     }
 }

@@ -6,8 +6,8 @@ use super::{
 };
 use crate::desired::DesiredState;
 use crate::model::{
-    Change, Hold, ImagePatch, ImageSet, Moment, Notice, Problem, PullSecrets, ServiceKey, Target,
-    What, Workload,
+    Change, Hold, ImagePatch, ImageSet, Moment, Notice, Problem, PullSecrets, Rollout, ServiceKey,
+    Successor, Target, What, Workload,
 };
 
 /// Decides. Pure: the same input gives the same plan.
@@ -21,7 +21,7 @@ pub fn plan(service: &Service, view: &View) -> Plan {
     match (view.desired, view.workload) {
         (None, _) => draft.stop_managing(),
         _ if !view.synced => {}
-        (Some(DesiredState { images: None, .. }), _) => {}
+        (Some(DesiredState { images: None, .. }), workload) => draft.without_content(workload),
         _ if draft.objects() => {}
         _ if draft.is_ambiguous() => {}
         (Some(DesiredState { images: Some(images), .. }), None) => draft.without_workload(images),
@@ -187,7 +187,8 @@ impl Draft<'_> {
                 self.adopt(&intent(images, workload, &targets), workload);
             }
             Phase::Rolling(rollout) | Phase::RollingBack(rollout) => {
-                self.say(What::Superseded { changes: rollout.changes });
+                let changes = rollout.changes;
+                self.say(What::Superseded { changes, by: Successor::File });
                 if agrees {
                     self.adopt(&intent(images, workload, &targets), workload);
                 } else {
@@ -203,14 +204,46 @@ impl Draft<'_> {
     /// the content before it goes on.
     fn misfit(&mut self, problem: Problem, workload: &Workload) {
         self.tell_misfit(problem);
-        let phase = self.plan.service.phase.clone();
-        let (Phase::Rolling(rollout) | Phase::Broken(rollout)) = &phase else { return };
-        if !resolve::differs(&rollout.desired, workload, &rollout.changes) {
-            match phase {
-                Phase::Rolling(rollout) => self.follow(rollout, workload),
-                Phase::Broken(rollout) => self.await_recovery(&rollout, workload),
-                _ => {}
+        self.go_on(workload);
+    }
+
+    /// The file was invalid ever since depd started: nothing begins, and what was under way before
+    /// that goes on.
+    fn without_content(&mut self, workload: Option<&Workload>) {
+        match workload {
+            Some(workload) => {
+                self.note_replacement(workload);
+                self.go_on(workload);
             }
+            None if self.plan.service.in_flight() && self.view.namesakes.is_empty() => {
+                self.say(What::WorkloadDeleted);
+                self.plan.service.phase = Phase::New;
+            }
+            None => {}
+        }
+    }
+
+    /// Follows what is under way to its end, whatever the file says now.
+    fn go_on(&mut self, workload: &Workload) {
+        let agrees =
+            |rollout: &Rollout| !resolve::differs(&rollout.desired, workload, &rollout.changes);
+        match self.plan.service.phase.clone() {
+            Phase::Rolling(rollout) if agrees(&rollout) => self.follow(rollout, workload),
+            Phase::Broken(rollout) if agrees(&rollout) => self.await_recovery(&rollout, workload),
+            Phase::RollingBack(rollout) => self.follow_back(rollout, workload),
+            Phase::Patching(intent)
+                if resolve::runs(&intent.desired, workload, &intent.changes) =>
+            {
+                self.adopt(&intent, workload);
+            }
+            Phase::Rolling(Rollout { desired, changes, .. }) => {
+                self.say(What::Superseded {
+                    changes: changes.clone(),
+                    by: Successor::SomebodyElse,
+                });
+                self.settle(&desired, workload, changes);
+            }
+            _ => {}
         }
     }
 

@@ -12,7 +12,7 @@ use super::{
 use crate::desired::DesiredState;
 use crate::model::{
     Change, Condition, ContainerState, Image, ImageSet, Kind, Moment, NamespaceState, Notice, Pod,
-    Problem, Replicas, ServiceKey, Terminated, What, Workload, fixture,
+    Problem, Replicas, ServiceKey, Successor, Terminated, What, Workload, fixture,
 };
 
 mod changes;
@@ -167,7 +167,8 @@ fn notice(notice: &Notice) -> String {
         }
         What::RollbackFailed { changes, .. } => format!("rollback failed {}", arrow(changes)),
         What::Rejected { changes } => format!("rejected {}", arrow(changes)),
-        What::Superseded { .. } => "superseded".into(),
+        What::Superseded { by: Successor::File, .. } => "superseded".into(),
+        What::Superseded { by: Successor::SomebodyElse, .. } => "superseded by somebody".into(),
         What::Recovered { .. } => "recovered".into(),
         What::ImageMissing { .. } => "image missing".into(),
         What::Drift { changes, .. } => format!("drift {}", arrow(changes)),

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 mod failure;
 
-use crate::model::{Change, Hold, Kind, Lateness, Notice, Replicas, ServiceKey, What, printable};
+use crate::model::{
+    Change, Hold, Kind, Lateness, Notice, Replicas, ServiceKey, Successor, What, printable,
+};
 use failure::{advice, failed};
 
 /// What to say about a notice. No text ends with a full stop but the advice.
@@ -99,8 +101,12 @@ pub fn words(notice: &Notice) -> Words {
         What::Recovered { changes, took } => {
             ("Recovered", format!("{} after {}", images(changes), duration(*took)), None)
         }
-        What::Superseded { changes } => {
-            ("Superseded", format!("{} gave way to a newer file", images(changes)), None)
+        What::Superseded { changes, by } => {
+            let other = match by {
+                Successor::File => "a newer file",
+                Successor::SomebodyElse => "what somebody set in the cluster",
+            };
+            ("Superseded", format!("{} gave way to {other}", images(changes)), None)
         }
         What::Refused { changes, message } => (
             "Refused",

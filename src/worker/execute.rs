@@ -2,6 +2,7 @@
 
 use super::StepRunner;
 use crate::cluster::{ApiError, Class, Client};
+use crate::failpoint::Failpoint;
 use crate::model::{ServiceKey, Workload};
 use crate::reconcile::{Reply, Setback, Step};
 
@@ -34,7 +35,9 @@ impl StepRunner for Client {
                 None => Ok(Reply::Looked(None)),
             },
             Step::Patch(patch) => {
-                self.patch_images(patch).map(|stored| Reply::Patched(Box::new(stored)))
+                let stored = self.patch_images(patch);
+                Failpoint::AfterPatch.pass();
+                stored.map(|stored| Reply::Patched(Box::new(stored)))
             }
             Step::FindReplicaSet => match workload {
                 Some(workload) => self
@@ -69,7 +72,9 @@ fn of_namespace(namespace: &str, error: &ApiError) -> Setback {
     }
 }
 
-pub(super) fn setback(error: &ApiError) -> Setback {
+/// What to do about an error of the API.
+#[must_use]
+pub fn setback(error: &ApiError) -> Setback {
     let text = error.to_string();
     match &error.class {
         Class::TestFailed | Class::NotFound | Class::Conflict { .. } => Setback::Outdated,

@@ -13,6 +13,7 @@ mod pool;
 mod registry;
 mod services;
 
+pub use execute::setback;
 pub use floor::{Floor, StepRunner};
 pub use journal::{Entry, Journal, Kept};
 pub use look::look;

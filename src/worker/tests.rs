@@ -139,6 +139,8 @@ fn floor(cluster: Cluster) -> Floor {
             allow_namespaces: Vec::new(),
             ecr: Default::default(),
         },
+        clock: Box::new(crate::clock::now),
+        dice: Box::new(|| 7),
     }
 }
 

@@ -7,6 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use depd::failpoint::Failpoint;
 use tempfile::TempDir;
 
 use crate::receiver::Receiver;
@@ -86,8 +87,19 @@ impl Depd {
     }
 
     fn spawn(&mut self, filters: &str, arguments: &[&str]) {
+        let command = self.command(arguments);
+        self.run(filters, command);
+    }
+
+    /// Like [`Depd::launch_unready`], and it is to die at this point; see `depd::failpoint`.
+    pub fn launch_to_die_at(&mut self, failpoint: Failpoint) {
+        let mut command = self.command(&[]);
+        command.env("DEPD_FAILPOINT", failpoint.name());
+        self.run("depd=debug", command);
+    }
+
+    fn run(&mut self, filters: &str, mut command: Command) {
         assert!(self.child.is_none(), "it runs already");
-        let mut command = self.command(arguments);
         command.env("RUST_LOG", filters);
         let mut child = command.spawn().expect("depd starts");
         let log: Arc<Mutex<Vec<String>>> = Arc::default();

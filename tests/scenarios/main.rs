@@ -13,6 +13,7 @@ mod wait;
 
 mod access;
 mod bad_input;
+mod crashing;
 mod credentials;
 mod deploying;
 mod failing;

@@ -120,7 +120,8 @@ fn everything() -> Vec<What> {
         rollback_failed(of_stateful_set(failure(Sign::Stuck, "ImagePullBackOff", "not found"))),
         What::Rejected { changes: back },
         What::Recovered { changes: changes.clone(), took },
-        What::Superseded { changes: changes.clone() },
+        What::Superseded { changes: changes.clone(), by: Successor::File },
+        What::Superseded { changes: changes.clone(), by: Successor::SomebodyElse },
         What::Refused { changes: changes.clone(), message: "policy says no".into() },
         What::ImageMissing {
             changes: changes.clone(),
