@@ -27,18 +27,20 @@ static START: LazyLock<(Moment, Instant)> = LazyLock::new(|| {
     (Moment::default() + unix, Instant::now())
 });
 
-static HEART: Mutex<Heart> =
-    Mutex::new(Heart { last: None, lost: Duration::ZERO, told: Duration::ZERO });
+static HEART: Mutex<Heart> = Mutex::new(Heart::NEW);
 
-/// When it last beat, and how long the process stood still in all.
+/// When it last beat, how long the process stood still in all, and how many beats there were.
 struct Heart {
     last: Option<Duration>,
     lost: Duration,
     /// The latest time that was told: a standstill that is noticed late must not turn time back.
     told: Duration,
+    beats: u64,
 }
 
 impl Heart {
+    const NEW: Heart = Heart { last: None, lost: Duration::ZERO, told: Duration::ZERO, beats: 0 };
+
     /// `elapsed` since the start without the time that was lost. Nothing is lost before the first beat.
     fn lived(&mut self, elapsed: Duration) -> Duration {
         if let Some(last) = self.last
@@ -68,6 +70,13 @@ pub fn beat() {
     let elapsed = since.elapsed();
     heart.lived(elapsed);
     heart.last = Some(elapsed);
+    heart.beats += 1;
+}
+
+/// How often [`beat`] was called: who finds the same number twice knows that the timer stands still.
+#[must_use]
+pub fn beats() -> u64 {
+    HEART.lock().beats
 }
 
 /// Nobody beats any more: from here on time simply passes.
@@ -81,7 +90,7 @@ mod tests {
 
     #[test]
     fn a_gap_between_beats_is_taken_out_and_without_beats_time_simply_passes() {
-        let mut heart = Heart { last: None, lost: Duration::ZERO, told: Duration::ZERO };
+        let mut heart = Heart::NEW;
         let mut lived = |at: u64, beats: bool| {
             let at = Duration::from_secs(at);
             let lived = heart.lived(at);

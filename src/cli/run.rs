@@ -15,7 +15,8 @@ use super::images::ImageArguments;
 use super::receivers::ReceiverArguments;
 use super::settings;
 use crate::daemon::{
-    Asked, Daemon, Log, LogFile, LogForm, LogStyle, Requests, StartError, init_logging,
+    Asked, Daemon, Log, LogFile, LogForm, LogStyle, Requests, ServiceManager, StartError,
+    init_logging,
 };
 use crate::model::{parse_duration, shown};
 use crate::store::StoreError;
@@ -213,16 +214,22 @@ pub fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
         let _ = started.daemon.stop();
         return Ok(ExitCode::SUCCESS);
     }
+    let manager = ServiceManager::from_environment();
+    started.daemon.report_to(&manager).map_err(Failure::work)?;
     loop {
         match requests.wait() {
             Asked::Dump => started.daemon.survey().log(),
             Asked::Reload if !started.is_changed(arguments) => {}
             Asked::Reload => {
                 info!("SIGHUP: the settings have changed; depd starts anew with them");
+                manager.reloading();
                 let _ = started.daemon.stop();
                 return Err(start_anew());
             }
-            asked @ Asked::Stop(_) => return end(started.daemon, asked, requests),
+            asked @ Asked::Stop(_) => {
+                manager.stopping();
+                return end(started.daemon, asked, requests);
+            }
         }
     }
 }

@@ -27,6 +27,7 @@ use super::receivers::{self, Outbox, Receivers};
 use super::registry;
 use super::requests;
 use super::resync;
+use super::service_manager::ServiceManager;
 use super::settings::Settings;
 use super::start_up::{self, Seen, StartUp};
 use super::survey::Survey;
@@ -168,6 +169,15 @@ impl Daemon {
     #[must_use]
     pub fn survey(&self) -> Survey {
         Survey::of(&self.floor)
+    }
+
+    /// Tells the service manager that the daemon works, and from now on that it still does.
+    ///
+    /// # Errors
+    /// The operating system gives no thread.
+    pub fn report_to(&self, manager: &ServiceManager) -> Result<(), StartError> {
+        manager.ready();
+        manager.watch_over(&self.floor).map_err(StartError::Threads)
     }
 
     /// Ends everything in order, within a bound of about two seconds: no new work, what is in hand

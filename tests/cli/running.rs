@@ -1,6 +1,7 @@
 //! How the process behaves among others: one pass for cron, its log, and its signals.
 
 use std::fs;
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -131,4 +132,39 @@ fn sighup_reads_settings_anew_in_the_same_process_and_keeps_good_ones() {
     depd.says("settings from .env");
     save(folder.path(), "web_default.dep", "nginx:1.27\n");
     depd.says("nginx:1.26 → nginx:1.27 in");
+}
+
+#[test]
+fn a_service_manager_hears_of_readiness_beats_a_new_beginning_and_the_end() {
+    let (_cluster, folder) = site();
+    let name = folder.path().join("notify");
+    let socket = UnixDatagram::bind(&name).expect("bound");
+    socket.set_read_timeout(Some(Duration::from_secs(60))).expect("set");
+    let hears = |word: &str| {
+        let until = Instant::now() + Duration::from_secs(60);
+        let mut heard = String::new();
+        while heard.lines().next() != Some(word) {
+            assert!(Instant::now() < until, "no {word}, the last was: {heard}");
+            let mut bytes = [0; 1024];
+            let length = socket.recv(&mut bytes).expect("a datagram");
+            heard = String::from_utf8_lossy(&bytes[..length]).into_owned();
+        }
+        heard
+    };
+    let arguments = ["run", "--kubeconfig", "kubeconfig", "--log-file", "depd.log"];
+    let mut command = depd(folder.path(), &arguments);
+    command.env("NOTIFY_SOCKET", &name).env("WATCHDOG_USEC", "200000");
+    let child = command.spawn().expect("it runs");
+    let mut depd = Running { child, log: folder.path().join("depd.log") };
+    hears("READY=1");
+    let beat = hears("WATCHDOG=1");
+    assert!(beat.contains("\nSTATUS=") && beat.contains(" 0 rollouts in flight"), "{beat}");
+    fs::write(folder.path().join(".env"), "CLUSTER_NAME=other\n").expect("written");
+    depd.signal("-HUP");
+    hears("RELOADING=1");
+    hears("READY=1");
+    hears("WATCHDOG=1");
+    depd.signal("-TERM");
+    hears("STOPPING=1");
+    assert!(depd.child.wait().expect("it ends").success());
 }
