@@ -59,8 +59,8 @@
 //! # What is absent
 //!
 //! No async runtime: an operating system thread waits where waiting is to be done. No `unsafe`. No
-//! apply: a workload that is missing is never created. No delete of anything, ever. No poll of the
-//! cluster: watches tell.
+//! apply but of depd's own pull secret: a workload that is missing is never created. No delete of
+//! anything, ever. No poll of the cluster: watches tell.
 
 pub mod cli;
 pub mod clock;
