@@ -33,11 +33,13 @@ static HEART: Mutex<Heart> = Mutex::new(Heart::NEW);
 struct Heart {
     last: Option<Duration>,
     lost: Duration,
+    /// The latest time that was told: a standstill that is noticed late must not turn time back.
+    told: Duration,
     beats: u64,
 }
 
 impl Heart {
-    const NEW: Heart = Heart { last: None, lost: Duration::ZERO, beats: 0 };
+    const NEW: Heart = Heart { last: None, lost: Duration::ZERO, told: Duration::ZERO, beats: 0 };
 
     /// `elapsed` since the start without the time that was lost. Nothing is lost before the first beat.
     fn lived(&mut self, elapsed: Duration) -> Duration {
@@ -48,7 +50,8 @@ impl Heart {
             self.lost += gap;
             self.last = Some(elapsed);
         }
-        elapsed.saturating_sub(self.lost)
+        self.told = self.told.max(elapsed.saturating_sub(self.lost));
+        self.told
     }
 }
 
@@ -76,6 +79,11 @@ pub fn beats() -> u64 {
     HEART.lock().beats
 }
 
+/// Nobody beats any more: from here on time simply passes.
+pub fn stop_beating() {
+    HEART.lock().last = None;
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,8 +102,8 @@ mod tests {
         assert_eq!(lived(100, false), 100);
         assert_eq!(lived(101, true), 101);
         assert_eq!(lived(103, false), 103, "a busy machine");
-        assert_eq!(lived(200, false), 101, "stopped since the last beat");
-        assert_eq!(lived(201, true), 102);
-        assert_eq!(lived(202, true), 103);
+        assert_eq!(lived(200, false), 103, "stopped since the last beat; time does not turn back");
+        assert_eq!(lived(201, true), 103);
+        assert_eq!(lived(203, true), 104);
     }
 }

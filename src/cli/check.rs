@@ -25,7 +25,8 @@ use output::{Report, table};
 ///
 /// Prints one line for each file, and one with counts. A problem is printed as file:line:column:
 /// text, which editors and CI understand. Leftovers of editors are passed over, as depd run does.
-/// An empty file is no problem: it asks for nothing.
+/// An empty file is no problem: it asks for nothing. Nor is a file that is not meant as a dep file,
+/// such as README.md; it is named.
 ///
 /// Exit code 0: all files are in order. 1: there is a problem. 2: wrong usage, such as a folder
 /// that does not exist.

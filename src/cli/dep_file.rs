@@ -13,7 +13,7 @@ use super::images::ImageArguments;
 use super::stored::unknown;
 use super::{Failure, settings};
 use crate::model::{ServiceKey, shown};
-use crate::source::{FileRead, SourceOptions, read_all};
+use crate::source::{FileRead, Finding, SourceOptions, read_all};
 
 /// Where dep files are and how they are read, as `depd run` has it.
 #[derive(Clone, Debug, Default, Args)]
@@ -122,7 +122,9 @@ fn find(options: &SourceOptions, key: &ServiceKey) -> Result<FileRead, Failure> 
     let files = read_all(options).map_err(Failure::work)?;
     let known: Vec<ServiceKey> = files.iter().filter_map(|file| file.key.clone()).collect();
     let own = |file: &FileRead| file.key.as_ref() == Some(key);
-    files.into_iter().find(own).ok_or_else(|| unknown(key, &known))
+    // Of several, in sub-folders, the first that is not empty speaks.
+    let speaker = files.into_iter().filter(own).min_by_key(|file| file.finding == Finding::Empty);
+    speaker.ok_or_else(|| unknown(key, &known))
 }
 
 fn changed_ms(path: &Path) -> i64 {

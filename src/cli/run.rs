@@ -153,7 +153,8 @@ pub struct RunArguments {
     #[arg(long)]
     pub recursive: bool,
 
-    /// Refuse to start on a folder that everybody on this machine may write to, instead of warning
+    /// Refuse a folder that everybody on this machine may write to, instead of warning: do not start on
+    /// it, and hold everything when it becomes so later
     #[arg(long)]
     pub strict: bool,
 

@@ -379,7 +379,7 @@ pub fn take_folder_event(floor: &Floor, event: FolderEvent) -> bool {
             warn!("the folder is looked at by polling: {why}");
         }
         FolderEvent::State(FolderState::Unreadable { error }) => {
-            error!("the folder cannot be read: {error}; what it said before stays in force");
+            error!("the folder is not read: {error}; what it said before stays in force");
         }
         FolderEvent::Scanned { .. } => {}
     }

@@ -137,19 +137,26 @@ impl Fault {
     }
 }
 
-/// An image problem at its place in the line; `container: image` gets the sign that is meant.
+/// An image problem at its place in the line; of `word: text` it says what is meant, as far as that
+/// shows: a line of a manifest, an image with a space before its tag, or a container and its image.
 fn explain(problem: ImageProblem, offset: usize, text: &str) -> Fault {
     let yaml = text
         .split_once(':')
         .filter(|(c, rest)| rest.starts_with([' ', '\t']) && check_label(c, "container").is_ok());
     match yaml {
-        Some((container, rest)) => Fault {
-            at: offset + container.len(),
-            text: format!(
-                "between container and image stands =: write {container}={}",
-                printable(rest.trim())
-            ),
-        },
+        Some((word, rest)) => {
+            let rest = printable(rest.trim());
+            let (at, text) = if word == "image" {
+                (0, format!("the image stands alone, without image: write {rest}"))
+            } else if rest.contains([':', '/', '@']) {
+                let write = format!("write {word}={rest}");
+                (word.len(), format!("between container and image stands =: {write}"))
+            } else {
+                let write = format!("write {word}:{rest}");
+                (word.len() + 1, format!("a space is not allowed in an image: {write}"))
+            };
+            Fault { at: offset + at, text }
+        }
         _ => Fault { at: offset + problem.at, text: problem.text },
     }
 }

@@ -10,8 +10,10 @@ pub enum FileName {
     /// A hidden file, or what an editor, a copy tool or the older Go engine leaves behind. Nothing
     /// is said about it.
     Leftover,
-    /// Not a dep file, and not one that a program leaves behind: ignored with one line.
+    /// Meant as a dep file, but not named as one must be: ignored with one line.
     Refused(Problem),
+    /// Something else, such as a README: ignored with one line, and nobody's mistake.
+    Stray(Problem),
 }
 
 /// Endings of backup, swap and partial files: vim, emacs, nano, kate, rsync, browsers, WinSCP,
@@ -54,7 +56,7 @@ pub fn parse_name(name: &str) -> FileName {
         return FileName::Leftover;
     }
     let Some(stem) = name.strip_suffix(".dep") else {
-        return refused(not_a_dep_file(name));
+        return not_a_dep_file(name);
     };
     let parts: Vec<&str> = stem.split('_').collect();
     let (service, namespace) = match parts[..] {
@@ -88,13 +90,14 @@ fn refused(text: String) -> FileName {
     FileName::Refused(Problem { place: None, text })
 }
 
-fn not_a_dep_file(name: &str) -> String {
+fn not_a_dep_file(name: &str) -> FileName {
+    let text = "not a dep file, its name does not end in .dep";
     let lower = name.to_ascii_lowercase();
     match lower.strip_suffix(".dep").or_else(|| lower.strip_suffix(".dep.txt")) {
         Some(stem) if matches!(parse_name(&format!("{stem}.dep")), FileName::Dep(_)) => {
-            format!("not a dep file, its name does not end in .dep: rename it to {stem}.dep")
+            refused(format!("{text}: rename it to {stem}.dep"))
         }
-        _ => "not a dep file, its name does not end in .dep".into(),
+        _ => FileName::Stray(Problem { place: None, text: text.into() }),
     }
 }
 
@@ -138,6 +141,7 @@ mod tests {
             FileName::Dep(key) => format!("{} in {}", key.service(), key.namespace()),
             FileName::Leftover => "leftover".into(),
             FileName::Refused(problem) => problem.to_string(),
+            FileName::Stray(problem) => format!("stray: {problem}"),
         };
         assert_eq!(shown, expect, "{name:?}");
     }
@@ -204,7 +208,7 @@ mod tests {
         check("_default.dep", "the service name is empty");
         check("nginx_.dep", "the namespace name is empty");
         check("nginx_a.b.dep", "a dot is not allowed in a namespace name");
-        check("README.md", "not a dep file, its name does not end in .dep");
+        check("README.md", "stray: not a dep file, its name does not end in .dep");
         check(
             "nginx_default.DEP",
             "not a dep file, its name does not end in .dep: rename it to nginx_default.dep",
@@ -224,7 +228,7 @@ mod tests {
             match parse_name(&name) {
                 FileName::Dep(key) => prop_assert_eq!(key.file_name(), name),
                 FileName::Leftover => {}
-                FileName::Refused(problem) => {
+                FileName::Refused(problem) | FileName::Stray(problem) => {
                     prop_assert_eq!(problem.place, None);
                     prop_assert!(!problem.text.contains(is_harmful), "{problem:?}");
                 }

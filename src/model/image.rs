@@ -76,7 +76,7 @@ impl Image {
         if let Some(registry) = cut.registry {
             check_registry(registry)?;
         }
-        check_path(cut.path, offset(cut.path))?;
+        check_path(text, cut.path, offset(cut.path))?;
         check_length(&cut, offset(cut.path))?;
         if let Some(tag) = cut.tag {
             check_tag(tag, offset(tag))?;
@@ -146,7 +146,7 @@ pub(crate) fn check_prefix(text: &str) -> Result<(), ImageProblem> {
         None => (text, None),
     };
     check_registry(registry)?;
-    path.map_or(Ok(()), |path| check_path(path, registry.len() + 1))
+    path.map_or(Ok(()), |path| check_path(text, path, registry.len() + 1))
 }
 
 /// Cuts as the runtimes do: the digest after `@`, the tag after the last colon that no slash
@@ -244,8 +244,9 @@ fn check_registry(registry: &str) -> Result<(), ImageProblem> {
     Ok(())
 }
 
-/// Components of lowercase letters and digits, with `.`, `_`, `__` or hyphens between them.
-fn check_path(path: &str, offset: usize) -> Result<(), ImageProblem> {
+/// Components of lowercase letters and digits, with `.`, `_`, `__` or hyphens between them. The path
+/// lies at `offset` in `text`.
+fn check_path(text: &str, path: &str, offset: usize) -> Result<(), ImageProblem> {
     let mut at = offset;
     for component in path.split('/') {
         if let Some((i, c)) = component
@@ -253,7 +254,10 @@ fn check_path(path: &str, offset: usize) -> Result<(), ImageProblem> {
             .find(|(_, c)| !matches!(c, 'a'..='z' | '0'..='9' | '.' | '_' | '-'))
         {
             let fix = match c {
-                'A'..='Z' => format!(": write {}", path.to_ascii_lowercase()),
+                'A'..='Z' => {
+                    let (before, after) = (&text[..offset], &text[offset + path.len()..]);
+                    format!(": write {before}{}{after}", path.to_ascii_lowercase())
+                }
                 ':' => ": a colon stands only once, before the tag".into(),
                 _ => String::new(),
             };

@@ -135,6 +135,7 @@ impl<K: Clone + Eq + Hash + Ord> WorkQueue<K> {
             let wait = due.map_or(clock::BEAT, |due| due.since(now).max(Duration::from_millis(1)));
             self.deadline_changed.wait_for(&mut state, wait.min(clock::BEAT));
         }
+        clock::stop_beating();
     }
 
     /// Moves the keys that are due at `now` into the queue; returns when the next one will be. For

@@ -4,21 +4,19 @@
 //! back gets a new watch and a full scan. A folder that cannot be read, or that is suddenly empty
 //! and on another device (as an unmounted one is), changes nothing but the state.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 use std::time::Duration;
 
 use rustix::io::Errno;
 
-use super::read::parse_path;
 use super::run::Runner;
-use super::scan::{Entry, Folder, Identity, Kind, identity};
+use super::scan::{Folder, Identity, identity};
 use super::settle::Name;
 use super::watch::Watch;
 use super::{FolderEvent, FolderState, exposure};
 use crate::clock;
-use crate::desired::FileName;
-use crate::model::{Moment, Problem, shown};
+use crate::model::{Moment, Problem};
 
 /// How often it is asked whether the folder is still the same.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
@@ -27,7 +25,7 @@ const CHECK_AGAIN: Duration = Duration::from_millis(100);
 /// How long a folder may be away, as it is while it is replaced, before that is told.
 const AWAY: Duration = Duration::from_millis(500);
 /// How often a watch that the kernel refused is tried again.
-const RETRY_EVERY: Duration = Duration::from_secs(60);
+pub(super) const RETRY_EVERY: Duration = Duration::from_secs(60);
 /// Least time between two scans that hints ask for.
 const SCAN_GAP: Duration = Duration::from_millis(50);
 /// A scan takes at most one part in so many of the time.
@@ -44,21 +42,23 @@ pub(super) struct Attachment {
     /// The device on which files were last seen.
     device: Option<u64>,
     /// How the folder would be observed, were it readable.
-    way: Option<FolderState>,
+    pub(super) way: Option<FolderState>,
     told: Option<FolderState>,
     /// Since when it cannot be read, and why.
     away: Option<(Moment, String)>,
     pub(super) sub_folders: HashSet<Name>,
+    /// Sub-folders that the last scan could not see into, each of which has been told of.
+    pub(super) closed: BTreeSet<Name>,
     /// There are links among the dep files.
     pub(super) links: bool,
     /// A link `..data` was swapped: the links that changed by that are complete.
     pub(super) swapped: bool,
-    too_many: bool,
+    pub(super) too_many: bool,
     /// Everybody may write to the folder, which has been said.
     pub(super) exposed: bool,
     pub(super) scan_at: Moment,
     pub(super) check_at: Moment,
-    retry_at: Option<Moment>,
+    pub(super) retry_at: Option<Moment>,
     /// End of the last scan, and how long it took.
     scanned: (Moment, Duration),
     start: Start,
@@ -120,6 +120,13 @@ impl Attachment {
         self.scan_at = self.scan_at.min(soonest);
     }
 
+    /// The time that reading takes is not counted against the files that settle at the start.
+    pub(super) fn extend_start(&mut self, read: Duration) {
+        if let Start::Settling(until) = &mut self.start {
+            *until = *until + read;
+        }
+    }
+
     /// The watch has failed: a new one is needed.
     pub(super) fn break_off(&mut self, now: Moment) {
         self.identity = None;
@@ -140,6 +147,11 @@ impl Runner {
             log::warn!("events of the dep folder were lost, it is scanned as a whole");
         }
         attachment.check_at = now + CHECK_EVERY;
+        if self.options.strict
+            && let Some(sentence) = exposure(&self.options.folder)
+        {
+            return self.unreadable(sentence, now);
+        }
         match identity(&self.options.folder) {
             Ok(found) if attachment.identity == Some(found) && !lost && !retry => {}
             Ok(_) => self.attach(now),
@@ -213,10 +225,11 @@ impl Runner {
             Err(NotOpened::Refused(error)) => return self.unreadable(explain(error), now),
             Err(NotOpened::Replaced) => return,
         };
-        let polled = self.attachment.watch.is_none();
-        let every = if polled { self.options.poll_every } else { self.options.rescan_every };
         let scan = self.scan(&folder, now);
         let took = clock::now().since(now);
+        // The scan may have found out that the kernel does not tell of everything.
+        let polled = self.attachment.watch.is_none();
+        let every = if polled { self.options.poll_every } else { self.options.rescan_every };
         self.attachment.scanned = (now + took, took);
         self.attachment.scan_at = now + every.max(took * SCAN_SHARE);
         match scan {
@@ -227,7 +240,7 @@ impl Runner {
                     now,
                 );
             }
-            Ok(_) => self.scanned(folder.identity, now),
+            Ok(_) => self.scanned(folder.identity, now + took),
         }
     }
 
@@ -238,7 +251,7 @@ impl Runner {
 
     /// A scan that counts has ended.
     fn scanned(&mut self, identity: Identity, now: Moment) {
-        self.settle.scan_ends(now);
+        self.settle.scan_ends(&self.attachment.closed, now);
         self.attachment.swapped = false;
         self.attachment.away = None;
         self.warn_of_exposure();
@@ -268,48 +281,6 @@ impl Runner {
         self.emit(FolderEvent::Scanned { files });
     }
 
-    /// Visits every entry; returns how many there were.
-    fn scan(&mut self, folder: &Folder, now: Moment) -> Result<usize, Errno> {
-        loop {
-            let mut visit = Visit {
-                runner: self,
-                now,
-                seen: 0,
-                full: false,
-                links: false,
-                folders: Vec::new(),
-            };
-            visit.runner.settle.scan_begins();
-            let recursive = visit.runner.options.recursive;
-            folder.list(recursive, &mut |entry| visit.entry(&entry))?;
-            let Visit { seen, full, links, folders, .. } = visit;
-            self.attachment.links = links;
-            self.tell_too_many(full);
-            if !self.watch_sub_folders(folders) {
-                return Ok(seen);
-            }
-        }
-    }
-
-    /// Watches sub-folders that are new; returns whether to scan again because of them.
-    fn watch_sub_folders(&mut self, folders: Vec<Name>) -> bool {
-        let Some(watch) = &mut self.attachment.watch else { return false };
-        let mut added = false;
-        for name in folders {
-            match watch.add(&name) {
-                Ok(()) => added |= self.attachment.sub_folders.insert(name),
-                // It may be gone again; if not, only scanning is left.
-                Err(_) if !self.options.folder.join(&*name).is_dir() => {}
-                Err(why) => {
-                    self.attachment.watch = None;
-                    self.attachment.way = Some(FolderState::Polling { why });
-                    return false;
-                }
-            }
-        }
-        added
-    }
-
     /// The right to write may be given to everybody while depd runs; said once until it is taken away.
     fn warn_of_exposure(&mut self) {
         let warning = exposure(&self.options.folder);
@@ -318,56 +289,12 @@ impl Runner {
         }
         self.attachment.exposed = warning.is_some();
     }
-
-    fn tell_too_many(&mut self, full: bool) {
-        if full && !self.attachment.too_many {
-            let most = self.options.max_files;
-            let text = format!("it holds more than {most} files: the others are ignored");
-            let name = shown(&self.options.folder);
-            self.emit(FolderEvent::Refused { name, problem: Problem { place: None, text } });
-        }
-        self.attachment.too_many = full;
-    }
 }
 
-/// One pass over the entries of the folder.
-struct Visit<'a> {
-    runner: &'a mut Runner,
-    now: Moment,
-    seen: usize,
-    full: bool,
-    links: bool,
-    folders: Vec<Name>,
-}
-
-impl Visit<'_> {
-    fn entry(&mut self, entry: &Entry<'_>) -> bool {
-        let Runner { settle, options, attachment, .. } = &mut *self.runner;
-        self.seen += 1;
-        if entry.kind == Kind::Folder
-            && options.recursive
-            && !attachment.sub_folders.contains(entry.name)
-        {
-            self.folders.push(entry.name.into());
-        }
-        let link = entry.kind == Kind::Link;
-        self.links |= link;
-        let complete = entry.old || (link && attachment.swapped);
-        if settle.sighted(entry.name, entry.stamp, complete, self.now) {
-            return true;
-        }
-        let wanted = match parse_path(entry.name) {
-            FileName::Dep(_) => true,
-            FileName::Refused(_) => entry.kind != Kind::Folder,
-            FileName::Leftover => false,
-        };
-        if wanted && settle.len() >= options.max_files {
-            self.full = true;
-        } else if wanted {
-            settle.appeared(&entry.name.into(), complete, self.now);
-        }
-        true
-    }
+/// Why a sub-folder is passed over, and what to do.
+pub(super) fn closed_folder(error: Errno) -> Problem {
+    let text = format!("a sub-folder that cannot be read: {}", explain(error));
+    Problem { place: None, text }
 }
 
 /// Why the folder cannot be read, and what to do.

@@ -18,6 +18,7 @@ mod run;
 mod scan;
 pub mod settle;
 mod speakers;
+mod visit;
 mod watch;
 
 use std::fmt;

@@ -19,7 +19,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::scan::{Folder, Kind, is_old, kind, stamp};
+use super::scan::{Folder, Kind, kind, stamp};
 use super::settle::{Finding, Look, Stamp};
 use crate::desired::{CONTENT_MAX, Content, FileName, ImageRules, parse_content, parse_name};
 use crate::model::{Problem, ServiceKey};
@@ -53,13 +53,13 @@ pub(super) fn look(folder: &Folder, name: &OsStr, rules: &ImageRules) -> Look {
     };
     let link = kind(&stat) == Kind::Link;
     let target = if link { statat(folder.fd(), name, AtFlags::empty()).ok() } else { None };
-    let seen = Seen { stat, target };
+    let seen = Seen { folder, stat, target };
     let key = match parse_path(name) {
         FileName::Dep(key) => key,
-        FileName::Refused(problem) if kind(&stat) != Kind::Folder => {
+        FileName::Refused(problem) | FileName::Stray(problem) if kind(&stat) != Kind::Folder => {
             return seen.says(Finding::Refused(problem));
         }
-        FileName::Refused(_) | FileName::Leftover => return Look::Missing,
+        FileName::Refused(_) | FileName::Stray(_) | FileName::Leftover => return Look::Missing,
     };
     match kind(&stat) {
         Kind::Folder => return seen.says(refused("a folder, not a file")),
@@ -74,21 +74,22 @@ pub(super) fn look(folder: &Folder, name: &OsStr, rules: &ImageRules) -> Look {
 }
 
 /// The state of an entry, and of what it links to.
-struct Seen {
+struct Seen<'a> {
+    folder: &'a Folder,
     stat: Stat,
     target: Option<Stat>,
 }
 
-impl Seen {
+impl Seen<'_> {
     fn says(&self, finding: Finding) -> Look {
         let (stat, target) = (&self.stat, self.target.as_ref());
-        let old = is_old(stat, target, SystemTime::now());
+        let old = self.folder.is_old(stat, target, SystemTime::now());
         Look::Found { stamp: stamp(stat, target), finding, old, torn: false }
     }
 }
 
 /// Reads an open file, if it is a regular one. What it says belongs to the state it has now.
-fn read(file: &File, mut seen: Seen, key: &ServiceKey, rules: &ImageRules) -> Look {
+fn read(file: &File, mut seen: Seen<'_>, key: &ServiceKey, rules: &ImageRules) -> Look {
     let opened = match fstat(file) {
         Ok(stat) => stat,
         Err(error) => return seen.says(unread(error)),
@@ -178,7 +179,9 @@ fn open_without_openat2(folder: &Folder, name: &OsStr) -> Result<File, Errno> {
 fn not_opened(error: Errno, link: bool) -> Finding {
     match error {
         Errno::NOENT => refused("a link to a file that does not exist"),
-        Errno::XDEV => refused("a link that leads out of the folder: copy the file instead"),
+        Errno::XDEV => refused(
+            "a link that is absolute or leads out of the folder: make it relative, or copy the file",
+        ),
         Errno::LOOP if link => refused("a link that cannot be followed: copy the file instead"),
         Errno::ACCESS | Errno::PERM => {
             Finding::Unread(problem("cannot be read: permission denied (chmod a+r would allow it)"))

@@ -5,12 +5,13 @@
 //! is judged as it is. It never writes to the folder, and never reads outside of it.
 
 use rayon::prelude::*;
+use rustix::io::Errno;
 
-use super::attach::explain;
+use super::attach::{closed_folder, explain};
 use super::read::{look, parse_path};
 use super::scan::{Folder, Kind};
 use super::settle::{Finding, Look, Name};
-use super::speakers::Speakers;
+use super::speakers::{Entered, Speakers};
 use super::{SourceError, SourceOptions};
 use crate::desired::FileName;
 use crate::model::{Problem, ServiceKey, shown};
@@ -27,6 +28,8 @@ pub struct FileRead {
     pub key: Option<ServiceKey>,
     /// What it says, or why it is not followed.
     pub finding: Finding,
+    /// Its name shows that it is not meant as a dep file.
+    pub stray: bool,
 }
 
 /// Reads every file of the folder, in the order of their names; leftovers of editors are left out.
@@ -40,23 +43,31 @@ pub fn read_all(options: &SourceOptions) -> Result<Vec<FileRead>, SourceError> {
         |error| SourceError::Unreadable { folder: path.clone(), error: explain(error) };
     SourceError::unless_folder(path)?;
     let folder = Folder::open(path).map_err(unreadable)?;
-    let names = names(&folder, options).map_err(unreadable)?;
+    let (names, closed) = names(&folder, options).map_err(unreadable)?;
     if names.len() > options.max_files {
         return Err(SourceError::TooMany { folder: path.clone(), most: options.max_files });
     }
     let settled = |name: &Name| look_until_whole(&folder, name, options);
     let looks: Vec<Look> = names.par_iter().map(settled).collect();
     let mut speakers = Speakers::default();
+    // In the order of names, so that the first one that asks for something speaks.
     let files = names.iter().zip(looks).filter_map(|(name, look)| judge(&mut speakers, name, look));
-    Ok(files.collect())
+    Ok(files.chain(closed).collect())
 }
 
-fn names(folder: &Folder, options: &SourceOptions) -> Result<Vec<Name>, rustix::io::Errno> {
+/// The names of all files, in order, and the sub-folders that nobody can see into.
+fn names(folder: &Folder, options: &SourceOptions) -> Result<(Vec<Name>, Vec<FileRead>), Errno> {
     let mut names: Vec<Name> = Vec::new();
+    let mut closed: Vec<FileRead> = Vec::new();
     folder.list(options.recursive, &mut |entry| {
+        if let Some(error) = entry.unreadable {
+            let finding = Finding::Refused(closed_folder(error));
+            closed.push(FileRead { name: shown(entry.name), key: None, finding, stray: false });
+            return true;
+        }
         let wanted = match parse_path(entry.name) {
             FileName::Dep(_) => true,
-            FileName::Refused(_) => entry.kind != Kind::Folder,
+            FileName::Refused(_) | FileName::Stray(_) => entry.kind != Kind::Folder,
             FileName::Leftover => false,
         };
         if wanted {
@@ -65,7 +76,8 @@ fn names(folder: &Folder, options: &SourceOptions) -> Result<Vec<Name>, rustix::
         names.len() <= options.max_files
     })?;
     names.sort();
-    Ok(names)
+    closed.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok((names, closed))
 }
 
 fn look_until_whole(folder: &Folder, name: &Name, options: &SourceOptions) -> Look {
@@ -82,21 +94,23 @@ fn look_until_whole(folder: &Folder, name: &Name, options: &SourceOptions) -> Lo
 /// What is said about one file; `None` if it has vanished since it was listed.
 fn judge(speakers: &mut Speakers, name: &Name, look: Look) -> Option<FileRead> {
     let Look::Found { finding, .. } = look else { return None };
-    let key = match parse_path(name) {
-        FileName::Dep(key) => Some(key),
-        _ => None,
+    let (key, stray) = match parse_path(name) {
+        FileName::Dep(key) => (Some(key), false),
+        FileName::Stray(_) => (None, true),
+        FileName::Refused(_) | FileName::Leftover => (None, false),
     };
-    let other = key.as_ref().and_then(|key| speakers.other(key, name));
-    let finding = match other {
-        Some(speaker) => {
-            Finding::Refused(Problem { place: None, text: second_speaker(&shown(speaker)) })
-        }
-        None => finding,
+    let entered =
+        key.as_ref().filter(|_| finding != Finding::Empty).map(|key| speakers.enter(key, name));
+    let finding = match entered {
+        Some(Entered::Second(speaker)) => Finding::Refused(second_speaker(&speaker)),
+        _ => finding,
     };
-    Some(FileRead { name: shown(name), key, finding })
+    Some(FileRead { name: shown(name), key, finding, stray })
 }
 
 /// Why a second file for the same service is refused.
-pub(super) fn second_speaker(first: &str) -> String {
-    format!("{first} speaks for the same service, and only one file can")
+pub(super) fn second_speaker(first: &Name) -> Problem {
+    let first = shown(first);
+    let text = format!("{first} speaks for the same service, and only one file can");
+    Problem { place: None, text }
 }

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, never, select};
@@ -13,7 +14,7 @@ use super::read::{look, parse_path};
 use super::read_all::second_speaker;
 use super::scan::Folder;
 use super::settle::{Finding, Hint, Look, Mark, Name, Said, Settle};
-use super::speakers::Speakers;
+use super::speakers::{Entered, Speakers};
 use super::watch::{Notice, Watch};
 use super::{FileReport, FolderEvent, Order, SourceOptions};
 use crate::clock;
@@ -39,8 +40,12 @@ pub(super) struct Runner {
     pub(super) settle: Settle,
     pub(super) attachment: Attachment,
     speakers: Speakers,
-    /// When the looks under way were taken, if there are any.
+    /// When the looks under way had been taken, if there are any.
     pub(super) looked: Option<Moment>,
+    /// Marks have been waited for in vain once since they last came back.
+    missed_marks: bool,
+    /// Every notice that had arrived by then has been dealt with.
+    drained: Moment,
 }
 
 impl Runner {
@@ -57,6 +62,8 @@ impl Runner {
             attachment: Attachment::default(),
             speakers: Speakers::default(),
             looked: None,
+            missed_marks: false,
+            drained: Moment(0),
         }
     }
 
@@ -79,17 +86,20 @@ impl Runner {
         let closed = never();
         let notices = self.attachment.watch.as_ref().map_or(&closed, Watch::notices).clone();
         let timeout = self.next_at().since(clock::now());
-        let order = select! {
-            recv(self.orders) -> order => Some(order.unwrap_or(Order::Stop)),
-            recv(notices) -> notice => {
-                let now = clock::now();
-                for notice in notice.into_iter().chain(notices.try_iter().take(TURN)) {
-                    self.notice(notice, now);
-                }
-                None
-            }
-            default(timeout) => None,
+        let (order, first) = select! {
+            recv(self.orders) -> order => (Some(order.unwrap_or(Order::Stop)), None),
+            recv(notices) -> notice => (None, notice.ok()),
+            default(timeout) => (None, None),
         };
+        let now = clock::now();
+        let mut taken = 0;
+        for notice in first.into_iter().chain(notices.try_iter().take(TURN)) {
+            self.notice(notice, now);
+            taken += 1;
+        }
+        if taken < TURN {
+            self.drained = now;
+        }
         match order.or_else(|| self.orders.try_recv().ok()) {
             Some(Order::Stop) => return false,
             Some(Order::Rescan) => self.attachment.scan_at = clock::now(),
@@ -139,6 +149,11 @@ impl Runner {
     fn hint(&mut self, name: &Name, hint: Hint, now: Moment) {
         match parse_path(name) {
             FileName::Leftover => {
+                // A sub-folder may be called so as well.
+                if self.is_moved_folder(name, hint) {
+                    self.attachment.sub_folders.clear();
+                    self.attachment.ask_for_scan(now);
+                }
                 // Kubernetes swaps the link `..data`, and with it the targets of all links.
                 if hint == Hint::Complete && name.as_bytes().starts_with(b"..") {
                     self.attachment.swapped = true;
@@ -146,14 +161,13 @@ impl Runner {
                 }
                 return;
             }
-            FileName::Refused(_) => {
-                // It may be what a link leads to, or a sub-folder that was moved.
-                let moved =
-                    self.options.recursive && matches!(hint, Hint::Complete | Hint::Vanished);
-                if moved {
+            FileName::Refused(_) | FileName::Stray(_) => {
+                if self.is_moved_folder(name, hint) {
                     self.attachment.sub_folders.clear();
+                    self.attachment.ask_for_scan(now);
                 }
-                if moved || (self.attachment.links && hint == Hint::Complete) {
+                // Whether one can see into a sub-folder may have changed.
+                if hint == Hint::Touched && self.options.recursive {
                     self.attachment.ask_for_scan(now);
                 }
             }
@@ -164,11 +178,28 @@ impl Runner {
                 }
             }
         }
+        // Whatever it is, a link may lead to it.
+        if self.attachment.links && hint == Hint::Complete {
+            self.attachment.ask_for_scan(now);
+        }
         if self.settle.said(name).is_some() || self.settle.len() < self.options.max_files {
             self.settle.hint(name, hint, now);
         } else {
             self.attachment.ask_for_scan(now);
         }
+    }
+
+    /// Whether a sub-folder was moved to this name, or away from it.
+    fn is_moved_folder(&self, name: &Name, hint: Hint) -> bool {
+        self.options.recursive
+            && match hint {
+                Hint::Complete => {
+                    let stat = std::fs::symlink_metadata(self.options.folder.join(&**name));
+                    stat.is_ok_and(|stat| stat.is_dir()) && !is_hidden(name)
+                }
+                Hint::Vanished => self.attachment.sub_folders.contains(name),
+                Hint::Written | Hint::Touched => false,
+            }
     }
 
     /// Reads what is due, between two marks.
@@ -189,8 +220,11 @@ impl Runner {
         for (name, look) in due.iter().zip(looks) {
             self.settle.looked(name, look);
         }
-        self.looked = Some(now);
-        self.set_mark(Mark::After, now);
+        // Reading may have taken long, and what it found is not older than this.
+        let read = clock::now();
+        self.looked = Some(read);
+        self.attachment.extend_start(read.since(now));
+        self.set_mark(Mark::After, read);
     }
 
     fn read(&self, folder: &Folder, names: &[Name]) -> Vec<Look> {
@@ -217,6 +251,7 @@ impl Runner {
         }
         if mark == Mark::After {
             self.looked = None;
+            self.missed_marks = false;
         }
         for (name, said) in self.settle.mark(mark, now) {
             self.tell(&name, said);
@@ -224,13 +259,21 @@ impl Runner {
     }
 
     /// Ends looks whose second mark is a matter of time, or will never come.
+    ///
+    /// Both are decided only when every notice that came within that time has been dealt with.
     fn end_looks_without_marks(&mut self, now: Moment) {
         let Some(looked) = self.looked else { return };
+        let within = if self.marks_work() { MARKS_WITHIN } else { GRACE };
+        if looked + within > self.drained {
+            return;
+        }
         if !self.marks_work() {
-            if looked + GRACE <= now {
-                self.mark(Mark::After, now);
-            }
-        } else if looked + MARKS_WITHIN <= now {
+            self.mark(Mark::After, now);
+        } else if !self.missed_marks {
+            // The process may have stood still, the marks with it.
+            self.missed_marks = true;
+            self.looked = Some(now);
+        } else {
             log::warn!(
                 "the kernel does not return marks: saves that follow each other within milliseconds are told apart by time"
             );
@@ -256,12 +299,14 @@ impl Runner {
                 return;
             }
         };
-        if said == Said::Gone {
+        // What is empty asks for nothing, and must not stand in the way of a file that does.
+        if matches!(said, Said::Gone | Said::Finding(Finding::Empty)) {
             return self.tell_gone(key, name);
         }
-        if let Some(speaker) = self.speakers.other(&key, name) {
-            let text = second_speaker(&shown(speaker));
-            return self.refuse(name, Problem { place: None, text });
+        match self.speakers.enter(&key, name) {
+            Entered::Speaks => {}
+            Entered::Displaced(other) => self.refuse(&other, second_speaker(name)),
+            Entered::Second(speaker) => return self.refuse(name, second_speaker(&speaker)),
         }
         match said {
             Said::Finding(Finding::Images(images)) => self.report(key, FileReport::Images(images)),
@@ -271,8 +316,7 @@ impl Runner {
             Said::Finding(Finding::Refused(problem) | Finding::Unread(problem)) => {
                 self.refuse(name, problem)
             }
-            Said::Finding(Finding::Empty) => self.report(key, FileReport::Gone),
-            Said::Nothing | Said::Gone => {}
+            Said::Nothing | Said::Gone | Said::Finding(Finding::Empty) => {}
         }
     }
 
@@ -301,37 +345,9 @@ impl Runner {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use crossbeam_channel::{bounded, unbounded};
-
-    use super::{FolderEvent, Hint, Mark, Name, Runner, SourceOptions, clock};
-
-    /// What the sink hears of a file that was looked at between two marks.
-    fn told(lost: bool) -> usize {
-        let folder = tempfile::tempdir().unwrap();
-        let (sender, events) = unbounded();
-        let (_orders, inbox) = bounded(1);
-        let options = SourceOptions::new(folder.path().to_owned());
-        let mut runner =
-            Runner::new(options, Box::new(move |event| sender.send(event).unwrap()), inbox);
-        let now = clock::now();
-        runner.check_folder(now);
-        runner.scan_if_due(now);
-        std::fs::write(folder.path().join("web_prod.dep"), "app:1").unwrap();
-        let name: Name = std::ffi::OsString::from("web_prod.dep").into();
-        runner.settle.hint(&name, Hint::Complete, now);
-        runner.take_looks(now);
-        if lost {
-            runner.attachment.watch.as_ref().unwrap().lose();
-        }
-        runner.mark(Mark::Before, now);
-        runner.mark(Mark::After, now);
-        events.try_iter().filter(|event| matches!(event, FolderEvent::File { .. })).count()
-    }
-
-    #[test]
-    fn a_look_does_not_count_when_events_were_lost_meanwhile() {
-        assert_eq!((told(false), told(true)), (1, 0));
-    }
+fn is_hidden(name: &OsStr) -> bool {
+    Path::new(name).file_name().is_some_and(|last| last.as_bytes().starts_with(b"."))
 }
+
+#[cfg(test)]
+mod tests;

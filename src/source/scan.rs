@@ -34,6 +34,7 @@ pub(super) struct Identity {
 pub(super) struct Folder {
     fd: OwnedFd,
     pub(super) identity: Identity,
+    network: Option<&'static str>,
 }
 
 /// One entry, as a scan sees it.
@@ -44,6 +45,9 @@ pub(super) struct Entry<'a> {
     /// It has not changed for a second.
     pub(super) old: bool,
     pub(super) kind: Kind,
+    /// Of a sub-folder: why what lies in it cannot be seen. It may have been visited without this,
+    /// too, when that showed late.
+    pub(super) unreadable: Option<Errno>,
 }
 
 /// What kind of thing an entry is.
@@ -60,7 +64,9 @@ impl Folder {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = openat(CWD, path, flags, Mode::empty())?;
         let stat = fstat(&fd)?;
-        Ok(Folder { fd, identity: Identity { device: stat.st_dev, inode: stat.st_ino } })
+        let identity = Identity { device: stat.st_dev, inode: stat.st_ino };
+        let network = network_file_system(&fd);
+        Ok(Folder { fd, identity, network })
     }
 
     pub(super) fn fd(&self) -> &OwnedFd {
@@ -69,10 +75,13 @@ impl Folder {
 
     /// The name of the file system, if it is one that does not tell of changes made elsewhere.
     pub(super) fn network_file_system(&self) -> Option<&'static str> {
-        let stat = fstatfs(&self.fd).ok()?;
-        // Some kernels sign-extend the number, some do not.
-        let magic = u32::try_from(i128::from(stat.f_type) & 0xffff_ffff).ok()?;
-        network_name(magic)
+        self.network
+    }
+
+    /// Whether a file of this folder is old, so that one look at it is enough. On a network file
+    /// system none ever is: there the time of change comes from the clock of another machine.
+    pub(super) fn is_old(&self, stat: &Stat, target: Option<&Stat>, now: SystemTime) -> bool {
+        self.network.is_none() && is_old(stat, target, now)
     }
 
     /// Visits every entry, and with `recursive` every entry of every sub-folder, until `visit`
@@ -85,8 +94,30 @@ impl Folder {
         recursive: bool,
         visit: &mut dyn FnMut(Entry<'_>) -> bool,
     ) -> Result<(), Errno> {
-        list(&self.fd, &OsString::new(), if recursive { DEPTH_MAX } else { 0 }, visit).map(drop)
+        let level = Level {
+            fd: &self.fd,
+            ages: self.network.is_none(),
+            depth: if recursive { DEPTH_MAX } else { 0 },
+        };
+        list(&level, &OsString::new(), visit).map(drop)
     }
+}
+
+/// A folder on the way down.
+struct Level<'a> {
+    fd: &'a OwnedFd,
+    /// The times of its files are from our own clock.
+    ages: bool,
+    /// So many levels beneath it are listed too.
+    depth: usize,
+}
+
+/// The name of the file system that `fd` lies on, if changes may be made elsewhere.
+fn network_file_system(fd: &OwnedFd) -> Option<&'static str> {
+    let stat = fstatfs(fd).ok()?;
+    // Some kernels sign-extend the number, some do not.
+    let magic = u32::try_from(i128::from(stat.f_type) & 0xffff_ffff).ok()?;
+    network_name(magic)
 }
 
 /// The name that goes with the number of a file system, if changes may be made elsewhere.
@@ -115,13 +146,13 @@ pub(super) fn identity(path: &Path) -> Result<Identity, Errno> {
     Ok(Identity { device: stat.st_dev, inode: stat.st_ino })
 }
 
-/// Lists one level; returns whether to go on.
+/// Lists one level and those beneath it; returns whether to go on.
 fn list(
-    fd: &OwnedFd,
+    level: &Level<'_>,
     prefix: &OsStr,
-    depth: usize,
     visit: &mut dyn FnMut(Entry<'_>) -> bool,
 ) -> Result<bool, Errno> {
+    let &Level { fd, ages, depth } = level;
     let mut buffer = vec![MaybeUninit::uninit(); 32 * 1024];
     let again =
         openat(fd, c".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
@@ -142,21 +173,42 @@ fn list(
         path.clear();
         path.push(prefix);
         path.push(own);
-        let (stamp, old) = (stamp(&stat, target.as_ref()), is_old(&stat, target.as_ref(), now));
-        if !visit(Entry { name: &path, stamp, old, kind }) {
+        let stamp = stamp(&stat, target.as_ref());
+        let old = ages && is_old(&stat, target.as_ref(), now);
+        if !visit(Entry { name: &path, stamp, old, kind, unreadable: None }) {
             return Ok(false);
         }
         if kind == Kind::Folder && depth > 0 {
-            path.push("/");
-            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            match openat(fd, own, flags, Mode::empty()) {
-                Ok(sub) if !list(&sub, &path, depth - 1, visit)? => return Ok(false),
-                Ok(_) | Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
-                Err(error) => return Err(error),
+            match list_beneath(level, own, &path, visit) {
+                Ok(true) | Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
+                Ok(false) => return Ok(false),
+                // Here it is not the sub-folder that is at fault, but what we have used up.
+                Err(error @ (Errno::MFILE | Errno::NFILE | Errno::NOMEM)) => return Err(error),
+                Err(error) => {
+                    if !visit(Entry { name: &path, stamp, old, kind, unreadable: Some(error) }) {
+                        return Ok(false);
+                    }
+                }
             }
         }
     }
     Ok(true)
+}
+
+/// Lists the sub-folder `own`, whose path in the dep folder is `path`.
+fn list_beneath(
+    level: &Level<'_>,
+    own: &OsStr,
+    path: &OsStr,
+    visit: &mut dyn FnMut(Entry<'_>) -> bool,
+) -> Result<bool, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let sub = openat(level.fd, own, flags, Mode::empty())?;
+    // Another file system may be mounted there.
+    let ages = level.ages && network_file_system(&sub).is_none();
+    let mut prefix = path.to_owned();
+    prefix.push("/");
+    list(&Level { fd: &sub, ages, depth: level.depth - 1 }, &prefix, visit)
 }
 
 pub(super) fn kind(stat: &Stat) -> Kind {
@@ -179,7 +231,7 @@ pub(super) fn stamp(stat: &Stat, target: Option<&Stat>) -> Stamp {
 }
 
 /// By the time of change (ctime), which no program can set back.
-pub(super) fn is_old(stat: &Stat, target: Option<&Stat>, now: SystemTime) -> bool {
+fn is_old(stat: &Stat, target: Option<&Stat>, now: SystemTime) -> bool {
     let old = |s: &Stat| {
         let seconds = u64::try_from(s.st_ctime).unwrap_or_default();
         let nanoseconds = u32::try_from(s.st_ctime_nsec).unwrap_or_default();
@@ -191,6 +243,8 @@ pub(super) fn is_old(stat: &Stat, target: Option<&Stat>, now: SystemTime) -> boo
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, SystemTime};
+
     use super::{Folder, Kind, identity, network_name};
 
     fn names(path: &std::path::Path, recursive: bool) -> Vec<(String, Kind)> {
@@ -240,6 +294,32 @@ mod tests {
         }
         let local = std::path::Path::new("/dev/shm");
         assert_eq!(Folder::open(local).unwrap().network_file_system(), None);
+    }
+
+    /// The times of a file on a server come from the server's clock, which may be behind ours.
+    #[test]
+    fn on_a_network_file_system_no_file_is_ever_old() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a"), "").unwrap();
+        let stat = rustix::fs::stat(folder.path().join("a")).unwrap();
+        let later = SystemTime::now() + Duration::from_secs(3600);
+        let is_old = |network| {
+            let folder = Folder { network, ..Folder::open(folder.path()).unwrap() };
+            folder.is_old(&stat, Some(&stat), later)
+        };
+        assert_eq!((is_old(None), is_old(Some("NFS"))), (true, false));
+        // A scan says the same of entries that have been there for long.
+        let some_old = |network| {
+            let mut old = false;
+            let folder = Folder { network, ..Folder::open("/etc".as_ref()).unwrap() };
+            let mut visit = |entry: super::Entry<'_>| {
+                old |= entry.old;
+                true
+            };
+            folder.list(false, &mut visit).unwrap();
+            old
+        };
+        assert_eq!((some_old(None), some_old(Some("NFS"))), (true, false));
     }
 
     #[test]

@@ -30,6 +30,7 @@ mod look;
 
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsStr;
+use std::path::Path;
 
 use crate::model::Moment;
 use file::{File, Flight, Judged, Open, Recheck};
@@ -116,11 +117,16 @@ impl Settle {
         }
     }
 
-    /// The scan ended without a failure: what it did not see has vanished.
-    pub fn scan_ends(&mut self, now: Moment) {
+    /// The scan ended without a failure: what it did not see has vanished, unless it lies in one of
+    /// the `hidden` sub-folders, into which nobody can see.
+    pub fn scan_ends(&mut self, hidden: &BTreeSet<Name>, now: Moment) {
         let scan = self.scan;
-        let unseen =
-            self.files.iter().filter(|(_, file)| file.seen_in_scan != scan && file.open.is_none());
+        let may_see = |name: &Name| {
+            !Path::new(name).ancestors().any(|above| hidden.contains(above.as_os_str()))
+        };
+        let unseen = self.files.iter().filter(|(name, file)| {
+            file.seen_in_scan != scan && file.open.is_none() && may_see(name)
+        });
         let unseen: Vec<Name> = unseen.map(|(name, _)| name.clone()).collect();
         for name in unseen {
             self.hint(&name, Hint::Vanished, now);
@@ -143,7 +149,8 @@ impl Settle {
             self.change(name, |open| {
                 let sure = std::mem::take(&mut open.sure);
                 open.look_at = None;
-                open.flight = Some(Flight { sure, began: false, spoiled: false, look: None });
+                open.flight =
+                    Some(Flight { since: now, sure, began: false, spoiled: false, look: None });
             });
         }
         self.in_flight.clone_from(&due);

@@ -2,6 +2,9 @@
 //!
 //! - **save**: `write(2)` and `close(2)` of one file, one after another, each to the event of the
 //!   source. From just before the close, so the close itself counts.
+//! - **mv**: the same for a complete file that rename(2) moves over the dep file.
+//! - **swap**: rename(2) of `..data` to the event of the last of 100 files behind it, as a ConfigMap
+//!   volume changes them.
 //! - **rescan**: the processor time (user and system, of the whole process) of full scans of 10,000
 //!   files that did not change.
 //! - **idle**: the processor time while nothing happens for some seconds, with one rescan in it.
@@ -17,29 +20,40 @@
 
 use std::fs::File;
 use std::io::Write as _;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use depd::source::{FileReport, FolderEvent, Source, SourceOptions};
 
+/// Files behind `..data`.
+const LINKS: usize = 100;
 const LIMIT: Duration = Duration::from_secs(60);
 
 fn main() {
     let smoke = std::env::args().any(|argument| argument == "--smoke");
-    let (saves, files, rescans, idle_s) =
-        if smoke { (50, 500, 3, 1) } else { (1000, 10_000, 20, 20) };
+    let (saves, swaps, files, rescans, idle_s) =
+        if smoke { (50, 2, 500, 3, 1) } else { (1000, 20, 10_000, 20, 20) };
     println!("{:<34} {:>12} {:>12}", "figure", "measured", "goal");
     let mut latencies = measure_saves(saves);
     latencies.sort();
     let at = |part: usize| ms(latencies[(latencies.len() - 1) * part / 100]);
     row("save to event, p50", &at(50), "50 ms");
     row("save to event, p99", &at(99), "50 ms");
+    let mut moves = measure_moves(saves);
+    moves.sort();
+    row("mv to event, p50", &ms(moves[(moves.len() - 1) / 2]), "50 ms");
+    row("mv to event, p99", &ms(moves[(moves.len() - 1) * 99 / 100]), "50 ms");
+    let mut swaps = measure_swaps(swaps);
+    swaps.sort();
+    row(&format!("..data swap to {LINKS} events, p50"), &ms(swaps[(swaps.len() - 1) / 2]), "50 ms");
+    row(&format!("..data swap to {LINKS} events, max"), &ms(swaps[swaps.len() - 1]), "50 ms");
     let (rescan, idle) = measure_rest(files, rescans, Duration::from_secs(idle_s));
     row(&format!("CPU of a rescan of {files} files"), &ms(rescan), "20 ms");
     let share = 100.0 * idle.as_secs_f64() / Duration::from_secs(idle_s).as_secs_f64();
     row(&format!("CPU while idle for {idle_s} s"), &format!("{share:.2} %"), "0 %");
-    println!("{saves} saves told of, {files} files found: 2 passed, 0 failed");
+    println!("{saves} saves told of, {files} files found: 4 passed, 0 failed");
 }
 
 fn row(figure: &str, measured: &str, goal: &str) {
@@ -71,6 +85,16 @@ impl Watched {
         while !wanted(&self.events.recv_timeout(LIMIT).expect("told in time")) {}
     }
 
+    /// Until so many files were told to ask for this image.
+    fn wait_for_images(&self, image: &str, mut files: usize) {
+        self.wait_for(|event| {
+            if let FolderEvent::File { report: FileReport::Images(images), .. } = event {
+                files -= usize::from(images.to_string() == image);
+            }
+            files == 0
+        });
+    }
+
     fn wait_for_scan(&self, files: usize) {
         self.wait_for(|event| *event == FolderEvent::Scanned { files });
     }
@@ -81,21 +105,70 @@ fn measure_saves(saves: usize) -> Vec<Duration> {
     watched.wait_for_scan(0);
     let save = |n: usize| {
         let image = format!("nginx:{n}");
-        // Many files, so that no save of a file follows the one before within its pause.
-        let name = format!("web-{}_bench.dep", n % 500);
-        let mut file = File::create(watched.folder.path().join(name)).expect("created");
+        let mut file = File::create(watched.folder.path().join(name(n))).expect("created");
         file.write_all(image.as_bytes()).expect("written");
         let start = Instant::now();
         drop(file);
-        watched.wait_for(|event| match event {
-            FolderEvent::File { report: FileReport::Images(images), .. } => {
-                images.to_string() == image
-            }
-            _ => false,
-        });
+        watched.wait_for_images(&image, 1);
         start.elapsed()
     };
     let latencies = (0..saves).map(save).collect();
+    watched.source.stop();
+    latencies
+}
+
+/// Many files, so that no save of a file follows the one before within its pause.
+fn name(n: usize) -> String {
+    format!("web-{}_bench.dep", n % 500)
+}
+
+fn measure_moves(moves: usize) -> Vec<Duration> {
+    let beside = tempfile::tempdir().expect("a folder");
+    let watched = watch(|_| {});
+    watched.wait_for_scan(0);
+    let save = |n: usize| {
+        let image = format!("nginx:{n}");
+        let new = beside.path().join("new");
+        std::fs::write(&new, &image).expect("written");
+        let start = Instant::now();
+        std::fs::rename(&new, watched.folder.path().join(name(n))).expect("moved");
+        watched.wait_for_images(&image, 1);
+        start.elapsed()
+    };
+    let latencies = (0..moves).map(save).collect();
+    watched.source.stop();
+    latencies
+}
+
+fn measure_swaps(swaps: usize) -> Vec<Duration> {
+    let write = |folder: &Path, version: usize| {
+        let store = folder.join(format!("..{version}"));
+        std::fs::create_dir(&store).expect("made");
+        for n in 0..LINKS {
+            std::fs::write(store.join(name(n)), format!("nginx:{version}")).expect("written");
+        }
+        symlink(format!("..{version}"), folder.join("..data_tmp")).expect("linked");
+    };
+    let swap = |folder: &Path| {
+        std::fs::rename(folder.join("..data_tmp"), folder.join("..data")).expect("moved");
+    };
+    let watched = watch(|folder| {
+        write(folder, 0);
+        swap(folder);
+        for n in 0..LINKS {
+            symlink(Path::new("..data").join(name(n)), folder.join(name(n))).expect("linked");
+        }
+    });
+    watched.wait_for_scan(LINKS);
+    let save = |version: usize| {
+        let folder = watched.folder.path();
+        write(folder, version);
+        let start = Instant::now();
+        swap(folder);
+        watched.wait_for_images(&format!("nginx:{version}"), LINKS);
+        start.elapsed()
+    };
+    let latencies = (1..=swaps).map(save).collect();
     watched.source.stop();
     latencies
 }

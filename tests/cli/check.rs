@@ -73,6 +73,20 @@ fn a_folder_of_the_go_engine_works_unchanged() {
 }
 
 #[test]
+fn a_file_that_is_not_meant_as_a_dep_file_is_named_and_no_problem() {
+    let folder = folder();
+    let deps = folder.path().join("deps");
+    fs::write(deps.join("README.md"), "how to").expect("written");
+    fs::write(deps.join("web_prod.dep"), "nginx:1.25").expect("written");
+    let expect = "deps/README.md: passed over: not a dep file, its name does not end in .dep\n\
+                  deps/web_prod.dep  web in prod  nginx:1.25\n1 file, all in order\n";
+    assert_eq!(output(folder.path(), &["check"]), (Some(0), expect.into()));
+    // A dep file that lost its ending is a mistake.
+    fs::write(deps.join("api_prod.dep.txt"), "nginx:1.25").expect("written");
+    assert_eq!(output(folder.path(), &["check"]).0, Some(1));
+}
+
+#[test]
 fn a_missing_folder_is_wrong_usage() {
     refuses(depd(folder().path(), &["check", "nope"]), 2, "depd: the folder nope does not exist");
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 /// Whether missing programs and rights are a failure, as in the gate.
-fn is_strict() -> bool {
+pub fn is_strict() -> bool {
     std::env::var_os("DEPD_TEST_REQUIRE_PROGRAMS").is_some_and(|v| v == "1")
 }
 

@@ -5,6 +5,7 @@ use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use depd::source::{FolderEvent, Source, SourceError, SourceOptions};
 
@@ -16,6 +17,7 @@ pub const TESTS: &[Test] = tests![
     fault_4_the_same_entries_are_refused_when_a_scan_finds_them,
     a_refused_entry_that_becomes_a_file_is_read,
     a_link_beneath_the_folder_is_followed_and_its_target_watched,
+    a_link_to_another_dep_file_is_followed_without_waiting_for_the_rescan,
     security_9_a_folder_that_everybody_may_write_to_is_warned_of_or_refused,
     security_11_more_files_than_the_limit_are_ignored_in_words,
     fault_12_a_swap_of_the_data_link_leads_to_a_look_at_all_files,
@@ -49,19 +51,19 @@ fn put_odd_entries(deps: &Watched) -> UnixListener {
 }
 
 const ODD_ENTRIES: &[&str] = &[
-    "absolute_prod.dep: refused: a link that leads out of the folder: copy the file instead",
+    "absolute_prod.dep: refused: a link that is absolute or leads out of the folder: make it relative, or copy the file",
     "dangling_prod.dep: refused: a link to a file that does not exist",
-    "device_prod.dep: refused: a link that leads out of the folder: copy the file instead",
+    "device_prod.dep: refused: a link that is absolute or leads out of the folder: make it relative, or copy the file",
     "dir_prod.dep: refused: a folder, not a file",
     "fifo_prod.dep: refused: a FIFO, not a regular file",
     "fits_prod: a:1",
     "huge_prod.dep: refused: larger than 4096 bytes: a dep file holds an image or a few container=image lines",
     "large_prod.dep: refused: larger than 4096 bytes: a dep file holds an image or a few container=image lines",
     "loop_prod.dep: refused: a link that cannot be followed: copy the file instead",
-    "magic_prod.dep: refused: a link that leads out of the folder: copy the file instead",
+    "magic_prod.dep: refused: a link that is absolute or leads out of the folder: make it relative, or copy the file",
     "socket_prod.dep: refused: a socket, not a regular file",
     "todir_prod.dep: refused: a link to a folder, not to a file",
-    "up_prod.dep: refused: a link that leads out of the folder: copy the file instead",
+    "up_prod.dep: refused: a link that is absolute or leads out of the folder: make it relative, or copy the file",
     "web_prod: app:1",
 ];
 
@@ -101,6 +103,18 @@ fn a_link_beneath_the_folder_is_followed_and_its_target_watched() {
     deps.wait(|event| (crate::watched::report(&event)? == "web_prod: app:1").then_some(()));
     deps.write("shared.conf", "app:2");
     deps.wait(|event| (crate::watched::report(&event)? == "web_prod: app:2").then_some(()));
+}
+
+fn a_link_to_another_dep_file_is_followed_without_waiting_for_the_rescan() {
+    let deps = Watched::with(|options| options.rescan_every = Duration::from_secs(3600));
+    deps.write("web_staging.dep", "app:1");
+    assert_eq!(deps.next_report(), "web_staging: app:1");
+    symlink("web_staging.dep", deps.path("web_prod.dep")).unwrap();
+    assert_eq!(deps.next_report(), "web_prod: app:1");
+    deps.write("web_staging.dep", "app:2");
+    let mut reports = [deps.next_report(), deps.next_report()];
+    reports.sort();
+    assert_eq!(reports, ["web_prod: app:2", "web_staging: app:2"]);
 }
 
 /// Security row 9.

@@ -22,8 +22,7 @@ pub const TESTS: &[Test] = tests![
     fault_11_without_inotify_instances_the_folder_is_polled,
     a_polled_folder_tells_the_same_as_a_watched_one,
     a_change_that_no_event_tells_of_is_found_by_the_rescan,
-    sub_folders_are_watched_when_asked_and_one_file_speaks_for_a_service,
-    without_that_option_sub_folders_are_left_alone,
+    security_9_a_folder_that_is_opened_to_everybody_later_is_refused_if_strict,
 ];
 
 pub const CHILDREN: &[Test] = tests![mounts, unreadable, polled,];
@@ -154,14 +153,13 @@ fn mounts() {
     assert_eq!(reports, ["other_prod: gone", "web_prod: app:1"]);
 }
 
+/// Root reads everything: then another user runs the test.
+pub const NO_ROOT: &str = "[ $(id -u) = 0 ] && exec setpriv --reuid=65534 --regid=65534 --clear-groups \"$@\"; exec \"$@\"";
+pub const NO_ROOT_POSSIBLE: &str =
+    "[ $(id -u) != 0 ] || setpriv --reuid=65534 --regid=65534 --clear-groups true";
+
 fn fault_10_a_folder_that_cannot_be_read_changes_nothing_but_the_state() {
-    // Root reads everything: then another user runs the test.
-    let wrapper = "[ $(id -u) = 0 ] && exec setpriv --reuid=65534 --regid=65534 --clear-groups \"$@\"; exec \"$@\"";
-    child::run(
-        "folders::unreadable",
-        "[ $(id -u) != 0 ] || setpriv --reuid=65534 --regid=65534 --clear-groups true",
-        wrapper,
-    );
+    child::run("folders::unreadable", NO_ROOT_POSSIBLE, NO_ROOT);
 }
 
 /// In a process of its own: runs as a user who is not root, started by fault_10.
@@ -251,40 +249,28 @@ fn a_change_that_no_event_tells_of_is_found_by_the_rescan() {
         .arg(deps.path("web_prod.dep"))
         .stdin(std::process::Stdio::piped())
         .spawn();
-    let Ok(mut python) = python else { return println!("skipped: python3 is not installed") };
+    let Ok(mut python) = python else {
+        assert!(!child::is_strict(), "python3 is not installed");
+        return println!("skipped: python3 is not installed");
+    };
     assert_eq!(deps.next_report(), "web_prod: app:2");
     drop(python.stdin.take());
     python.wait().unwrap();
 }
 
-fn sub_folders_are_watched_when_asked_and_one_file_speaks_for_a_service() {
-    let deps = Watched::with(|options| options.recursive = true);
-    std::fs::create_dir_all(deps.path("team/eu")).unwrap();
-    deps.write("team/eu/web_prod.dep", "app:1");
-    assert_eq!(deps.next_report(), "web_prod: app:1");
-    deps.write("team/eu/web_prod.dep", "app:2");
+/// Security row 9, while depd runs and is strict.
+fn security_9_a_folder_that_is_opened_to_everybody_later_is_refused_if_strict() {
+    let deps = Watched::with(|options| options.strict = true);
+    let allow = |mode: u32| {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        std::fs::set_permissions(deps.base.path().join("deps"), mode).unwrap();
+    };
+    allow(0o777);
+    let state = deps.wait_state(is_unreadable);
+    let FolderState::Unreadable { error } = state else { panic!("{state:?}") };
+    assert!(error.contains("everybody") && error.contains("chmod o-w"), "{error}");
+    deps.write("web_prod.dep", "app:1");
+    deps.write("web_prod.dep", "app:2");
+    allow(0o755);
     assert_eq!(deps.next_report(), "web_prod: app:2");
-    deps.write("web_prod.dep", "app:3");
-    assert_eq!(
-        deps.next_report(),
-        "web_prod.dep: refused: team/eu/web_prod.dep speaks for the same service, and only one file can"
-    );
-    std::fs::rename(deps.path("team/eu"), deps.path("team/us")).unwrap();
-    let mut reports = deps.reports_until_calm();
-    assert_eq!(reports.remove(0), "web_prod: app:3");
-    assert!(reports.iter().all(|report| report.contains("refused")), "{reports:?}");
-    std::fs::remove_file(deps.path("web_prod.dep")).unwrap();
-    assert_eq!(deps.next_report(), "web_prod: app:2");
-    std::fs::remove_dir_all(deps.path("team")).unwrap();
-    assert_eq!(deps.next_report(), "web_prod: gone");
-    std::fs::create_dir_all(deps.path("team/us")).unwrap();
-    deps.write("team/us/web_prod.dep", "app:4");
-    assert_eq!(deps.next_report(), "web_prod: app:4");
-}
-
-fn without_that_option_sub_folders_are_left_alone() {
-    let deps = Watched::new();
-    std::fs::create_dir(deps.path("team")).unwrap();
-    deps.write("team/web_prod.dep", "app:1");
-    assert_eq!(deps.reports_until_calm(), Vec::<String>::new());
 }

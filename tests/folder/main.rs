@@ -27,6 +27,7 @@ mod entries;
 mod folders;
 mod saves;
 mod storms;
+mod sub_folders;
 mod watched;
 
 /// How many tests run at once, unless `--test-threads` says otherwise.
@@ -42,12 +43,14 @@ fn main() -> std::process::ExitCode {
         storms::TESTS,
         saves::TESTS,
         folders::TESTS,
+        sub_folders::TESTS,
         entries::TESTS,
         content::TESTS,
         basics::TESTS,
     ];
     let tests = tests.concat().into_iter().map(|test| trial(test).with_ignored_flag(false));
-    let children = [folders::CHILDREN, content::CHILDREN, storms::CHILDREN].concat();
+    let children =
+        [folders::CHILDREN, sub_folders::CHILDREN, content::CHILDREN, storms::CHILDREN].concat();
     let children = children.into_iter().map(|test| trial(test).with_ignored_flag(true));
     libtest_mimic::run(&arguments, tests.chain(children).collect()).exit_code()
 }

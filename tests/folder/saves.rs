@@ -22,6 +22,8 @@ enum Start {
     Old,
     /// The file is not there yet.
     New,
+    /// It holds `nginx:1.2`, with which the new content begins.
+    Prefix,
     /// A script of its own makes it.
     Script(&'static str),
 }
@@ -92,6 +94,11 @@ const CASES: &[Case] = &[
         "dd byte by byte",
         &["dd"],
         "echo nginx:1.25.3 > $B/new; dd if=$B/new of=$F bs=1 status=none",
+    ),
+    case(
+        "dd from a slow pipe",
+        &["dd"],
+        "{ printf nginx:1.2; sleep 0.6; printf 5; sleep 0.6; echo .3; } | dd of=$F bs=4 status=none",
     ),
     case(
         "dd without truncating",
@@ -200,11 +207,14 @@ const CASES: &[Case] = &[
         &["rsync"],
         "echo nginx:1.25.3 > $B/web_prod.dep; rsync -a --delay-updates $B/web_prod.dep $D/",
     ),
-    case(
-        "rsync --append-verify onto a prefix",
-        &["rsync"],
-        "echo nginx:1.25.3 > $B/web_prod.dep; rsync --inplace --no-whole-file $B/web_prod.dep $D/",
-    ),
+    Case {
+        start: Start::Prefix,
+        ..case(
+            "rsync --append-verify onto a prefix",
+            &["rsync"],
+            "echo nginx:1.25.3 > $B/web_prod.dep; rsync --append-verify $B/web_prod.dep $D/",
+        )
+    },
     case("scp", &["scp", "/usr/lib/openssh/sftp-server"], "scp -q -S $B/fake $B/new there:$F"),
     case(
         "scp through sshd",
@@ -296,11 +306,13 @@ fn run(case: &Case) {
     match case.start {
         Start::New => {}
         Start::Old => deps.write("web_prod.dep", "nginx:1.24\n"),
+        Start::Prefix => deps.write("web_prod.dep", "nginx:1.2"),
         Start::Script(script) => shell(&deps, script),
     }
     if case.start != Start::New {
+        let image = if case.start == Start::Prefix { "nginx:1.2" } else { "nginx:1.24" };
         let before = deps.reports_until_calm();
-        assert_eq!(before.last().map(String::as_str), Some("web_prod: nginx:1.24"));
+        assert_eq!(before.last(), Some(&format!("web_prod: {image}")));
     }
     shell(&deps, case.script);
     assert_eq!(deps.reports_until_calm(), ["web_prod: nginx:1.25.3"], "{}", deps.log());

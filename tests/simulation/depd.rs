@@ -190,7 +190,7 @@ impl Depd {
                 source.settle.appeared(&name, old, now);
             }
         }
-        source.settle.scan_ends(now);
+        source.settle.scan_ends(&std::collections::BTreeSet::new(), now);
         source.scanned = true;
         drop(source);
         self.end_folder_start(world);

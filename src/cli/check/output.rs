@@ -15,7 +15,7 @@ pub struct Report {
     pub counts: Counts,
 }
 
-/// One file. It has images, or a problem, or is empty.
+/// One file. It has images, or a problem, or a note, or is empty.
 #[derive(Debug, Serialize)]
 struct File {
     /// Its path, the folder as it was given included; unprintable characters are escaped.
@@ -25,6 +25,8 @@ struct File {
     namespace: Option<String>,
     images: Vec<ContainerImage>,
     problem: Option<Place>,
+    /// Why it is passed over, where that is nobody's mistake.
+    note: Option<String>,
 }
 
 /// One image; the container is null where the file names none.
@@ -48,6 +50,8 @@ pub struct Counts {
     files: usize,
     valid: usize,
     empty: usize,
+    /// Not meant as dep files.
+    other: usize,
     pub problems: usize,
 }
 
@@ -59,8 +63,9 @@ impl Report {
         let files: Vec<File> = files.iter().map(file).collect();
         let problems = files.iter().filter(|file| file.problem.is_some()).count();
         let empty = files.iter().filter(|file| file.is_empty()).count();
-        let valid = files.len() - problems - empty;
-        let counts = Counts { files: files.len(), valid, empty, problems };
+        let other = files.iter().filter(|file| file.note.is_some()).count();
+        let valid = files.len() - problems - empty - other;
+        let counts = Counts { files: files.len(), valid, empty, other, problems };
         Report { files, counts }
     }
 }
@@ -74,17 +79,22 @@ impl File {
                 (Vec::new(), Some(Place::new(problem)))
             }
         };
+        let (problem, note) = match problem {
+            Some(Place { text, .. }) if read.stray => (None, Some(text)),
+            problem => (problem, None),
+        };
         File {
             file,
             service: read.key.as_ref().map(|key| key.service().to_owned()),
             namespace: read.key.as_ref().map(|key| key.namespace().to_owned()),
             images,
             problem,
+            note,
         }
     }
 
     fn is_empty(&self) -> bool {
-        self.images.is_empty() && self.problem.is_none()
+        self.images.is_empty() && self.problem.is_none() && self.note.is_none()
     }
 
     fn key(&self) -> String {
@@ -120,22 +130,23 @@ fn list(images: &ImageSet) -> Vec<ContainerImage> {
 
 /// The lines for people: valid and empty files aligned in columns, problems as compilers write them.
 pub fn table(report: &Report) -> String {
-    let sound = || report.files.iter().filter(|file| file.problem.is_none());
+    let sound = || report.files.iter().filter(|file| file.problem.is_none() && file.note.is_none());
     let name_width = sound().map(|file| file.file.chars().count()).max().unwrap_or(0);
     let key_width = sound().map(|file| file.key().len()).max().unwrap_or(0);
     let mut text = String::new();
     for file in &report.files {
         let name = &file.file;
         // Writing to a String cannot fail.
-        let _ = match &file.problem {
-            None => {
+        let _ = match (&file.problem, &file.note) {
+            (None, Some(note)) => writeln!(text, "{name}: passed over: {note}"),
+            (None, None) => {
                 let (key, asks) = (file.key(), asks(file));
                 writeln!(text, "{name:name_width$}  {key:key_width$}  {asks}")
             }
-            Some(Place { line: Some(line), column: Some(column), text: what }) => {
+            (Some(Place { line: Some(line), column: Some(column), text: what }), _) => {
                 writeln!(text, "{name}:{line}:{column}: {what}")
             }
-            Some(Place { text: what, .. }) => writeln!(text, "{name}: {what}"),
+            (Some(Place { text: what, .. }), _) => writeln!(text, "{name}: {what}"),
         };
     }
     text + &sum(&report.counts) + "\n"
@@ -153,7 +164,9 @@ fn asks(file: &File) -> String {
 }
 
 fn sum(counts: &Counts) -> String {
-    let Counts { files, empty, problems, .. } = *counts;
+    let Counts { empty, other, problems, .. } = *counts;
+    // Those that are passed over have their own lines, and no part in the sum.
+    let files = counts.files - other;
     let many = if files == 1 { "file" } else { "files" };
     let empty = if empty == 0 { String::new() } else { format!(", {empty} empty") };
     match (files, problems) {

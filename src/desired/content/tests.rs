@@ -108,7 +108,12 @@ fn problems_point_at_line_and_column_and_say_what_to_write() {
     check("web=", "line 1, column 5: an image is missing here");
     check("web=nginx 1", "line 1, column 10: a space is not allowed in an image");
     check("# é\nweb=nginx:é", "line 2, column 11: the character é is not allowed in an image");
-    check("image: x:1", "line 1, column 6: between container and image stands =: write image=x:1");
+    check("image: x:1", "line 1, column 1: the image stands alone, without image: write x:1");
+    check("nginx: 1.25", "line 1, column 7: a space is not allowed in an image: write nginx:1.25");
+    check(
+        "web=nginx: 1.25",
+        "line 1, column 11: a space is not allowed in an image: write nginx:1.25",
+    );
 }
 
 /// Line and column count from 1, and lead at most one character behind the line.

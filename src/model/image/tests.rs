@@ -81,12 +81,17 @@ fn what_is_no_reference_is_refused_with_place_and_advice() {
     check_problem(
         "Nginx:1.25",
         0,
-        "the capital letter N is not allowed in an image name: write nginx",
+        "the capital letter N is not allowed in an image name: write nginx:1.25",
     );
     check_problem(
         "team/App:1",
         5,
-        "the capital letter A is not allowed in an image name: write team/app",
+        "the capital letter A is not allowed in an image name: write team/app:1",
+    );
+    check_problem(
+        "reg.io:5000/team/App:V1",
+        17,
+        "the capital letter A is not allowed in an image name: write reg.io:5000/team/app:V1",
     );
     check_problem("a//b:1", 2, "a part of the image name is empty");
     check_problem("a/b/:1", 4, "a part of the image name is empty");

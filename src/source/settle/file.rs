@@ -44,10 +44,19 @@ pub(super) struct Open {
 
 #[derive(Debug)]
 pub(super) struct Flight {
+    /// When it was begun: what it found is that old at most.
+    pub(super) since: Moment,
     pub(super) sure: bool,
     pub(super) began: bool,
     pub(super) spoiled: bool,
     pub(super) look: Option<Look>,
+}
+
+/// Between which moments a file was read. Reading a batch may take long.
+#[derive(Clone, Copy)]
+struct Taken {
+    from: Moment,
+    to: Moment,
 }
 
 /// What a look leads to.
@@ -80,7 +89,10 @@ impl File {
             self.gap = pace.gap;
         }
         Some(match flight.look {
-            Some(look) => open.judge(look, flight.sure && !flight.spoiled, now, pace),
+            Some(look) => {
+                let sure = flight.sure && !flight.spoiled;
+                open.judge(look, sure, Taken { from: flight.since, to: now }, pace)
+            }
             None => Judged::Later(now + pace.settle),
         })
     }
@@ -175,20 +187,20 @@ impl Open {
         self.candidate = None;
     }
 
-    fn judge(&mut self, look: Look, sure: bool, now: Moment, pace: &Pace) -> Judged {
+    fn judge(&mut self, look: Look, sure: bool, taken: Taken, pace: &Pace) -> Judged {
         let torn = matches!(look, Look::Found { torn: true, .. });
         if (!sure || torn) && look != Look::Missing {
-            match self.compare(look, now, pace) {
-                Judged::Now(look) => self.hold_bad(look, now, pace),
+            match self.compare(look, taken, pace) {
+                Judged::Now(look) => self.hold_bad(look, taken, pace),
                 later => later,
             }
         } else {
-            self.hold_bad(look, now, pace)
+            self.hold_bad(look, taken, pace)
         }
     }
 
     /// A look that another one must agree with.
-    fn compare(&mut self, look: Look, now: Moment, pace: &Pace) -> Judged {
+    fn compare(&mut self, look: Look, Taken { from, to: now }: Taken, pace: &Pace) -> Judged {
         let impatient = match self.writing {
             Some((since, last)) if since + pace.patience > now => {
                 if last + pace.settle > now {
@@ -201,7 +213,7 @@ impl Open {
         };
         match self.candidate.take() {
             Some((at, other)) if other.agrees(&look, impatient) => {
-                if at + pace.settle <= now {
+                if at + pace.settle <= from {
                     self.writing = None;
                     self.bad_since.get_or_insert(at);
                     return Judged::Now(look);
@@ -217,13 +229,13 @@ impl Open {
     }
 
     /// Something bad must last before it counts.
-    fn hold_bad(&mut self, look: Look, now: Moment, pace: &Pace) -> Judged {
+    fn hold_bad(&mut self, look: Look, taken: Taken, pace: &Pace) -> Judged {
         let (good, old) = match &look {
             Look::Missing => (false, false),
             Look::Found { finding, old, .. } => (matches!(finding, Finding::Images(_)), *old),
         };
-        let since = *self.bad_since.get_or_insert(now);
-        if good || old || since + pace.settle <= now {
+        let since = *self.bad_since.get_or_insert(taken.to);
+        if good || old || since + pace.settle <= taken.from {
             self.bad_since = None;
             return Judged::Now(look);
         }

@@ -1,5 +1,6 @@
 //! Single files through single stories. The random ones are in [`super::simulation`].
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 
 use super::{Finding, Hint, Look, Mark, Name, Pace, Said, Settle, Stamp};
@@ -240,11 +241,11 @@ fn a_scan_looks_once_more_at_what_changed_within_a_tick_of_the_clock() {
     story.hint(Hint::Complete).look(found("a:1", 7, false)).pass(20_000);
     story.settle.scan_begins();
     assert!(story.settle.sighted(&name(), Stamp(7), true, story.now));
-    story.settle.scan_ends(story.now);
+    story.settle.scan_ends(&BTreeSet::new(), story.now);
     story.look(found("a:2", 7, true)).pass(20_000);
     story.settle.scan_begins();
     assert!(story.settle.sighted(&name(), Stamp(7), true, story.now));
-    story.settle.scan_ends(story.now);
+    story.settle.scan_ends(&BTreeSet::new(), story.now);
     story.settled(&["a:1", "a:2"]);
 }
 
@@ -254,10 +255,10 @@ fn a_scan_finds_what_changed_and_what_vanished_without_an_event() {
     story.hint(Hint::Complete).look(found("a:1", 1, true)).pass(20_000);
     story.settle.scan_begins();
     story.settle.sighted(&name(), Stamp(2), true, story.now);
-    story.settle.scan_ends(story.now);
+    story.settle.scan_ends(&BTreeSet::new(), story.now);
     story.look(found("a:2", 2, true)).pass(20_000);
     story.settle.scan_begins();
-    story.settle.scan_ends(story.now);
+    story.settle.scan_ends(&BTreeSet::new(), story.now);
     story.pass(1000).look(Look::Missing).settled(&["a:1", "a:2", "gone"]);
 }
 

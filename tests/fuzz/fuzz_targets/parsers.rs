@@ -32,7 +32,7 @@ fuzz_target!(|data: &[u8]| {
 fn name(text: &str) {
     match parse_name(text) {
         FileName::Dep(key) => assert_eq!(key.file_name(), text),
-        FileName::Refused(problem) => {
+        FileName::Refused(problem) | FileName::Stray(problem) => {
             assert_eq!(problem.place, None);
             harmless(&problem.text);
         }

@@ -11,7 +11,7 @@ fn set(image: &str) -> ImageSet {
 }
 
 fn file(finding: Finding) -> FileRead {
-    FileRead { name: "web_default.dep".into(), key: Some(key("web")), finding }
+    FileRead { name: "web_default.dep".into(), key: Some(key("web")), finding, stray: false }
 }
 
 fn settled(image: &str) -> Service {
