@@ -105,8 +105,19 @@ fn sighup_opens_the_log_anew_and_sigusr1_says_where_everything_stands() {
     save(folder.path(), "web_default.dep", "nginx:1.26\n");
     let depd = Running::start(folder.path(), &["--log-format", "json"]);
     depd.says("web_default: Deployed");
-    depd.signal("-USR1");
-    depd.says("state: 1 deployed; 0 rollouts in flight");
+    // The verdict is told a moment before the worker lets go of the service.
+    let asked = |times: usize| depd.log().matches("state: ").count() >= times;
+    let until = Instant::now() + Duration::from_secs(60);
+    for times in 1.. {
+        depd.signal("-USR1");
+        while !asked(times) {
+            assert!(Instant::now() < until, "no answer in:\n{}", depd.log());
+            std::thread::yield_now();
+        }
+        if depd.log().contains("state: 1 deployed; 0 rollouts in flight") {
+            break;
+        }
+    }
     for line in depd.log().lines() {
         let record: Value = serde_json::from_str(line).expect("each line is one JSON object");
         assert!(record["time"].is_string() && record["message"].is_string(), "{record}");
