@@ -27,12 +27,15 @@ static START: LazyLock<(Moment, Instant)> = LazyLock::new(|| {
     (Moment::default() + unix, Instant::now())
 });
 
-static HEART: Mutex<Heart> = Mutex::new(Heart { last: None, lost: Duration::ZERO });
+static HEART: Mutex<Heart> =
+    Mutex::new(Heart { last: None, lost: Duration::ZERO, told: Duration::ZERO });
 
 /// When it last beat, and how long the process stood still in all.
 struct Heart {
     last: Option<Duration>,
     lost: Duration,
+    /// The latest time that was told: a standstill that is noticed late must not turn time back.
+    told: Duration,
 }
 
 impl Heart {
@@ -45,7 +48,8 @@ impl Heart {
             self.lost += gap;
             self.last = Some(elapsed);
         }
-        elapsed.saturating_sub(self.lost)
+        self.told = self.told.max(elapsed.saturating_sub(self.lost));
+        self.told
     }
 }
 
@@ -66,13 +70,18 @@ pub fn beat() {
     heart.last = Some(elapsed);
 }
 
+/// Nobody beats any more: from here on time simply passes.
+pub fn stop_beating() {
+    HEART.lock().last = None;
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_gap_between_beats_is_taken_out_and_without_beats_time_simply_passes() {
-        let mut heart = Heart { last: None, lost: Duration::ZERO };
+        let mut heart = Heart { last: None, lost: Duration::ZERO, told: Duration::ZERO };
         let mut lived = |at: u64, beats: bool| {
             let at = Duration::from_secs(at);
             let lived = heart.lived(at);
@@ -84,8 +93,8 @@ mod tests {
         assert_eq!(lived(100, false), 100);
         assert_eq!(lived(101, true), 101);
         assert_eq!(lived(103, false), 103, "a busy machine");
-        assert_eq!(lived(200, false), 101, "stopped since the last beat");
-        assert_eq!(lived(201, true), 102);
-        assert_eq!(lived(202, true), 103);
+        assert_eq!(lived(200, false), 103, "stopped since the last beat; time does not turn back");
+        assert_eq!(lived(201, true), 103);
+        assert_eq!(lived(203, true), 104);
     }
 }

@@ -46,12 +46,15 @@
 //! | [`observed`] | caches of workloads and pods; which pods concern whom | `[C]` |
 //! | [`reconcile`] | the decision, the verdict, the reply to a step | `[C]` |
 //! | [`worker`] | the threads, one pass over one service, steps → requests | `[E]` |
+//! | [`net`] | names → addresses, proxies: for every connection out | `[E]`, formats `[C]` |
 //! | [`cluster`] | kubeconfig, TLS, requests, list and watch | `[E]`, formats `[C]` |
 //! | [`store`] | SQLite: states, history, undelivered messages; one writer thread | `[E]`, values `[C]` |
+//! | [`registry`] | Amazon ECR: signatures, tokens, pull secrets, is the image there | `[E]`, formats `[C]` |
 //! | [`report`] | notice → words → a message for each receiver; delivery | `[C]`, delivery `[E]` |
 //! | [`sandbox`] | an embedded Kubernetes API, for the demo and for tests | `[E]` |
 //! | [`daemon`] | `wiring.rs`, the only file that knows every edge; log, signals | `[E]` |
 //! | [`clock`] | the monotonic clock | `[E]` |
+//! | [`failpoint`] | where tests let a debug build die | `[E]` |
 //!
 //! # What is absent
 //!
@@ -64,10 +67,13 @@ pub mod clock;
 pub mod cluster;
 pub mod daemon;
 pub mod desired;
+pub mod failpoint;
 pub mod model;
+pub mod net;
 pub mod observed;
 pub mod queue;
 pub mod reconcile;
+pub mod registry;
 pub mod report;
 pub mod sandbox;
 pub mod source;

@@ -14,6 +14,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::env_file::Environment;
+use super::images::ImageArguments;
 use super::print::{Form, document};
 use super::{Failure, settings};
 use crate::model::shown;
@@ -42,10 +43,8 @@ pub struct CheckArguments {
     #[arg(long, value_name = "FORM", value_enum, default_value_t = Form::Table)]
     output: Form,
 
-    /// Completes images that name no registry, for example
-    /// 123456789012.dkr.ecr.eu-central-1.amazonaws.com [env: ECR_REPO]
-    #[arg(long, value_name = "REPO")]
-    ecr_repo: Option<String>,
+    #[command(flatten)]
+    images: ImageArguments,
 
     /// Read settings from this file instead of .env
     #[arg(long, value_name = "FILE")]
@@ -57,7 +56,7 @@ pub fn run(arguments: &CheckArguments) -> Result<ExitCode, Failure> {
     let environment = Environment::load(arguments.env_file.as_deref())?;
     let folder = settings::deps(arguments.folder.as_deref(), "the argument DIR", &environment)?;
     let options = SourceOptions {
-        rules: settings::image_rules(arguments.ecr_repo.as_deref(), &environment)?,
+        rules: settings::image_rules(&arguments.images, &environment)?,
         recursive: arguments.recursive,
         ..SourceOptions::new(folder)
     };

@@ -14,6 +14,7 @@ use crate::daemon::{Daemon, Log, LogStyle, Requests, Settings, init_logging};
 use crate::desired::ImageRules;
 use crate::model::shown;
 use crate::reconcile::{Drift, Patience, Policy};
+use crate::registry::RegistrySettings;
 
 /// See it work: a pretend cluster in this process, and the folder ./deps.
 ///
@@ -48,6 +49,8 @@ pub fn run(arguments: &DemoArguments) -> Result<ExitCode, Failure> {
         access: kubeconfig::load(&choice, |_| None).map_err(Failure::work)?,
         receivers: Vec::new(),
         cluster_name: None,
+        secret_files: Vec::new(),
+        http: None,
         workers: 100,
         policy: Policy {
             patience: Patience::default(),
@@ -56,7 +59,9 @@ pub fn run(arguments: &DemoArguments) -> Result<ExitCode, Failure> {
             drift: Drift::Report,
             create_namespaces: true,
             allow_namespaces: Vec::new(),
+            ecr: Default::default(),
         },
+        registry: RegistrySettings::default(),
         state: None,
         max_rollouts: None,
         halt_after: None,

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::env_file::Environment;
+use super::images::ImageArguments;
 use super::stored::unknown;
 use super::{Failure, settings};
 use crate::model::{ServiceKey, shown};
@@ -25,9 +26,9 @@ pub struct FolderArguments {
     #[arg(long)]
     pub recursive: bool,
 
-    /// Completes images that name no registry [env: ECR_REPO]
-    #[arg(long, value_name = "REPO")]
-    pub ecr_repo: Option<String>,
+    /// How images are completed, and which are allowed.
+    #[command(flatten)]
+    pub images: ImageArguments,
 }
 
 /// The dep file that speaks for a service; read again when it was saved.
@@ -52,7 +53,7 @@ impl DepFile {
         env: &Environment,
     ) -> Result<DepFile, Failure> {
         let options = SourceOptions {
-            rules: settings::image_rules(arguments.ecr_repo.as_deref(), env)?,
+            rules: settings::image_rules(&arguments.images, env)?,
             recursive: arguments.recursive,
             ..SourceOptions::new(settings::deps(arguments.deps.as_deref(), "--deps", env)?)
         };

@@ -52,6 +52,12 @@ impl Environment {
         std::env::var_os(name).or_else(filed).filter(|value| !value.is_empty())
     }
 
+    /// Whether the file says something about `name`.
+    #[must_use]
+    pub fn is_from_file(&self, name: &str) -> bool {
+        self.values.contains_key(name)
+    }
+
     /// [`Environment::get`] for values that must be text.
     ///
     /// # Errors

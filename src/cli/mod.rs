@@ -10,9 +10,11 @@ mod dep_file;
 mod documents;
 mod env_file;
 mod history;
+mod images;
 mod once;
 mod pause;
 mod print;
+mod rbac;
 mod receivers;
 mod report;
 mod restart;
@@ -53,6 +55,7 @@ enum Command {
     Status(status::StatusArguments),
     History(history::HistoryArguments),
     Wait(wait::WaitArguments),
+    Rbac(rbac::RbacArguments),
     Rollback(rollback::RollbackArguments),
     Pause(pause::PauseArguments),
     Resume(resume::ResumeArguments),
@@ -75,6 +78,7 @@ pub fn main() -> ExitCode {
         Command::Status(arguments) => status::run(&arguments),
         Command::History(arguments) => history::run(&arguments),
         Command::Wait(arguments) => wait::run(&arguments),
+        Command::Rbac(arguments) => rbac::run(&arguments),
         Command::Rollback(arguments) => rollback::run(&arguments),
         Command::Pause(arguments) => pause::run(&arguments),
         Command::Retry(arguments) => retry::run(&arguments),

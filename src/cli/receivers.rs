@@ -70,6 +70,15 @@ pub struct ReceiverArguments {
 }
 
 impl ReceiverArguments {
+    /// Names whose values are secrets, wherever they are set.
+    pub const SECRETS: [&str; 5] = [
+        "WEBHOOK_FOR_SLACK",
+        "WEBHOOK_FOR_TEAMS",
+        "WEBHOOK_FOR_DISCORD",
+        "WEBHOOK_URL",
+        "WEBHOOK_SECRET",
+    ];
+
     /// Everybody who is told.
     ///
     /// # Errors

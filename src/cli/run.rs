@@ -11,6 +11,7 @@ use log::{error, info};
 
 use super::Failure;
 use super::env_file::Environment;
+use super::images::ImageArguments;
 use super::receivers::ReceiverArguments;
 use super::settings;
 use crate::daemon::{
@@ -51,10 +52,21 @@ pub struct RunArguments {
     #[arg(long, value_name = "NAME")]
     pub context: Option<String>,
 
-    /// Completes images that name no registry, for example
-    /// 123456789012.dkr.ecr.eu-central-1.amazonaws.com [env: ECR_REPO]
-    #[arg(long, value_name = "REPO")]
-    pub ecr_repo: Option<String>,
+    #[command(flatten)]
+    pub images: ImageArguments,
+
+    /// Keep a pull secret for Amazon ECR in every namespace that an image of it is deployed to, and let
+    /// its workload use it; for clusters whose nodes cannot pull from ECR by themselves
+    #[arg(long)]
+    pub ecr_pull_secret: bool,
+
+    /// Before a rollout, look whether its image is in Amazon ECR; if not, change nothing
+    #[arg(long)]
+    pub ecr_check: bool,
+
+    /// Renew pull secrets after this long, instead of at half the 12 hours that their tokens live
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub ecr_renew: Option<Duration>,
 
     /// The name of the cluster in messages [env: CLUSTER_NAME] [default: the context's]
     #[arg(long, value_name = "NAME")]
@@ -122,6 +134,11 @@ pub struct RunArguments {
     /// Say nothing when another depd is running already
     #[arg(long)]
     pub quiet: bool,
+
+    /// Answer probes there, for example 0.0.0.0:8080: /healthz, and /readyz once folder and cluster
+    /// are watched
+    #[arg(long, value_name = "ADDR")]
+    pub http: Option<std::net::SocketAddr>,
 
     /// Threads that speak to the cluster
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = value_parser!(u16).range(1..=1000))]

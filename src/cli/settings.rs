@@ -4,12 +4,15 @@ use std::path::{Path, PathBuf};
 
 use super::Failure;
 use super::env_file::Environment;
+use super::images::ImageArguments;
+use super::receivers::ReceiverArguments;
 use super::run::{DriftChoice, RollbackChoice, RunArguments};
 use crate::cluster::kubeconfig::{self, Choice};
 use crate::daemon::Settings;
 use crate::desired::{EcrRepo, ImageRules};
 use crate::model::shown;
-use crate::reconcile::{Drift, Patience, Policy};
+use crate::reconcile::{Drift, EcrPolicy, Patience, Policy};
+use crate::registry::{AwsEnvironment, RegistrySettings};
 use crate::store;
 
 /// Flags win over the environment, which wins over `.env`.
@@ -17,19 +20,22 @@ use crate::store;
 /// # Errors
 /// The first setting that is missing or wrong, and what to set.
 pub fn validate(arguments: &RunArguments, env: &Environment) -> Result<Settings, Failure> {
+    let deps = deps(arguments.deps.as_deref(), "--deps", env)?;
+    let choice =
+        Choice { kubeconfig: arguments.kubeconfig.clone(), context: arguments.context.clone() };
+    let access = kubeconfig::load(&choice, |name| env.get(name)).map_err(Failure::usage)?;
+    let mut secret_files = access.secret_files();
+    let filed = ReceiverArguments::SECRETS.iter().any(|name| env.is_from_file(name));
+    secret_files.extend(env.file.clone().filter(|_| filed));
     Ok(Settings {
-        deps: deps(arguments.deps.as_deref(), "--deps", env)?,
+        deps,
         poll: arguments.poll,
         recursive: arguments.recursive,
         strict: arguments.strict,
-        image_rules: image_rules(arguments.ecr_repo.as_deref(), env)?,
-        access: {
-            let choice = Choice {
-                kubeconfig: arguments.kubeconfig.clone(),
-                context: arguments.context.clone(),
-            };
-            kubeconfig::load(&choice, |name| env.get(name)).map_err(Failure::usage)?
-        },
+        image_rules: image_rules(&arguments.images, env)?,
+        access,
+        secret_files,
+        http: arguments.http,
         receivers: match arguments.dry_run {
             true => Vec::new(),
             false => arguments.receivers.validate(env)?,
@@ -40,6 +46,7 @@ pub fn validate(arguments: &RunArguments, env: &Environment) -> Result<Settings,
         },
         workers: usize::from(arguments.workers),
         policy: policy(arguments),
+        registry: registry(arguments, env),
         state: (!arguments.dry_run).then(|| state(arguments, env)),
         max_rollouts: arguments.max_rollouts.and_then(|most| usize::try_from(most).ok()),
         halt_after: arguments.halt_after,
@@ -85,7 +92,17 @@ fn policy(arguments: &RunArguments) -> Policy {
             DriftChoice::Ignore => Drift::Ignore,
         },
         allow_namespaces: arguments.allow_namespace.clone(),
+        ecr: EcrPolicy { pull_secret: arguments.ecr_pull_secret, check: arguments.ecr_check },
         create_namespaces: !arguments.no_create_namespaces && !arguments.dry_run,
+    }
+}
+
+fn registry(arguments: &RunArguments, env: &Environment) -> RegistrySettings {
+    RegistrySettings {
+        pull_secret: arguments.ecr_pull_secret && !arguments.dry_run,
+        check: arguments.ecr_check,
+        renew_after: arguments.ecr_renew,
+        environment: AwsEnvironment::read(|name| env.get(name)?.into_string().ok()),
     }
 }
 
@@ -98,11 +115,15 @@ fn state(arguments: &RunArguments, env: &Environment) -> PathBuf {
 ///
 /// # Errors
 /// It is set to something else than a registry or repository.
-pub fn image_rules(given: Option<&str>, env: &Environment) -> Result<ImageRules, Failure> {
-    let repo = match given {
-        Some(repo) => Some(repo.to_owned()).filter(|repo| !repo.is_empty()),
+pub fn image_rules(arguments: &ImageArguments, env: &Environment) -> Result<ImageRules, Failure> {
+    let repo = match &arguments.ecr_repo {
+        Some(repo) => Some(repo.clone()).filter(|repo| !repo.is_empty()),
         None => env.text("ECR_REPO")?,
     };
     let repo = repo.map(|repo| EcrRepo::parse(&repo)).transpose().map_err(Failure::usage)?;
-    Ok(ImageRules { ecr_repo: repo })
+    Ok(ImageRules {
+        ecr_repo: repo,
+        allowed: arguments.allow_image.clone(),
+        digest_only: arguments.digest_only,
+    })
 }

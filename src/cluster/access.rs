@@ -3,12 +3,14 @@
 //! A kubeconfig offers many ways to say the same thing; [`Access`] says each thing once. It still
 //! names files instead of holding their content, because files are rotated while the daemon runs.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
 use ureq::http::Uri;
 
 use super::secret::Secret;
+use crate::net::Proxy;
 
 /// One cluster, one user.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +31,32 @@ pub struct Access {
     pub identity: Option<ClientIdentity>,
     /// What goes into the `Authorization` header.
     pub authorization: Authorization,
+    /// Whom to act as, instead of oneself.
+    pub impersonation: Option<Impersonation>,
+    /// What connections go through.
+    pub proxy: Option<Proxy>,
+    /// The kubeconfigs that may say all this, the ones that are missing too; empty for in-cluster
+    /// access. They are read again when they change.
+    pub files: Vec<PathBuf>,
+}
+
+impl Access {
+    /// The files that nobody else should be able to read: kubeconfigs, keys and tokens. Those of a
+    /// pod's service account belong to Kubernetes and are not among them.
+    #[must_use]
+    pub fn secret_files(&self) -> Vec<PathBuf> {
+        let mut files = self.files.clone();
+        if files.is_empty() {
+            return files;
+        }
+        if let Some(ClientIdentity { key: Material::File(key), .. }) = &self.identity {
+            files.push(key.clone());
+        }
+        if let Authorization::TokenFile { path, .. } = &self.authorization {
+            files.push(path.clone());
+        }
+        files
+    }
 }
 
 /// What makes the server's certificate trustworthy.
@@ -81,6 +109,92 @@ pub enum Authorization {
         /// The password.
         password: Secret,
     },
+    /// A program that prints a token or a client certificate.
+    Exec(Box<ExecPlugin>),
+}
+
+/// A credential plugin: a program that speaks the ExecCredential protocol.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExecPlugin {
+    /// A path, or a name to look for in PATH.
+    pub command: Box<str>,
+    /// Its arguments.
+    pub args: Vec<Secret>,
+    /// Added to the environment.
+    pub env: Vec<(Box<str>, Secret)>,
+    /// The version of the protocol.
+    pub version: ExecVersion,
+    /// What to do when the command is missing; may be empty.
+    pub install_hint: Box<str>,
+    /// The cluster, for plugins that want to know it.
+    pub cluster: Option<Box<ExecCluster>>,
+}
+
+/// The versions of `client.authentication.k8s.io`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExecVersion {
+    /// `v1`
+    V1,
+    /// `v1beta1`
+    V1Beta1,
+}
+
+/// `spec.cluster` of an ExecCredential, as far as the kubeconfig says it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExecCluster {
+    /// `server`, as it is written.
+    pub server: Box<str>,
+    /// `tls-server-name`.
+    pub tls_server_name: Option<Box<str>>,
+    /// What makes the server trustworthy.
+    pub trust: Trust,
+    /// `proxy-url`.
+    pub proxy_url: Option<Secret>,
+    /// `disable-compression`.
+    pub disable_compression: bool,
+    /// The extension `client.authentication.k8s.io/exec`.
+    pub config: Option<serde_json::Value>,
+}
+
+/// Whom to act as. The API server must allow it (verb `impersonate`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Impersonation {
+    /// The user.
+    pub user: Box<str>,
+    /// Its uid.
+    pub uid: Option<Box<str>>,
+    /// Its groups.
+    pub groups: Vec<Box<str>>,
+    /// What else is known of it.
+    pub extra: BTreeMap<Box<str>, Vec<Box<str>>>,
+}
+
+impl Impersonation {
+    /// The request headers, names and values.
+    #[must_use]
+    pub fn headers(&self) -> Vec<(String, String)> {
+        let mut headers = vec![("impersonate-user".to_owned(), self.user.to_string())];
+        headers.extend(self.uid.iter().map(|uid| ("impersonate-uid".into(), uid.to_string())));
+        let groups = self.groups.iter();
+        headers.extend(groups.map(|group| ("impersonate-group".into(), group.to_string())));
+        for (key, values) in &self.extra {
+            let name = format!("impersonate-extra-{}", escaped(key));
+            headers.extend(values.iter().map(|value| (name.clone(), value.to_string())));
+        }
+        headers
+    }
+}
+
+/// What a header name cannot hold is percent-encoded, as the API server expects it.
+fn escaped(key: &str) -> String {
+    let mut out = String::new();
+    for byte in key.bytes() {
+        match byte.is_ascii_alphanumeric() || b"!#$&'*+-.^_`|~".contains(&byte) {
+            true => out.push(char::from(byte)),
+            false => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
 }
 
 /// The address of an API server: scheme, host, port and the path in front of `/api`.
@@ -140,13 +254,6 @@ impl ServerUrl {
     pub fn is_https(&self) -> bool {
         self.https
     }
-
-    /// The host is this machine, which no proxy can reach for us.
-    #[must_use]
-    pub fn is_loopback(&self) -> bool {
-        let address: Option<std::net::IpAddr> = self.host.parse().ok();
-        &*self.host == "localhost" || address.is_some_and(|a| a.is_loopback())
-    }
 }
 
 impl fmt::Display for ServerUrl {
@@ -186,12 +293,22 @@ mod tests {
     }
 
     #[test]
-    fn loopback_hosts_are_recognised() {
-        let loopback = |text: &str| ServerUrl::parse(text).unwrap().is_loopback();
-        assert!(loopback("https://127.0.0.1:6443"));
-        assert!(loopback("https://[::1]:6443"));
-        assert!(loopback("https://localhost:6443"));
-        assert!(!loopback("https://10.0.0.1"));
-        assert!(!loopback("https://localhost.example.org"));
+    fn impersonation_becomes_headers() {
+        let who = Impersonation {
+            user: "jane".into(),
+            uid: Some("u-1".into()),
+            groups: vec!["dev".into(), "ops".into()],
+            extra: BTreeMap::from([("example.org/Team é".into(), vec!["a".into(), "b".into()])]),
+        };
+        let lines: Vec<String> = who.headers().iter().map(|(n, v)| format!("{n}: {v}")).collect();
+        let expect = [
+            "impersonate-user: jane",
+            "impersonate-uid: u-1",
+            "impersonate-group: dev",
+            "impersonate-group: ops",
+            "impersonate-extra-example.org%2FTeam%20%C3%A9: a",
+            "impersonate-extra-example.org%2FTeam%20%C3%A9: b",
+        ];
+        assert_eq!(lines, expect);
     }
 }

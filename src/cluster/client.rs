@@ -11,8 +11,8 @@ use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 
 use super::access::Access;
-use super::credentials::Credentials;
 use super::error::{ApiError, Class};
+use super::live::Live;
 use super::mark::Mark;
 use super::request::{LogOf, Request, Resource, Scope};
 use super::response::{
@@ -24,7 +24,7 @@ use super::tls::{ConnectError, Tls};
 use crate::model::{Event, ImagePatch, Kind, NamespaceState, Pod, ServiceKey, Workload};
 
 /// One object; a Deployment beyond this is not one that etcd could hold.
-const OBJECT_BYTES: u64 = 4 << 20;
+pub(super) const OBJECT_BYTES: u64 = 4 << 20;
 
 /// One page of a list: 500 objects of many times the usual size.
 const PAGE_BYTES: u64 = 256 << 20;
@@ -42,7 +42,7 @@ const LIST_RESTARTS: u32 = 3;
 #[derive(Clone, Debug)]
 pub struct Client {
     server: Arc<Server>,
-    requests: Arc<Session>,
+    pub(super) requests: Arc<Session>,
     watches: Arc<Mutex<Watches>>,
 }
 
@@ -70,8 +70,9 @@ impl Client {
     pub fn new(access: &Access, options: ClientOptions) -> Result<Client, ConnectError> {
         let server = Arc::new(Server {
             url: access.server.clone(),
-            tls: Tls::load(access)?,
-            credentials: Credentials::new(&access.authorization),
+            proxy: access.proxy.as_ref().and_then(|proxy| proxy.url.to_ureq()),
+            proxy_tls: Tls::load_for_proxy(access)?,
+            live: Live::new(access)?,
             options,
         });
         Ok(Client {
@@ -254,6 +255,7 @@ impl Client {
 
     /// Ends every request and every watch of this client and its clones, now and for good.
     pub fn shutdown(&self) {
+        self.server.live.end();
         self.requests.shutdown();
         let mut watches = self.watches.lock();
         watches.ended = true;
@@ -277,7 +279,7 @@ impl Client {
     }
 }
 
-fn none_if_missing<T>(result: Result<T, ApiError>) -> Result<Option<T>, ApiError> {
+pub(super) fn none_if_missing<T>(result: Result<T, ApiError>) -> Result<Option<T>, ApiError> {
     match result {
         Ok(found) => Ok(Some(found)),
         Err(ApiError { class: Class::NotFound, .. }) => Ok(None),

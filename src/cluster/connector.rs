@@ -11,21 +11,32 @@ use std::io::{Read as _, Write as _};
 
 use rustls::{ClientConnection, StreamOwned};
 use ureq::unversioned::transport::{
-    Buffers, ConnectProxyConnector, ConnectionDetails, Connector, LazyBuffers, NextTimeout,
-    TcpConnector, Transport, TransportAdapter,
+    Buffers, ConnectProxyConnector, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout,
+    SocksConnector, TcpConnector, Transport, TransportAdapter,
 };
 
-use super::tls::Tls;
+use super::tls::{Tls, webpki_error};
+use crate::net::resolve::LookupError;
 
 /// Makes every connection of one client.
 #[derive(Clone, Debug)]
 pub(super) struct ApiConnector {
     tls: Option<Tls>,
+    /// For a proxy that is https itself.
+    proxy: Option<Tls>,
 }
 
 impl ApiConnector {
-    pub(super) fn new(tls: Option<Tls>) -> ApiConnector {
-        ApiConnector { tls }
+    pub(super) fn new(tls: Option<Tls>, proxy: Option<Tls>) -> ApiConnector {
+        ApiConnector { tls, proxy }
+    }
+
+    /// The connector is asked for the connection to the proxy too, and then without a proxy.
+    fn tls_for(&self, details: &ConnectionDetails) -> Option<&Tls> {
+        match &self.proxy {
+            Some(proxy) if details.config.proxy().is_none() => Some(proxy),
+            _ => self.tls.as_ref(),
+        }
     }
 }
 
@@ -39,7 +50,7 @@ impl Connector<()> for ApiConnector {
     ) -> Result<Option<Box<dyn Transport>>, ureq::Error> {
         let plain = open(details).map_err(|e| mark(details, e))?;
         let Some(plain) = plain else { return Ok(None) };
-        match &self.tls {
+        match self.tls_for(details) {
             Some(tls) if details.needs_tls() && !plain.is_tls() => {
                 let encrypted = TlsTransport::handshake(tls, plain, details);
                 Ok(Some(Box::new(encrypted.map_err(|e| mark(details, e))?)))
@@ -50,6 +61,10 @@ impl Connector<()> for ApiConnector {
 }
 
 fn open(details: &ConnectionDetails) -> Result<Option<Box<dyn Transport>>, ureq::Error> {
+    let socks = SocksConnector::default().connect(details, None::<()>)?;
+    if let Some(Either::B(stream)) = socks {
+        return Ok(Some(Box::new(stream)));
+    }
     let proxied = ConnectProxyConnector::default().connect(details, None::<()>)?;
     let stream = TcpConnector::default().connect(details, proxied)?;
     Ok(stream.map(|s| Box::new(s) as Box<dyn Transport>))
@@ -59,7 +74,9 @@ fn open(details: &ConnectionDetails) -> Result<Option<Box<dyn Transport>>, ureq:
 fn mark(details: &ConnectionDetails, error: ureq::Error) -> ureq::Error {
     let authority = details.uri.authority().map(ToString::to_string).unwrap_or_default();
     match error {
-        ureq::Error::Other(inner) => ureq::Error::Other(inner),
+        ureq::Error::Other(inner) if inner.is::<NotSent>() || inner.is::<LookupError>() => {
+            ureq::Error::Other(inner)
+        }
         error => NotSent::connect(&authority, &error).into(),
     }
 }
@@ -69,10 +86,6 @@ fn mark(details: &ConnectionDetails, error: ureq::Error) -> ureq::Error {
 pub(super) struct NotSent(pub String);
 
 impl NotSent {
-    pub(super) fn lookup(host: &str, error: &ureq::Error) -> NotSent {
-        NotSent(format!("the name {host} cannot be resolved: {}", bare(error)))
-    }
-
     fn connect(authority: &str, error: &ureq::Error) -> NotSent {
         if let ureq::Error::Io(e) = error
             && let Some(tls) = e.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>())
@@ -101,6 +114,11 @@ fn explain(error: &rustls::Error) -> String {
         rustls::Error::InvalidCertificate(Cert::UnknownIssuer | Cert::BadSignature) => {
             "the server's certificate is not signed by the certificate authority of the kubeconfig"
         }
+        rustls::Error::InvalidCertificate(Cert::NotValidForNameContext { presented, .. })
+            if presented.is_empty() =>
+        {
+            "the server's certificate names no host (it has no subject alternative name), which kubectl refuses as well; issue it again with one"
+        }
         rustls::Error::InvalidCertificate(Cert::NotValidForName)
         | rustls::Error::InvalidCertificate(Cert::NotValidForNameContext { .. }) => {
             "the server's certificate is for another name; set tls-server-name if that is meant"
@@ -113,6 +131,25 @@ fn explain(error: &rustls::Error) -> String {
         | rustls::Error::InvalidCertificate(Cert::NotValidYetContext { .. }) => {
             "the server's certificate is not valid yet; check this machine's clock"
         }
+        rustls::Error::InvalidCertificate(Cert::InvalidPurpose)
+        | rustls::Error::InvalidCertificate(Cert::InvalidPurposeContext { .. }) => {
+            "the server's certificate is not meant for servers (extended key usage without serverAuth); issue it again"
+        }
+        rustls::Error::InvalidCertificate(
+            Cert::UnsupportedSignatureAlgorithmContext { .. }
+            | Cert::UnsupportedSignatureAlgorithmForPublicKeyContext { .. },
+        ) => {
+            "the server's certificate is signed in a way that is not accepted (SHA-1, RSA below 2048 bits, ECDSA P-521); issue it again with RSA of 2048 bits or more and SHA-256, or ECDSA P-256"
+        }
+        rustls::Error::InvalidCertificate(Cert::Other(other)) => match webpki_error(other) {
+            Some(webpki::Error::CaUsedAsEndEntity) => {
+                "the server's certificate is an authority's, and not signed by the certificate authority of the kubeconfig itself; issue a server certificate (basicConstraints CA:FALSE)"
+            }
+            Some(webpki::Error::UnsupportedCertVersion) => {
+                "the server's certificate is of version 1, which cannot name a host, and kubectl refuses it as well; issue one of version 3 with a subject alternative name"
+            }
+            _ => return error.to_string(),
+        },
         rustls::Error::InvalidMessage(_) => {
             "the server does not speak TLS; check port and scheme of server"
         }

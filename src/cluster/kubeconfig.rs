@@ -3,212 +3,26 @@
 //! The types mirror the format one to one (`v1.Config` of client-go's `tools/clientcmd/api`); what
 //! depd does not use is skipped. The rules for merging and for conflicting credentials are those of
 //! `kubectl`: a map entry is taken whole from the first file that has it, a scalar from the first
-//! file where it is not empty, and inline data wins over the file named beside it.
+//! file where it is not empty, and what is given twice in two forms is refused.
 //!
 //! Nothing here opens a file: [`load`] does.
 
+mod error;
+mod format;
 mod load;
 mod pick;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Deserializer};
+use format::{Cluster, Context, Exec, User};
 
-use super::secret::Secret;
-
-pub use load::{Choice, load, load_from_environment};
+pub use error::KubeconfigError;
+pub use format::Kubeconfig;
+pub use load::{Choice, load, load_from_environment, reload};
 pub use pick::pick;
 
-/// One file, as written. Absent and `null` are the same, as they are for kubectl.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "kebab-case", default)]
-pub struct Kubeconfig {
-    current_context: Option<String>,
-    clusters: Option<Vec<NamedCluster>>,
-    contexts: Option<Vec<NamedContext>>,
-    users: Option<Vec<NamedUser>>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-struct NamedCluster {
-    name: String,
-    #[serde(default)]
-    cluster: Option<Cluster>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-struct NamedContext {
-    name: String,
-    #[serde(default)]
-    context: Option<Context>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-struct NamedUser {
-    name: String,
-    #[serde(default)]
-    user: Option<User>,
-}
-
-/// `clusters[].cluster`.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "kebab-case", default)]
-struct Cluster {
-    server: Option<String>,
-    tls_server_name: Option<String>,
-    insecure_skip_tls_verify: Option<bool>,
-    certificate_authority: Option<PathBuf>,
-    certificate_authority_data: Option<String>,
-    /// May hold a user name and a password.
-    #[serde(deserialize_with = "secret")]
-    proxy_url: Option<Secret>,
-}
-
-/// `contexts[].context`. Its namespace is of no use here: a dep file names its own.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-struct Context {
-    cluster: Option<String>,
-    user: Option<String>,
-}
-
-/// `users[].user`.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "kebab-case", default)]
-struct User {
-    client_certificate: Option<PathBuf>,
-    #[serde(deserialize_with = "secret")]
-    client_certificate_data: Option<Secret>,
-    client_key: Option<PathBuf>,
-    #[serde(deserialize_with = "secret")]
-    client_key_data: Option<Secret>,
-    #[serde(deserialize_with = "secret")]
-    token: Option<Secret>,
-    #[serde(rename = "tokenFile")]
-    token_file: Option<PathBuf>,
-    username: Option<String>,
-    #[serde(deserialize_with = "secret")]
-    password: Option<Secret>,
-    #[serde(rename = "as")]
-    impersonate: Option<String>,
-    exec: Option<Exec>,
-    auth_provider: Option<AuthProvider>,
-}
-
-/// `users[].user.exec`, as far as an error message needs it.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-struct Exec {
-    command: Option<String>,
-}
-
-/// `users[].user.auth-provider`, as far as an error message needs it.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-struct AuthProvider {
-    name: Option<String>,
-}
-
-/// Takes a scalar as it is written: a password of digits is no number.
-fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
-    Ok(Option::<String>::deserialize(deserializer)?.map(|text| Secret::new(text.into())))
-}
-
-/// Why there is no access to a cluster; each says where and what to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum KubeconfigError {
-    /// No file, and not inside a cluster either.
-    Nothing {
-        /// The files that were looked for in vain.
-        missing: Vec<PathBuf>,
-    },
-    /// A file could not be read.
-    Unreadable {
-        /// The file.
-        file: PathBuf,
-        /// The words of the operating system.
-        cause: String,
-    },
-    /// A file is not a kubeconfig.
-    Malformed {
-        /// The file.
-        file: PathBuf,
-        /// Where and why, without the content.
-        cause: String,
-    },
-    /// A field is missing or wrong.
-    Field {
-        /// The file or files.
-        origin: String,
-        /// The path of the field, for example `users[dev].user.token`.
-        field: String,
-        /// What is wrong and what to do.
-        problem: String,
-    },
-    /// No context is chosen, or the chosen one does not exist.
-    Context {
-        /// The file or files.
-        origin: String,
-        /// The name that was asked for; empty if none was.
-        wanted: String,
-        /// The names that exist.
-        known: Vec<String>,
-    },
-    /// A way to log in that depd does not know yet.
-    Unsupported {
-        /// The file or files.
-        origin: String,
-        /// The path of the field.
-        field: String,
-        /// What it is, and the way around it.
-        what: String,
-    },
-}
-
-impl fmt::Display for KubeconfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            KubeconfigError::Nothing { missing } => {
-                f.write_str(
-                    "no kubeconfig: set KUBECONFIG or --kubeconfig, or run inside a cluster",
-                )?;
-                match missing.is_empty() {
-                    true => Ok(()),
-                    false => write!(f, " (there is no {})", names(missing)),
-                }
-            }
-            KubeconfigError::Unreadable { file, cause } => {
-                write!(f, "kubeconfig {} cannot be read: {cause}", file.display())
-            }
-            KubeconfigError::Malformed { file, cause } => {
-                write!(f, "{} is not a kubeconfig: {cause}", file.display())
-            }
-            KubeconfigError::Field { origin, field, problem } => {
-                write!(f, "kubeconfig {origin}: {field}: {problem}")
-            }
-            KubeconfigError::Context { origin, wanted, known } => {
-                if known.is_empty() {
-                    return write!(
-                        f,
-                        "kubeconfig {origin} has no contexts; name another file in KUBECONFIG or --kubeconfig"
-                    );
-                }
-                match wanted.is_empty() {
-                    true => write!(f, "kubeconfig {origin} has no current-context: ")?,
-                    false => write!(f, "kubeconfig {origin} has no context `{wanted}`: ")?,
-                }
-                write!(f, "choose one with --context (it has {})", known.join(", "))
-            }
-            KubeconfigError::Unsupported { origin, field, what } => {
-                write!(f, "kubeconfig {origin}: {field}: {what}")
-            }
-        }
-    }
-}
-
-impl std::error::Error for KubeconfigError {}
+use error::names;
 
 /// Reads the content of one file. An empty file is an empty configuration, as for kubectl.
 ///
@@ -218,11 +32,17 @@ pub fn parse(file: &Path, text: &str) -> Result<Kubeconfig, KubeconfigError> {
     if text.trim().is_empty() {
         return Ok(Kubeconfig::default());
     }
+    let malformed = |cause| KubeconfigError::Malformed { file: file.to_owned(), cause };
     let parsed: Result<Option<Kubeconfig>, _> = yaml_serde::from_str(text);
-    parsed.map(Option::unwrap_or_default).map_err(|e| KubeconfigError::Malformed {
-        file: file.to_owned(),
-        cause: without_quotations(&e.to_string()),
-    })
+    let parsed = parsed.map(Option::unwrap_or_default);
+    let config = parsed.map_err(|e| malformed(without_quotations(&e.to_string())))?;
+    let other = |field: &Option<String>, expected: &str| {
+        field.as_deref().is_some_and(|said| !said.is_empty() && said != expected)
+    };
+    match other(&config.api_version, "v1") || other(&config.kind, "Config") {
+        true => Err(malformed("it is not of kind Config, apiVersion v1; name another file".into())),
+        false => Ok(config),
+    }
 }
 
 /// Takes out what a parser quotes from the file: it may be a credential. Text in double quotes is
@@ -278,11 +98,6 @@ impl Merged {
     fn origin(&self) -> String {
         names(&self.files)
     }
-}
-
-fn names(files: &[PathBuf]) -> String {
-    let names: Vec<_> = files.iter().map(|f| f.display().to_string()).collect();
-    names.join(", ")
 }
 
 /// Merges files in their order of precedence: the first one that says something wins.
@@ -350,10 +165,24 @@ impl User {
             client_certificate: relative(self.client_certificate, base),
             client_key: relative(self.client_key, base),
             token_file: relative(self.token_file, base),
+            exec: self.exec.map(|exec| exec.relative_to(base)),
             ..self
         }
     }
 }
 
+impl Exec {
+    /// A command with a slash is a path, and relative to the file; any other is looked for in PATH.
+    fn relative_to(self, base: &Path) -> Exec {
+        let command = self.command.map(|command| match command.contains('/') {
+            true => base.join(&command).to_string_lossy().into_owned(),
+            false => command,
+        });
+        Exec { command, ..self }
+    }
+}
+
+#[cfg(test)]
+mod corpus_tests;
 #[cfg(test)]
 mod tests;

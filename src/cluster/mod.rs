@@ -17,12 +17,12 @@ mod error;
 mod initial;
 pub mod kubeconfig;
 mod lines;
+mod live;
 mod mark;
-mod reflector;
+mod pull_secret;
+pub mod reflector;
 mod request;
-mod resolve;
 mod response;
-mod roots;
 mod secret;
 mod session;
 mod text;
@@ -31,10 +31,14 @@ mod watch;
 mod watched;
 mod window;
 
-pub use access::{Access, Authorization, ClientIdentity, Material, ServerUrl, Trust};
+pub use access::{
+    Access, Authorization, ClientIdentity, ExecCluster, ExecPlugin, ExecVersion, Impersonation,
+    Material, ServerUrl, Trust,
+};
 pub use client::{Client, Listed};
 pub use error::{ApiError, Class, LONGEST_RETRY_AFTER, Permission, Sent};
 pub use mark::Mark;
+pub use pull_secret::PullSecret;
 pub use request::{Call, Resource, Scope, Verb};
 pub use response::Version;
 pub use secret::Secret;

@@ -38,7 +38,7 @@ const DOUBTS: u32 = 2;
 
 /// Where the loop stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum State {
+pub enum State {
     /// Nothing is known, or what is known cannot be continued.
     Unlisted,
     /// Everything up to this resource version is known, and no stream is open.
@@ -49,7 +49,7 @@ pub(super) enum State {
 
 /// What to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub enum Step {
     /// Open a watch that begins with everything.
     Stream,
     /// List everything, page by page.
@@ -62,7 +62,7 @@ pub(super) enum Step {
 
 /// What came of it.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Outcome<'a> {
+pub enum Outcome<'a> {
     /// The first part of the stream is complete, as of this resource version; it stays open.
     Streamed(&'a str),
     /// A stream that begins with everything was refused.
@@ -85,7 +85,7 @@ pub(super) enum Outcome<'a> {
 
 /// How a stream ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub enum End {
     /// As announced, by its time limit.
     Closed,
     /// Silent beyond the limit, although bookmarks were due.
@@ -104,7 +104,7 @@ pub(super) enum End {
 
 /// The state with its memory of failures.
 #[derive(Debug)]
-pub(super) struct ListWatch {
+pub struct ListWatch {
     state: State,
     failures: u32,
     doubts: u32,
@@ -114,12 +114,22 @@ pub(super) struct ListWatch {
     pages: bool,
 }
 
+impl Default for ListWatch {
+    fn default() -> ListWatch {
+        ListWatch::new()
+    }
+}
+
 impl ListWatch {
-    pub(super) fn new() -> ListWatch {
+    /// Nothing is known yet.
+    #[must_use]
+    pub fn new() -> ListWatch {
         ListWatch { state: State::Unlisted, failures: 0, doubts: 0, troubled: false, pages: false }
     }
 
-    pub(super) fn step(&self) -> Step {
+    /// What to do now.
+    #[must_use]
+    pub fn step(&self) -> Step {
         match &self.state {
             State::Unlisted if self.pages => Step::List,
             State::Unlisted => Step::Stream,
@@ -130,7 +140,7 @@ impl ListWatch {
 
     /// Takes in what happened and returns how long to wait before [`ListWatch::step`]. `dice` is any
     /// random number: many daemons must not come back at the same moment.
-    pub(super) fn on(&mut self, outcome: Outcome<'_>, dice: u32) -> Duration {
+    pub fn on(&mut self, outcome: Outcome<'_>, dice: u32) -> Duration {
         match outcome {
             Outcome::Streamed(version) => {
                 self.fresh();
@@ -171,7 +181,7 @@ impl ListWatch {
     /// # Errors
     /// The stream is of no use: [`End::Rewound`], or [`End::Unreadable`] without a version, because
     /// a watch from an empty one would pass over what was deleted in between.
-    pub(super) fn seen(&mut self, version: &str) -> Result<(), End> {
+    pub fn seen(&mut self, version: &str) -> Result<(), End> {
         if version.is_empty() {
             return Err(End::Unreadable("an event has no resource version".into()));
         }

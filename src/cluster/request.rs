@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::mark::Mark;
-use crate::model::{ImagePatch, Kind, Selector, ServiceKey};
+use crate::model::{ImagePatch, Kind, PullSecrets, Selector, ServiceKey};
 
 /// Who wrote a field, in `metadata.managedFields`.
 const FIELD_MANAGER: &str = "depd";
@@ -57,6 +57,10 @@ pub enum Resource {
     Events,
     /// `v1` Namespaces.
     Namespaces,
+    /// `v1` Secrets: the pull secrets that depd makes, and no others.
+    Secrets,
+    /// `v1` ServiceAccounts.
+    ServiceAccounts,
     /// `events.k8s.io/v1` Events, the newer form of the same, in which depd writes its own.
     OwnEvents,
     /// `/version`.
@@ -86,6 +90,8 @@ impl Resource {
             Resource::PodLog => "pods/log",
             Resource::Events | Resource::OwnEvents => "events",
             Resource::Namespaces => "namespaces",
+            Resource::Secrets => "secrets",
+            Resource::ServiceAccounts => "serviceaccounts",
             Resource::Version => "version",
         }
     }
@@ -96,9 +102,12 @@ impl Resource {
             | Resource::StatefulSets
             | Resource::DaemonSets
             | Resource::ReplicaSets => "/apis/apps/v1",
-            Resource::Pods | Resource::PodLog | Resource::Events | Resource::Namespaces => {
-                "/api/v1"
-            }
+            Resource::Pods
+            | Resource::PodLog
+            | Resource::Events
+            | Resource::Namespaces
+            | Resource::Secrets
+            | Resource::ServiceAccounts => "/api/v1",
             Resource::OwnEvents => "/apis/events.k8s.io/v1",
             Resource::Version => "",
         }
@@ -178,13 +187,19 @@ pub(super) struct Request {
     pub body: Option<Body>,
 }
 
-/// A request body.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A request body. `Debug` does not show it: it may hold a secret.
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct Body {
     /// Its media type.
     pub content_type: &'static str,
     /// Its JSON text.
     pub bytes: Vec<u8>,
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes of {}", self.bytes.len(), self.content_type)
+    }
 }
 
 impl Request {
@@ -242,6 +257,21 @@ impl Request {
         Request { call, ..request }
             .with("fieldManager", FIELD_MANAGER)
             .sending("application/json", &body)
+    }
+
+    pub(super) fn get_secret(namespace: &str, name: &str) -> Request {
+        Request::new(Verb::Get, Resource::Secrets, Some(namespace), Some(name))
+    }
+
+    pub(super) fn get_service_account(namespace: &str, name: &str) -> Request {
+        Request::new(Verb::Get, Resource::ServiceAccounts, Some(namespace), Some(name))
+    }
+
+    /// Server-side apply without force: what somebody else owns is a conflict.
+    pub(super) fn apply_secret(namespace: &str, name: &str, object: &Value) -> Request {
+        Request::new(Verb::Patch, Resource::Secrets, Some(namespace), Some(name))
+            .with("fieldManager", FIELD_MANAGER)
+            .sending("application/apply-patch+yaml", object)
     }
 
     pub(super) fn create_event(namespace: &str, event: &Value) -> Request {
@@ -369,6 +399,9 @@ fn json_patch(patch: &ImagePatch) -> Value {
         let image = target.image.as_str();
         steps.push(json!({"op": "replace", "path": format!("{at}/image"), "value": image}));
     }
+    if let Some(secrets) = patch.pull_secrets.as_ref().filter(|secrets| !secrets.add.is_empty()) {
+        steps.extend(attach(secrets));
+    }
     const ANNOTATIONS: &str = "/metadata/annotations";
     let cause = &patch.change_cause;
     if patch.has_annotations {
@@ -380,6 +413,25 @@ fn json_patch(patch: &ImagePatch) -> Value {
         steps.push(json!({"op": "add", "path": ANNOTATIONS, "value": map}));
     }
     Value::Array(steps)
+}
+
+/// Adds names to the template's pull secrets. A name cannot be added to a list that is absent, so then the
+/// whole list is added, after a test that it still is absent.
+fn attach(secrets: &PullSecrets) -> Vec<Value> {
+    const PATH: &str = "/spec/template/spec/imagePullSecrets";
+    let list = |names: &[Box<str>]| {
+        let reference = |name: &str| match name.is_empty() {
+            true => json!({}),
+            false => json!({"name": name}),
+        };
+        names.iter().map(|name| reference(name)).collect::<Value>()
+    };
+    let before = if secrets.before.is_empty() { Value::Null } else { list(&secrets.before) };
+    let all = list(&[&secrets.before[..], &secrets.add[..]].concat());
+    vec![
+        json!({"op": "test", "path": PATH, "value": before}),
+        json!({"op": "add", "path": PATH, "value": all}),
+    ]
 }
 
 /// Appends one path segment or query value: everything but the unreserved characters is escaped.

@@ -19,19 +19,23 @@ use ureq::{Agent, Body, Proxy, Timeout};
 
 use super::access::ServerUrl;
 use super::connector::{ApiConnector, NotSent, bare};
-use super::credentials::Credentials;
 use super::error::{ApiError, Class, Sent};
+use super::live::{Live, Ticket};
 use super::request::{Call, Request};
-use super::resolve::CachingResolver;
 use super::text::plain;
 use super::tls::Tls;
 use super::window::{Place, Sign, Window};
+use crate::net::CachingResolver;
+use crate::net::resolve::LookupError;
 
 /// Input and output buffer of a connection; ureq's own default is eight times as much.
 const BUFFER_BYTES: usize = 16 * 1024;
 
 /// Shorter than the 90 s after which kube-apiserver closes an idle connection.
 const IDLE_AGE: Duration = Duration::from_secs(60);
+
+/// Pools of connections kept while certificates are renewed.
+const POOLS: usize = 3;
 
 /// The body of an error, beyond which nothing of interest follows.
 const ERROR_BYTES: u64 = 64 * 1024;
@@ -67,15 +71,16 @@ impl Default for ClientOptions {
 #[derive(Debug)]
 pub(super) struct Server {
     pub url: ServerUrl,
-    pub tls: Option<Tls>,
-    pub credentials: Credentials,
+    pub proxy: Option<Proxy>,
+    pub proxy_tls: Option<Tls>,
+    pub live: Live,
     pub options: ClientOptions,
 }
 
 /// One connection pool to the server.
 pub(super) struct Session {
     server: Arc<Server>,
-    agent: Agent,
+    agents: Mutex<Vec<(u64, Agent)>>,
     ended: AtomicBool,
     pausing: Mutex<()>,
     wake: Condvar,
@@ -135,14 +140,41 @@ pub(super) struct Answer {
 
 impl Session {
     pub(super) fn new(server: Arc<Server>) -> Session {
-        let options = &server.options;
-        let window = Window::new(options.idle_connections);
-        // As for kubectl, a loopback address is never reached through a proxy.
-        let proxy = if server.url.is_loopback() { None } else { Proxy::try_from_env() };
+        let window = Window::new(server.options.idle_connections);
+        Session {
+            server,
+            agents: Mutex::default(),
+            ended: AtomicBool::new(false),
+            pausing: Mutex::new(()),
+            wake: Condvar::new(),
+            window: Arc::new(Gate { window: Mutex::new(window), room: Condvar::new() }),
+        }
+    }
+
+    /// The pool of connections for a ticket. Renewed certificates need new connections; what is still
+    /// in flight on older ones may finish, up to [`POOLS`].
+    fn agent(&self, ticket: &Ticket) -> Agent {
+        let mut agents = self.agents.lock();
+        if let Some((_, agent)) = agents.iter().find(|(known, _)| *known == ticket.generation) {
+            return agent.clone();
+        }
+        let agent = self.new_agent(ticket);
+        if self.is_ended() {
+            agent.clone().shutdown();
+        }
+        agents.push((ticket.generation, agent.clone()));
+        if agents.len() > POOLS {
+            agents.remove(0).1.shutdown();
+        }
+        agent
+    }
+
+    fn new_agent(&self, ticket: &Ticket) -> Agent {
+        let Server { options, proxy, proxy_tls, .. } = &*self.server;
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
-            .proxy(proxy)
+            .proxy(proxy.clone())
             .user_agent(concat!("depd/", env!("CARGO_PKG_VERSION")))
             .accept("application/json")
             .max_idle_connections(options.idle_connections)
@@ -153,16 +185,8 @@ impl Session {
             .timeout_connect(Some(options.connect_limit))
             .timeout_global(Some(options.request_limit))
             .build();
-        let connector = ApiConnector::new(server.tls.clone());
-        let agent = Agent::with_parts(config, connector, CachingResolver::default());
-        Session {
-            server,
-            agent,
-            ended: AtomicBool::new(false),
-            pausing: Mutex::new(()),
-            wake: Condvar::new(),
-            window: Arc::new(Gate { window: Mutex::new(window), room: Condvar::new() }),
-        }
+        let connector = ApiConnector::new(ticket.tls.clone(), proxy_tls.clone());
+        Agent::with_parts(config, connector, CachingResolver::shared())
     }
 
     /// Sends an ordinary request; the time limit covers the reading of the answer as well.
@@ -204,20 +228,45 @@ impl Session {
         }
     }
 
+    /// Credentials that were refused are renewed, and the request is sent once more: a refused one was
+    /// not carried out.
     fn run(&self, request: &Request, patience: Patience) -> Result<Answer, ApiError> {
+        let ticket = self.ticket(request)?;
+        match self.run_with(request, patience, &ticket) {
+            Err(e) if e.class == Class::Unauthorized && self.server.live.refused(&ticket) => {
+                let renewed = self.ticket(request)?;
+                self.run_with(request, patience, &renewed)
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn ticket(&self, request: &Request) -> Result<Ticket, ApiError> {
+        let ticket = self.server.live.ticket();
+        ticket.map_err(|e| ApiError::new(&request.call, Class::Credentials { text: e.to_string() }))
+    }
+
+    fn run_with(
+        &self,
+        request: &Request,
+        patience: Patience,
+        ticket: &Ticket,
+    ) -> Result<Answer, ApiError> {
         let call = &request.call;
         let held = self.enter(call, patience)?;
-        let header = self.server.credentials.header();
-        let header =
-            header.map_err(|e| ApiError::new(call, Class::Credentials { text: e.to_string() }))?;
+        let agent = self.agent(ticket);
+        let header = &ticket.authorization;
         let uri = format!("{}{}", self.server.url, request.target);
 
         let options = &self.server.options;
         let outcome = match &request.body {
             None => {
-                let mut get = self.agent.get(uri);
-                if let Some(header) = &header {
+                let mut get = agent.get(uri);
+                if let Some(header) = header {
                     get = get.header("authorization", &**header.expose());
+                }
+                for (name, value) in ticket.headers.iter() {
+                    get = get.header(name, value);
                 }
                 let get = get.config();
                 let get = match patience {
@@ -232,11 +281,14 @@ impl Session {
             }
             Some(body) => {
                 let mut send = match call.verb {
-                    super::request::Verb::Patch => self.agent.patch(uri),
-                    _ => self.agent.post(uri),
+                    super::request::Verb::Patch => agent.patch(uri),
+                    _ => agent.post(uri),
                 };
-                if let Some(header) = &header {
+                if let Some(header) = header {
                     send = send.header("authorization", &**header.expose());
+                }
+                for (name, value) in ticket.headers.iter() {
+                    send = send.header(name, value);
                 }
                 send.header("content-type", body.content_type).send(&body.bytes[..])
             }
@@ -271,7 +323,9 @@ impl Session {
         self.wake.notify_all();
         drop(self.window.window.lock());
         self.window.room.notify_all();
-        self.agent.clone().shutdown();
+        for (_, agent) in self.agents.lock().iter() {
+            agent.clone().shutdown();
+        }
     }
 
     pub(super) fn is_ended(&self) -> bool {
@@ -346,7 +400,7 @@ fn without(text: &[u8], header: &str) -> Vec<u8> {
 /// An error of the connection.
 pub(super) fn failed(call: &Call, error: &ureq::Error) -> ApiError {
     let not_sent = match error {
-        ureq::Error::Other(inner) => inner.is::<NotSent>(),
+        ureq::Error::Other(inner) => inner.is::<NotSent>() || inner.is::<LookupError>(),
         ureq::Error::Timeout(Timeout::Resolve | Timeout::Connect) => true,
         ureq::Error::Io(e) => e.kind() == std::io::ErrorKind::NotConnected,
         ureq::Error::Http(_) | ureq::Error::BadUri(_) | ureq::Error::HostNotFound => true,

@@ -4,6 +4,9 @@
 //! connection, and said in terms of the kubeconfig. What stands in the files is read once per
 //! [`Tls::load`]; whoever rotates them loads again.
 
+mod der;
+mod verify;
+
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,7 +21,10 @@ use rustls::{
 };
 
 use super::access::{Access, ClientIdentity, Material, Trust};
-use super::roots::public_roots;
+use crate::net::roots::public_roots;
+use verify::Verifier;
+
+pub(super) use verify::webpki_error;
 
 /// What is wrong with PEM that has no end or is not base64.
 const TORN: &str = "the PEM text is cut or damaged; copy it again";
@@ -100,36 +106,76 @@ impl std::error::Error for ConnectError {}
 
 impl Tls {
     /// Reads and checks certificates and keys; `None` for a server that is plain http.
-    pub(super) fn load(access: &Access) -> Result<Option<Tls>, ConnectError> {
+    ///
+    /// `plugin` is the client certificate that a credential plugin returned, if any.
+    pub(super) fn load(
+        access: &Access,
+        plugin: Option<&ClientIdentity>,
+    ) -> Result<Option<Tls>, ConnectError> {
         if !access.server.is_https() {
             return Ok(None);
         }
         let name = access.tls_server_name.as_deref().unwrap_or_else(|| access.server.host());
-        let server_name = ServerName::try_from(name.to_owned())
-            .map_err(|_| ConnectError::ServerName { name: name.to_owned() })?;
-
         let provider = Arc::new(ring::default_provider());
-        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()
-            .map_err(|e| unusable("TLS", "this build".into(), e.to_string()))?;
-        let builder = match &access.trust {
-            Trust::Unverified => builder
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider.clone()))),
-            Trust::PublicRoots => builder.with_root_certificates(public_roots()),
-            Trust::Authority(material) => builder.with_root_certificates(authority(material)?),
-        };
-        let mut config = match &access.identity {
-            None => builder.with_no_client_auth(),
+        let verifier = verifier(&access.trust, &provider, false)?;
+        let mut config = match plugin.or(access.identity.as_ref()) {
+            None => builder(&provider, verifier)?.with_no_client_auth(),
             Some(identity) => {
                 let pair = client_pair(identity, &provider)?;
-                builder
-                    .with_client_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(pair)))
+                let pair = Arc::new(rustls::sign::SingleCertAndKey::from(pair));
+                builder(&provider, verifier)?.with_client_cert_resolver(pair)
             }
         };
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Some(Tls { config: Arc::new(config), server_name }))
+        Ok(Some(Tls { config: Arc::new(config), server_name: server_name(name)? }))
     }
+
+    /// For an https proxy in front of the server: it may be known to the authority of the kubeconfig,
+    /// as kubectl demands it, or to everybody. It never sees the client certificate.
+    pub(super) fn load_for_proxy(access: &Access) -> Result<Option<Tls>, ConnectError> {
+        let Some(proxy) = &access.proxy else { return Ok(None) };
+        if !proxy.url.expose().starts_with("https://") {
+            return Ok(None);
+        }
+        let provider = Arc::new(ring::default_provider());
+        let verifier = verifier(&access.trust, &provider, true)?;
+        let mut config = builder(&provider, verifier)?.with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Some(Tls { config: Arc::new(config), server_name: server_name(proxy.url.host())? }))
+    }
+}
+
+fn server_name(name: &str) -> Result<ServerName<'static>, ConnectError> {
+    ServerName::try_from(name.to_owned())
+        .map_err(|_| ConnectError::ServerName { name: name.to_owned() })
+}
+
+fn builder(
+    provider: &Arc<CryptoProvider>,
+    verifier: Arc<dyn ServerCertVerifier>,
+) -> Result<rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert>, ConnectError> {
+    let builder = ClientConfig::builder_with_provider(Arc::clone(provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|e| unusable("TLS", "this build".into(), e.to_string()))?;
+    Ok(builder.dangerous().with_custom_certificate_verifier(verifier))
+}
+
+/// `and_public` trusts the public roots as well.
+fn verifier(
+    trust: &Trust,
+    provider: &Arc<CryptoProvider>,
+    and_public: bool,
+) -> Result<Arc<dyn ServerCertVerifier>, ConnectError> {
+    let (mut roots, listed) = match trust {
+        Trust::Unverified => return Ok(Arc::new(AnyCertificate(provider.clone()))),
+        Trust::PublicRoots => (public_roots(), Vec::new()),
+        Trust::Authority(material) => authority(material)?,
+    };
+    if and_public {
+        roots.extend(public_roots().roots);
+    }
+    let verifier = Verifier::new(roots, listed, provider);
+    Ok(Arc::new(verifier.map_err(|e| unusable("TLS", "this build".into(), e))?))
 }
 
 fn unusable(what: &'static str, place: String, problem: impl Into<String>) -> ConnectError {
@@ -156,14 +202,20 @@ fn content(what: &'static str, material: &Material) -> Result<Vec<u8>, ConnectEr
 
 /// Certificates of an authority. One that cannot be understood is passed over with a warning, as
 /// long as another one can be used: kubectl is content with that as well, but silent about it.
-fn authority(material: &Material) -> Result<RootCertStore, ConnectError> {
+fn authority(
+    material: &Material,
+) -> Result<(RootCertStore, Vec<CertificateDer<'static>>), ConnectError> {
     const WHAT: &str = "certificate authority";
     let pem = content(WHAT, material)?;
     let mut store = RootCertStore::empty();
+    let mut listed = Vec::new();
     let mut faults = Vec::new();
     for certificate in CertificateDer::pem_slice_iter(&pem) {
         let added = match certificate {
-            Ok(der) => store.add(der).map_err(|_| DAMAGED),
+            Ok(der) => {
+                listed.push(der.clone());
+                store.add(der).map_err(|_| DAMAGED)
+            }
             Err(_) => Err(TORN),
         };
         if let Err(e) = added {
@@ -175,14 +227,14 @@ fn authority(material: &Material) -> Result<RootCertStore, ConnectError> {
         (0, Some(fault)) => {
             Err(unusable(WHAT, place(material), format!("no certificate can be used: {fault}")))
         }
-        (_, None) => Ok(store),
+        (_, None) => Ok((store, listed)),
         (usable, Some(fault)) => {
             log::warn!(
                 "{WHAT} in {}: {usable} certificates in use, {} passed over: {fault}",
                 place(material),
                 faults.len()
             );
-            Ok(store)
+            Ok((store, listed))
         }
     }
 }

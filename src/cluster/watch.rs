@@ -206,7 +206,7 @@ impl<F> Loop<F> {
             Ok(page) => {
                 let version = &page.metadata.resource_version;
                 let wait = self.state.on(Outcome::Compared(version), dice());
-                if self.state.step() == Step::List
+                if matches!(self.state.step(), Step::Stream | Step::List)
                     && let Some(event) = ending(&request.call, End::Rewound, wait)
                 {
                     self.tell(event);

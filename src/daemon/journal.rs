@@ -11,6 +11,7 @@ use log::error;
 use super::authors::Authors;
 use super::logging::{log_alert, log_notice};
 use super::receivers::Receivers;
+use crate::failpoint::Failpoint;
 use crate::model::{Alert, ImageSet, Notice, What};
 use crate::report::alarm::alarm;
 use crate::report::record::{Circumstances, Record};
@@ -56,9 +57,14 @@ impl Journal for Ledger {
             messages,
         };
         if entry.before_action {
-            store.save_and_wait(step)
+            Failpoint::BeforeIntent.pass();
+            store.save_and_wait(step);
+            Failpoint::BeforePatch.pass();
         } else {
-            store.save(step)
+            if matches!(step.history, Some(HistoryChange::Ended { .. })) {
+                Failpoint::BeforeVerdict.pass();
+            }
+            store.save(step);
         }
         // A rollout that is over as soon as it is found has both its ends in one look.
         for change in history {

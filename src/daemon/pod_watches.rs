@@ -132,7 +132,8 @@ impl Keeper {
     }
 }
 
-fn take(floor: &Floor, scope: &Scope, event: WatchEvent<Pod>) {
+/// Takes word from a watch of pods: into the cache, and the rollouts concerned are looked at.
+pub fn take(floor: &Floor, scope: &Scope, event: WatchEvent<Pod>) {
     match event {
         WatchEvent::Restarted { items, .. } => {
             let namespace = match scope {
@@ -140,7 +141,8 @@ fn take(floor: &Floor, scope: &Scope, event: WatchEvent<Pod>) {
                 Scope::Namespace(name) => Some(&**name),
             };
             floor.pods.write().replace(namespace, items);
-            let concerned = floor.interest.lock().keys(namespace);
+            let mut concerned = floor.interest.lock().keys(namespace);
+            concerned.sort_unstable();
             concerned.iter().for_each(|key| floor.queue.add(key));
         }
         WatchEvent::Applied(pod) => {

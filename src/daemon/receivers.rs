@@ -11,6 +11,7 @@ use super::events::EventSink;
 use super::settings::{ReceiverSettings, Way};
 use crate::clock;
 use crate::cluster::Client;
+use crate::failpoint::Failpoint;
 use crate::report::delivery::{Delivery, Fate, Route};
 use crate::report::filter::Filter;
 use crate::report::http::Http;
@@ -64,7 +65,10 @@ impl Receivers {
             };
             let store = outbox.map(|outbox| Arc::clone(&outbox.store));
             let settled = move |message: u64, fate| match (&store, fate) {
-                (Some(store), Fate::Delivered) => store.delivered(message),
+                (Some(store), Fate::Delivered) => {
+                    Failpoint::AfterMessage.pass();
+                    store.delivered(message);
+                }
                 (Some(store), Fate::SetAside(why)) => store.set_aside(message, &why),
                 (None, _) => {}
             };
@@ -107,6 +111,7 @@ impl Receivers {
 
     /// Hands over a message that the store keeps. Never blocks.
     pub fn committed(&self, message: Outgoing) {
+        Failpoint::BeforeMessage.pass();
         self.send(&message.receiver, Parcel { id: Some(message.id), payload: message.payload });
     }
 

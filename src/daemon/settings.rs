@@ -1,10 +1,12 @@
 //! What the daemon needs to know, validated and immutable.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::cluster::Access;
 use crate::desired::ImageRules;
 use crate::reconcile::Policy;
+use crate::registry::RegistrySettings;
 use crate::report::command::Command;
 use crate::report::filter::Filter;
 use crate::report::kind::Kind;
@@ -31,10 +33,16 @@ pub struct Settings {
     pub receivers: Vec<ReceiverSettings>,
     /// The name of the cluster in messages, where it is not that of the context.
     pub cluster_name: Option<String>,
+    /// Files that nobody else should be able to read.
+    pub secret_files: Vec<PathBuf>,
+    /// Where probes are answered, if anywhere.
+    pub http: Option<SocketAddr>,
     /// Threads that speak to the cluster.
     pub workers: usize,
     /// Time limit, drift, namespaces.
     pub policy: Policy,
+    /// What is done for images of Amazon ECR.
+    pub registry: RegistrySettings,
     /// Where the state is kept; `None` keeps none.
     pub state: Option<PathBuf>,
     /// Rollouts that may be in flight at once.

@@ -6,27 +6,33 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::hash::{BuildHasher as _, RandomState};
 use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
-use log::{error, info, warn};
+use log::{debug, error, info, warn};
 use parking_lot::{Mutex, RwLock};
 
 use super::authors::Authors;
 use super::control::Control;
+use super::http::Probes;
 use super::journal::Ledger;
+use super::permissions;
 use super::pod_watches::{self, PodWatches};
 use super::receivers::{self, Outbox, Receivers};
+use super::registry;
 use super::requests;
+use super::resync;
 use super::settings::Settings;
 use super::start_up::{self, Seen, StartUp};
 use super::survey::Survey;
 use super::workload_watches::{self, WorkloadWatches};
 use crate::clock;
-use crate::cluster::{Access, Client, ClientOptions, ConnectError, Trust};
+use crate::cluster::{Access, Authorization, Client, ClientOptions, ConnectError, Trust};
 use crate::model::{ServiceKey, shown};
 use crate::reconcile::{Gate, Service};
 use crate::source::{FileReport, FolderEvent, FolderState, Source, SourceError, SourceOptions};
@@ -40,6 +46,8 @@ const REPORT_LIMIT: Duration = Duration::from_millis(400);
 
 /// A running daemon.
 pub struct Daemon {
+    /// Pull secrets are renewed until this is dropped.
+    _renewals: Option<Sender<()>>,
     source: Source,
     floor: Arc<Floor>,
     pool: Pool,
@@ -48,6 +56,7 @@ pub struct Daemon {
     receivers: Arc<Receivers>,
     store: Option<Arc<Store>>,
     started_up: Receiver<()>,
+    _probes: Option<Probes>,
     control: Option<Control>,
 }
 
@@ -60,6 +69,8 @@ pub enum StartError {
     Source(SourceError),
     /// Another depd runs, or a newer one wrote the state.
     Store(StoreError),
+    /// The address for probes cannot be listened on.
+    Http(SocketAddr, io::Error),
     /// The operating system gives no thread.
     Threads(io::Error),
 }
@@ -80,6 +91,7 @@ impl Daemon {
         let options =
             ClientOptions { idle_connections: settings.workers + 8, ..ClientOptions::default() };
         let client = Client::new(&settings.access, options).map_err(StartError::Connect)?;
+        let ecr = registry::open(&settings.registry, &client);
         let _ = clients.set(client.clone());
         let (bell, wanted) = PodWatches::new();
         let floor = Arc::new(Floor {
@@ -91,10 +103,12 @@ impl Daemon {
             retries: Mutex::default(),
             gate: Mutex::new(Gate::new(settings.max_rollouts, settings.halt_after)),
             services: Default::default(),
-            cluster: Box::new(client.clone()),
+            cluster: registry::runner(&client, ecr.as_ref()),
             journal: Box::new(ledger),
             interest_changed: Box::new(move || bell.ring()),
             policy: settings.policy.clone(),
+            clock: Box::new(clock::now),
+            dice: Box::new(dice),
         });
         let services = restore(&floor, &remembered.services);
         let (seen, waits) = start_up::bell();
@@ -111,14 +125,31 @@ impl Daemon {
         start_up.begin(waits).map_err(StartError::Threads)?;
         let pool = Pool::start(settings.workers, &floor).map_err(StartError::Threads)?;
         start_timer(&floor).map_err(StartError::Threads)?;
+        resync::begin(&floor).map_err(StartError::Threads)?;
         pod_watches::keep(client.clone(), &floor, wanted).map_err(StartError::Threads)?;
+        let renewals = ecr.filter(|_| settings.registry.pull_secret);
+        let renewals = renewals.map(|ecr| registry::keep(&ecr, &floor));
+        let _renewals = renewals.transpose().map_err(StartError::Threads)?;
         let (workloads, words) = WorkloadWatches::new();
         workload_watches::keep(client.clone(), &floor, words, seen.clone())
             .map_err(StartError::Threads)?;
         let source = watch_folder(settings, &floor, authors, seen, workloads.clone())
             .map_err(StartError::Source)?;
         let control = settings.state.as_deref().and_then(|folder| requests::listen(folder, &floor));
-        Ok(Daemon { source, floor, pool, client, workloads, receivers, store, started_up, control })
+        let _probes = answer_probes(settings, &floor, &started_up)?;
+        Ok(Daemon {
+            _renewals,
+            source,
+            floor,
+            pool,
+            client,
+            workloads,
+            receivers,
+            store,
+            started_up,
+            control,
+            _probes,
+        })
     }
 
     /// Waits until folder and cluster were seen completely and judged.
@@ -209,14 +240,19 @@ fn cluster_name(settings: &Settings) -> String {
     }
 }
 
+/// The standard library seeds its hashers from the operating system.
+fn dice() -> u64 {
+    RandomState::new().hash_one(0)
+}
+
 /// Puts back what the store remembers; a state that cannot be read is found out again. A rollout
 /// that was in flight has its place before any other may start.
-fn restore(floor: &Floor, services: &[(ServiceKey, String)]) -> HashMap<ServiceKey, Service> {
+pub fn restore(floor: &Floor, services: &[(ServiceKey, String)]) -> HashMap<ServiceKey, Service> {
     let mut remembered = HashMap::with_capacity(services.len());
     for (key, state) in services {
         match serde_json::from_str::<Service>(state) {
             Ok(service) => {
-                let service = service.resumed(clock::now());
+                let service = service.resumed((floor.clock)());
                 let woken = floor.gate.lock().note(key, service.has_place());
                 debug_assert!(woken.is_empty(), "nobody waits yet");
                 floor.services.restore(key.clone(), service.clone());
@@ -233,10 +269,43 @@ fn introduce(settings: &Settings) {
     let folder = shown(&settings.deps);
     info!("depd {}: folder {folder}, API server {server}", env!("CARGO_PKG_VERSION"));
     info!("credentials from {origin}, context {context:?}");
+    introduce_access(settings);
     if settings.access.trust == Trust::Unverified {
         warn!("the kubeconfig says insecure-skip-tls-verify: anybody can pretend to be {server}");
     }
     receivers::introduce(&settings.receivers);
+}
+
+/// What is out of the ordinary about the way to the cluster, so that nobody has to guess.
+fn introduce_access(settings: &Settings) {
+    let Access { server, proxy, impersonation, authorization, .. } = &settings.access;
+    match proxy {
+        Some(proxy) => info!("{server} is reached through {} ({})", proxy.url, proxy.source),
+        None => debug!("no proxy stands before {server}"),
+    }
+    if let Some(who) = impersonation {
+        info!("acting as {:?}, as the kubeconfig says", who.user);
+    }
+    if let Authorization::Exec(plugin) = authorization {
+        info!("tokens come from the credential plugin {:?}", plugin.command);
+    }
+    permissions::warn_of_exposed(&settings.secret_files);
+}
+
+/// Ready is whoever has seen folder and cluster completely, and goes on watching.
+fn answer_probes(
+    settings: &Settings,
+    floor: &Arc<Floor>,
+    started_up: &Receiver<()>,
+) -> Result<Option<Probes>, StartError> {
+    let Some(address) = settings.http else { return Ok(None) };
+    let (floor, started_up) = (Arc::downgrade(floor), started_up.clone());
+    let ready = move || match floor.upgrade() {
+        None => Err("depd is stopping"),
+        Some(_) if started_up.is_empty() => Err("folder or cluster was not seen completely yet"),
+        Some(_) => Ok(()),
+    };
+    Probes::start(address, ready).map(Some).map_err(|error| StartError::Http(address, error))
 }
 
 fn start_timer(floor: &Arc<Floor>) -> io::Result<()> {
@@ -267,12 +336,16 @@ fn watch_folder(
             if let FolderEvent::File { key, .. } = &event {
                 authors.note(key);
             }
-            take_folder_event(&floor, &watches, event);
+            if take_folder_event(&floor, event) {
+                watches.namespaces_changed();
+            }
         }
     })
 }
 
-fn take_folder_event(floor: &Floor, watches: &WorkloadWatches, event: FolderEvent) {
+/// Takes word from the folder: into the register, and its service is looked at. True when a namespace
+/// is named for the first time, or by no file any more.
+pub fn take_folder_event(floor: &Floor, event: FolderEvent) -> bool {
     match event {
         FolderEvent::File { key, report } => {
             let mut desired = floor.desired.write();
@@ -285,10 +358,8 @@ fn take_folder_event(floor: &Floor, watches: &WorkloadWatches, event: FolderEven
             // One file makes one namespace more or less, or none.
             let changed = desired.namespaces().len() != namespaces;
             drop(desired);
-            if changed {
-                watches.namespaces_changed();
-            }
             floor.queue.add(&key);
+            return changed;
         }
         FolderEvent::Refused { name, problem } => {
             warn!("{name}: {problem}; the file is ignored");
@@ -302,6 +373,7 @@ fn take_folder_event(floor: &Floor, watches: &WorkloadWatches, event: FolderEven
         }
         FolderEvent::Scanned { .. } => {}
     }
+    false
 }
 
 impl fmt::Debug for Daemon {
@@ -316,6 +388,9 @@ impl fmt::Display for StartError {
             StartError::Connect(error) => error.fmt(f),
             StartError::Source(error) => error.fmt(f),
             StartError::Store(error) => error.fmt(f),
+            StartError::Http(address, error) => {
+                write!(f, "cannot listen on {address} ({error}): choose another --http")
+            }
             StartError::Threads(error) => write!(
                 f,
                 "cannot start a thread ({error}): raise the limit on processes (ulimit -u) or \

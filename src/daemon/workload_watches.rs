@@ -199,7 +199,7 @@ impl Keeper {
     fn start(&self, place: &Place) -> Option<Watch> {
         let open = Arc::new(AtomicBool::new(true));
         let (kind, scope) = place.clone();
-        let part = Part { kind, scope: scope.clone(), open: Arc::clone(&open) };
+        let part = Part::new(kind, scope.clone(), Arc::clone(&open));
         let (floor, words) = (self.floor.clone(), self.words.clone());
         let sink = move |event| {
             let word = match &event {
@@ -236,19 +236,27 @@ fn introduce(workloads: usize, wanted: &HashSet<Place>) {
     }
 }
 
-/// What one watch is for, in its own hands.
-struct Part {
+/// What one watch is for, in its own hands: it takes in what the watch tells.
+#[derive(Debug)]
+pub struct Part {
     kind: Kind,
     scope: Scope,
     open: Arc<AtomicBool>,
 }
 
 impl Part {
+    /// A part that takes word as long as it is `open`.
+    #[must_use]
+    pub fn new(kind: Kind, scope: Scope, open: Arc<AtomicBool>) -> Part {
+        Part { kind, scope, open }
+    }
+
     fn place(&self) -> Place {
         (self.kind, self.scope.clone())
     }
 
-    fn take(&self, floor: &Floor, event: WatchEvent<Workload>) {
+    /// Into the cache, and who is concerned is looked at.
+    pub fn take(&self, floor: &Floor, event: WatchEvent<Workload>) {
         let scope = self.scope.namespace();
         match event {
             WatchEvent::Restarted { items, resource_version } => {
@@ -257,8 +265,10 @@ impl Part {
                     return;
                 }
                 let first = !cache.is_listed(self.kind, scope);
-                let changed = cache.replace(self.kind, scope, items, resource_version);
+                let mut changed = cache.replace(self.kind, scope, items, resource_version);
                 drop(cache);
+                // In the same order every time, so that a simulation can be repeated.
+                changed.sort_unstable();
                 match first {
                     true => touch_all(floor, scope),
                     false => changed.iter().for_each(|key| touch(floor, key)),
@@ -328,10 +338,11 @@ fn touch(floor: &Floor, key: &ServiceKey) {
 }
 
 fn touch_all(floor: &Floor, namespace: Option<&str>) {
-    let keys: Vec<ServiceKey> = {
+    let mut keys: Vec<ServiceKey> = {
         let desired = floor.desired.read();
         let concerned = |key: &&ServiceKey| namespace.is_none_or(|it| it == key.namespace());
         desired.keys().filter(concerned).cloned().collect()
     };
+    keys.sort_unstable();
     keys.iter().for_each(|key| floor.queue.add(key));
 }

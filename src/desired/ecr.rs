@@ -1,5 +1,6 @@
 //! `ECR_REPO`: the registry or repository that short images in dep files are taken from.
 
+use super::allow::{AllowedImages, objection};
 use crate::model::{Image, ImageProblem, ServiceKey, check_prefix, printable};
 
 /// How the images of dep files are completed; fixed for the life of the daemon.
@@ -7,6 +8,10 @@ use crate::model::{Image, ImageProblem, ServiceKey, check_prefix, printable};
 pub struct ImageRules {
     /// Put before images that name no registry. `None`: every image is written in full.
     pub ecr_repo: Option<EcrRepo>,
+    /// Where images may come from; empty for everywhere.
+    pub allowed: Vec<AllowedImages>,
+    /// Every image must name its digest.
+    pub digest_only: bool,
 }
 
 /// A registry host, or a repository in one. Not only Amazon's: any registry does.
@@ -74,6 +79,14 @@ impl ImageRules {
     /// # Errors
     /// Where the text, or what it becomes, is not an image; the place counts in `text`.
     pub fn resolve(&self, text: &str, key: &ServiceKey) -> Result<Image, ImageProblem> {
+        let image = self.complete(text, key)?;
+        match objection(&image, &self.allowed, self.digest_only) {
+            Some(text) => Err(ImageProblem { at: 0, text }),
+            None => Ok(image),
+        }
+    }
+
+    fn complete(&self, text: &str, key: &ServiceKey) -> Result<Image, ImageProblem> {
         if Image::names_registry(text) {
             return Image::parse(text);
         }
@@ -146,7 +159,10 @@ mod tests {
     const HOST: &str = "123456789012.dkr.ecr.eu-west-1.amazonaws.com";
 
     fn resolve(repo: Option<&str>, text: &str) -> String {
-        let rules = ImageRules { ecr_repo: repo.map(|r| EcrRepo::parse(r).unwrap()) };
+        let rules = ImageRules {
+            ecr_repo: repo.map(|r| EcrRepo::parse(r).unwrap()),
+            ..ImageRules::default()
+        };
         let key = ServiceKey::new("web", "prod").unwrap();
         match rules.resolve(text, &key) {
             Ok(image) => image.to_string(),

@@ -8,11 +8,13 @@
 //! A text from a dep file appears in a problem only where its characters are harmless in a
 //! terminal and in a log line.
 
+mod allow;
 mod content;
 mod ecr;
 mod name;
 mod register;
 
+pub use allow::AllowedImages;
 pub use content::{CONTENT_MAX, Content, parse_content};
 pub use ecr::{EcrRepo, ImageRules};
 pub use name::{FileName, parse_name};

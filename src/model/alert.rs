@@ -1,6 +1,6 @@
-//! What depd has to say about itself and not about one service: why everything is held.
+//! What depd has to say about itself and not about one service: why everything is held, above all.
 
-/// Nothing new is rolled out until a person decides.
+/// What a person must decide or mend.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Alert {
     /// The store is empty and more services differ than can be a coincidence.
@@ -19,5 +19,12 @@ pub enum Alert {
     Halted {
         /// How many.
         failures: u32,
+    },
+    /// Pull secrets in use could not be renewed several times in a row; nothing is held.
+    StalePullSecrets {
+        /// In how many namespaces.
+        namespaces: usize,
+        /// One of the reasons.
+        why: String,
     },
 }

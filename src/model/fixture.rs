@@ -45,6 +45,8 @@ pub fn workload(name: &str) -> Workload {
         selector: selector(name),
         containers: Box::new([container("app", "nginx:1.24")]),
         init_containers: Box::new([]),
+        pull_secrets: Box::new([]),
+        service_account: None,
         observed_generation: 1,
         revision: None,
         replicas: Replicas { wanted: 3, total: 3, updated: 3, ready: 3, available: 3 },

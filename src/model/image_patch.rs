@@ -1,6 +1,6 @@
 //! One change of images, as the planner decides it and the cluster edge sends it.
 
-use super::{Image, Kind, ServiceKey};
+use super::{Image, Kind, PullSecrets, ServiceKey};
 
 /// New images for containers of one workload, guarded by what was seen when it was planned.
 ///
@@ -18,6 +18,8 @@ pub struct ImagePatch {
     pub has_annotations: bool,
     /// What to change; never empty.
     pub targets: Vec<Target>,
+    /// What is added to the template's pull secrets, if anything.
+    pub pull_secrets: Option<PullSecrets>,
     /// Value of the annotation `kubernetes.io/change-cause`.
     pub change_cause: String,
 }

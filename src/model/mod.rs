@@ -6,6 +6,7 @@
 
 mod alert;
 mod duration;
+mod ecr_registry;
 mod event;
 #[cfg(test)]
 pub mod fixture;
@@ -18,6 +19,7 @@ mod notice;
 mod pod;
 mod printable;
 mod problem;
+mod pull_secrets;
 mod rollout;
 mod service_key;
 mod time;
@@ -25,6 +27,7 @@ mod workload;
 
 pub use alert::Alert;
 pub use duration::{DurationProblem, parse_duration};
+pub use ecr_registry::EcrRegistry;
 pub use event::Event;
 pub(crate) use image::check_prefix;
 pub use image::{Image, ImageProblem};
@@ -32,10 +35,11 @@ pub use image_patch::{ImagePatch, Target};
 pub use image_set::ImageSet;
 pub use kind::Kind;
 pub use namespace::NamespaceState;
-pub use notice::{Hold, Level, Notice, What};
+pub use notice::{Hold, Level, Notice, Successor, What};
 pub use pod::{ContainerState, Pod, PodContainer, Terminated};
 pub use printable::{is_printable, printable, shown};
 pub use problem::Problem;
+pub use pull_secrets::{PULL_SECRET, PullSecrets};
 pub use rollout::{Change, Failure, Lateness, Question, Rollout, Sign};
 pub use service_key::{NameProblem, ServiceKey};
 pub(crate) use service_key::{check_label, describe};

@@ -99,10 +99,12 @@ pub enum What {
         /// From what the file asks to what the cluster runs.
         changes: Vec<Change>,
     },
-    /// A newer file ended this rollout before its verdict.
+    /// Other images ended this rollout before its verdict.
     Superseded {
         /// What was under way.
         changes: Vec<Change>,
+        /// Who asked for the others.
+        by: Successor,
     },
     /// The API server or an admission rule refused the change; final until file or workload change.
     Refused {
@@ -111,6 +113,15 @@ pub enum What {
         /// In the API server's words.
         message: String,
     },
+    /// The check before a rollout found that an image is not in its registry; nothing was changed.
+    ImageMissing {
+        /// What was asked.
+        changes: Vec<Change>,
+        /// Which image, where, and which are near it.
+        message: String,
+    },
+    /// There is no token for a private registry, or no pull secret that can hold it.
+    RegistryUnready(String),
     /// The namespace was missing and was created; the workload's YAML is now up to a person.
     NamespaceCreated,
     /// The namespace is there, the workload is not.
@@ -164,6 +175,15 @@ pub enum Hold {
     OnDelete,
 }
 
+/// Who put other images in the place of those that were rolled out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Successor {
+    /// A newer dep file.
+    File,
+    /// Somebody who changed the workload in the cluster.
+    SomebodyElse,
+}
+
 /// How loud a notice is, in Slack's colour names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -185,6 +205,7 @@ impl What {
         match self {
             What::Succeeded { .. } | What::Recovered { .. } => Level::Good,
             What::Failed { .. }
+            | What::ImageMissing { .. }
             | What::RollbackFailed { .. }
             | What::Refused { .. }
             | What::Unfit(_)
@@ -201,6 +222,7 @@ impl What {
             | What::WorkloadReplaced
             | What::Drift { .. }
             | What::Held(..)
+            | What::RegistryUnready(_)
             | What::NotPermitted(_) => Level::Warning,
             What::Started { .. }
             | What::Progressed { .. }

@@ -47,6 +47,10 @@ pub struct Workload {
     pub containers: Box<[Container]>,
     /// `spec.template.spec.initContainers`, in order.
     pub init_containers: Box<[Container]>,
+    /// The names in `spec.template.spec.imagePullSecrets`, in order.
+    pub pull_secrets: Box<[Box<str>]>,
+    /// `spec.template.spec.serviceAccountName`; `None` is `default`.
+    pub service_account: Option<Box<str>>,
     /// `status.observedGeneration`.
     pub observed_generation: i64,
     /// The value of [`Kind::revision_label`] on pods of the newest template, where the workload itself

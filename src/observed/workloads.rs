@@ -82,6 +82,11 @@ impl Workloads {
         Kind::ALL.into_iter().filter(|kind| self.shelf(*kind).by_key.contains_key(key)).collect()
     }
 
+    /// Every known workload, in no order.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Workload>> {
+        self.shelves.iter().flat_map(|shelf| shelf.by_key.values())
+    }
+
     /// How many workloads are known.
     #[must_use]
     pub fn len(&self) -> usize {

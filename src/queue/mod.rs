@@ -8,6 +8,8 @@
 pub mod backoff;
 mod keyed;
 mod shell;
+#[cfg(test)]
+mod shell_tests;
 
 pub use keyed::KeyedQueue;
 pub use shell::{Taken, WorkQueue};

@@ -92,8 +92,7 @@ impl<K: Clone + Eq + Hash + Ord> WorkQueue<K> {
             if state.hand_out.is_none() {
                 return Taken::Closed;
             }
-            if let Ok(key) = self.ready.try_recv() {
-                state.keys.start(&key);
+            if let Some(key) = self.next(&mut state) {
                 return Taken::Key(key);
             }
             if expired {
@@ -101,6 +100,20 @@ impl<K: Clone + Eq + Hash + Ord> WorkQueue<K> {
             }
             expired = self.key_ready.wait_for(&mut state, limit).timed_out();
         }
+    }
+
+    /// As [`WorkQueue::take`], but `None` also when no key waits.
+    #[must_use]
+    pub fn try_take(&self) -> Option<K> {
+        let mut state = self.state.lock();
+        state.hand_out.as_ref()?;
+        self.next(&mut state)
+    }
+
+    fn next(&self, state: &mut State<K>) -> Option<K> {
+        let key = self.ready.try_recv().ok()?;
+        state.keys.start(&key);
+        Some(key)
     }
 
     /// Lets go of a key that [`WorkQueue::take`] returned.
@@ -118,13 +131,17 @@ impl<K: Clone + Eq + Hash + Ord> WorkQueue<K> {
         while state.hand_out.is_some() {
             clock::beat();
             let now = clock::now();
-            for key in state.keys.take_due(now) {
-                self.pass_on(&mut state, key);
-            }
-            let due = state.keys.next_deadline();
+            let due = self.pass_on_due(&mut state, now);
             let wait = due.map_or(clock::BEAT, |due| due.since(now).max(Duration::from_millis(1)));
             self.deadline_changed.wait_for(&mut state, wait.min(clock::BEAT));
         }
+        clock::stop_beating();
+    }
+
+    /// Moves the keys that are due at `now` into the queue; returns when the next one will be. For
+    /// those whose time does not pass by itself.
+    pub fn turn_timer(&self, now: Moment) -> Option<Moment> {
+        self.pass_on_due(&mut self.state.lock(), now)
     }
 
     /// Closes the queue: workers finish what they have in hand, and nothing more is handed out.
@@ -132,6 +149,13 @@ impl<K: Clone + Eq + Hash + Ord> WorkQueue<K> {
         self.state.lock().hand_out = None;
         self.deadline_changed.notify_all();
         self.key_ready.notify_all();
+    }
+
+    fn pass_on_due(&self, state: &mut State<K>, now: Moment) -> Option<Moment> {
+        for key in state.keys.take_due(now) {
+            self.pass_on(state, key);
+        }
+        state.keys.next_deadline()
     }
 
     fn pass_on(&self, state: &mut State<K>, key: K) {
@@ -152,58 +176,5 @@ impl<K: Clone + Eq + Hash + Ord> WorkQueue<K> {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.state.lock().keys.is_empty()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-    use std::thread;
-
-    use super::*;
-
-    #[test]
-    fn keys_reach_many_workers_and_no_key_is_in_two_hands() {
-        let queue: Arc<WorkQueue<usize>> = Arc::default();
-        let in_hand: Arc<Vec<Mutex<u32>>> = Arc::new((0..10).map(|_| Mutex::new(0)).collect());
-        let workers: Vec<_> = (0..4)
-            .map(|_| {
-                let (queue, in_hand) = (Arc::clone(&queue), Arc::clone(&in_hand));
-                thread::spawn(move || {
-                    while let Some(key) = queue.take() {
-                        let mut seen = in_hand[key].try_lock().expect("in one hand only");
-                        *seen += 1;
-                        drop(seen);
-                        queue.done(&key);
-                    }
-                })
-            })
-            .collect();
-        for round in 0..1000 {
-            queue.add(&(round % 10));
-        }
-        while !queue.is_empty() {
-            thread::yield_now();
-        }
-        queue.close();
-        for worker in workers {
-            worker.join().expect("no worker saw a key twice");
-        }
-        assert!(in_hand.iter().all(|seen| *seen.lock() > 0));
-    }
-
-    #[test]
-    fn a_delayed_key_arrives_and_closing_ends_timer_and_workers() {
-        let queue = Arc::new(WorkQueue::default());
-        let timer = {
-            let queue = Arc::clone(&queue);
-            thread::spawn(move || queue.run_timer())
-        };
-        queue.add_at(&"later", clock::now() + Duration::from_millis(20));
-        assert_eq!(queue.take(), Some("later"));
-        queue.done(&"later");
-        queue.close();
-        assert_eq!(queue.take(), None);
-        timer.join().expect("the timer ends");
     }
 }

@@ -10,6 +10,10 @@ use crate::queue::backoff;
 
 /// How long to wait before asking again for something that a person has to change first.
 const SLOW_RETRY: Duration = Duration::from_secs(30);
+/// How often a missing image is looked for again.
+const MISSING_RETRY: Duration = Duration::from_secs(60);
+/// How long to wait for somebody else's work, and a spread on top of it.
+const BUSY_RETRY: Duration = Duration::from_millis(100);
 /// A server's `Retry-After` is believed up to this.
 const RETRY_AFTER_CAP: Duration = Duration::from_secs(60);
 /// Failed guards in a row before back-off sets in.
@@ -86,8 +90,8 @@ impl Draft<'_> {
     fn went_through(&mut self, reply: Reply) {
         self.plan.service.failures = 0;
         self.plan.service.retry_at = None;
-        // A look says nothing about whether the PATCH will get through.
-        if !matches!(reply, Reply::Looked(_)) {
+        // A look says nothing about whether the PATCH will get through, nor does a check.
+        if !matches!(reply, Reply::Looked(_) | Reply::ImagesChecked) {
             self.plan.service.request_complaint = None;
         }
         match reply {
@@ -97,6 +101,16 @@ impl Draft<'_> {
                 let phase = &mut self.plan.service.phase;
                 if let Phase::Patching(intent) | Phase::Returning(intent) = phase {
                     intent.look_first = false;
+                }
+            }
+            Reply::ImagesChecked => {
+                if let Phase::Patching(intent) = &mut self.plan.service.phase {
+                    intent.checked = true;
+                }
+            }
+            Reply::PullSecretReady(secrets) => {
+                if let Phase::Patching(intent) = &mut self.plan.service.phase {
+                    intent.pull_secrets = Some(secrets);
                 }
             }
             Reply::Patched(workload) => self.patched(&workload),
@@ -114,11 +128,13 @@ impl Draft<'_> {
         let Phase::Waiting(waiting) = &mut self.plan.service.phase else { return };
         match state {
             NamespaceState::Active => {
+                waiting.create = false;
                 waiting.looked = true;
                 self.pending(What::WorkloadMissing);
             }
             NamespaceState::Missing if waiting.may_create => waiting.create = true,
             NamespaceState::Missing => {
+                waiting.create = false;
                 waiting.looked = true;
                 self.pending(What::NamespaceGone);
             }
@@ -221,6 +237,14 @@ impl Draft<'_> {
                 self.pause(SLOW_RETRY);
             }
             Setback::Refused(message) => self.refused(message),
+            Setback::ImageMissing(message) => self.image_missing(message),
+            Setback::Registry(text) => {
+                self.complain_of_requests(What::RegistryUnready(text));
+                self.pause(SLOW_RETRY);
+            }
+            Setback::Busy => {
+                self.pause(BUSY_RETRY + Duration::from_millis(self.jitter % 200));
+            }
         }
     }
 
@@ -263,6 +287,22 @@ impl Draft<'_> {
         }
     }
 
+    /// Nothing is patched. It is said once, and looked for again now and then.
+    fn image_missing(&mut self, message: String) {
+        let Phase::Patching(intent) = &self.plan.service.phase else { return };
+        let again = self.now + MISSING_RETRY;
+        let changes = intent.changes.clone();
+        let refusal = Refusal {
+            desired: intent.desired.clone(),
+            uid: intent.uid.clone(),
+            generation: intent.generation,
+            again: Some(again),
+        };
+        self.complain_of_requests(What::ImageMissing { changes, message });
+        self.plan.service.phase = Phase::Refused(refusal);
+        self.plan.wake = Some(again);
+    }
+
     fn refused(&mut self, message: String) {
         match &self.plan.service.phase {
             Phase::Patching(intent) => {
@@ -271,6 +311,7 @@ impl Draft<'_> {
                     desired: intent.desired.clone(),
                     uid: intent.uid.clone(),
                     generation: intent.generation,
+                    again: None,
                 };
                 self.say(What::Refused { changes, message });
                 self.plan.service.phase = Phase::Refused(refusal);
@@ -292,5 +333,29 @@ impl Draft<'_> {
                 self.pause(SLOW_RETRY);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Image, ImageSet, fixture};
+    use crate::reconcile::Waiting;
+
+    #[test]
+    fn a_namespace_that_somebody_else_created_meanwhile_is_not_created_again() {
+        let image = Image::parse("nginx:1.25").expect("valid");
+        let waiting = Waiting {
+            desired: ImageSet::Single(image),
+            looked: false,
+            told: false,
+            may_create: true,
+            create: true,
+        };
+        let service = Service { phase: Phase::Waiting(waiting), ..Service::default() };
+        let found = Ok(Reply::Namespace(NamespaceState::Active));
+        let plan = after(&service, &fixture::key("web"), found, Moment(0), 0);
+        let Phase::Waiting(waiting) = &plan.service.phase else { panic!("{plan:?}") };
+        assert!(waiting.looked && !waiting.create, "{waiting:?}");
     }
 }

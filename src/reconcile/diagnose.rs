@@ -274,7 +274,7 @@ impl Evidence<'_> {
         let name = worst.container.map(|c| c.name.clone()).unwrap_or_default();
         let template = self.template_of(&name);
         let warning = rollout.warning.iter().flatten().next();
-        let message = warning.map_or(worst.message, |warning| &warning.message);
+        let message = warning.map_or_else(|| worst.told(), |warning| &warning.message);
         let waits_in_order = self.workload.in_order && worst.sign != Sign::Unschedulable;
         let to_delete = bad.iter().filter(|_| waits_in_order).take(NAMED_PODS);
         Box::new(Failure {
@@ -306,7 +306,11 @@ impl Evidence<'_> {
         reason: &str,
         message: &str,
     ) -> Box<Failure> {
-        let count = self.workload.replicas;
+        let mut count = self.workload.replicas;
+        if !is_observed(rollout, self.workload) {
+            // The counts are still those of the older template.
+            count.updated = 0;
+        }
         let since = rollout.suspicion.map_or(self.now, |(_, since)| since);
         let at_least_none = |n: i32| usize::try_from(n).unwrap_or_default();
         Box::new(Failure {

@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use super::plan::Draft;
 use super::{Drift, resolve};
-use crate::model::{Change, ImageSet, Target, What, Workload};
+use crate::model::{Change, ImageSet, Successor, Target, What, Workload};
 
 /// The longest wait between two corrections of drift.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1800);
 
 impl Draft<'_> {
     /// Somebody else changed the images. Unless the settings say otherwise nobody's work at night is
-    /// undone: it is said, once.
+    /// undone: it is said, once. A rollout that was under way is over, and people wait for its end: so
+    /// it is said even where drift is to be ignored.
     pub(super) fn drifted(
         &mut self,
         images: &ImageSet,
@@ -23,10 +24,17 @@ impl Draft<'_> {
         for change in &mut changes {
             std::mem::swap(&mut change.from, &mut change.to);
         }
+        let interrupted = self.plan.service.in_flight();
+        if interrupted {
+            let by = Successor::SomebodyElse;
+            self.say(What::Superseded { changes: accepted.to_vec(), by });
+        }
         self.settle(images, workload, accepted.to_vec());
         match self.view.policy.drift {
-            Drift::Ignore => {}
-            Drift::Report => self.complain(What::Drift { changes, corrected: false }),
+            Drift::Ignore if !interrupted => {}
+            Drift::Ignore | Drift::Report => {
+                self.complain(What::Drift { changes, corrected: false })
+            }
             Drift::Correct => self.correct(images, workload, differing, changes),
         }
     }

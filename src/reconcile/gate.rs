@@ -20,6 +20,9 @@ pub struct Gate {
     halt_after: Option<u32>,
     failures: u32,
     in_flight: HashSet<ServiceKey>,
+    /// Services that waited and were told that there is room; it is kept for them until they have
+    /// looked, whether they take it or not.
+    offered: HashSet<ServiceKey>,
     waiting: VecDeque<ServiceKey>,
     waits: HashSet<ServiceKey>,
 }
@@ -55,6 +58,7 @@ impl Gate {
             halt_after,
             failures: 0,
             in_flight: HashSet::new(),
+            offered: HashSet::new(),
             waiting: VecDeque::new(),
             waits: HashSet::new(),
         }
@@ -65,6 +69,12 @@ impl Gate {
     pub fn open(&mut self) -> Vec<ServiceKey> {
         self.state = State::Open;
         self.room()
+    }
+
+    /// Start-up is over, and found nothing that speaks against changing the cluster.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.state == State::Open
     }
 
     /// Nothing may start until depd is started anew with the word of a person.
@@ -101,25 +111,37 @@ impl Gate {
     /// Asks for `key` to start a rollout. A service that already has one may always start the next.
     #[must_use]
     pub fn admit(&mut self, key: &ServiceKey) -> bool {
-        let free = self.state == State::Open
-            && (self.in_flight.contains(key)
-                || self.most.is_none_or(|most| self.in_flight.len() < most));
+        let has_room = self.in_flight.contains(key) || self.offered.contains(key);
+        let free = self.state == State::Open && (has_room || self.free() > 0);
         if free {
-            self.in_flight.insert(key.clone());
+            self.offered.remove(key);
+            self.take_place(key);
         } else if self.waits.insert(key.clone()) {
             self.waiting.push_back(key.clone());
         }
         free
     }
 
+    /// It has what it may have waited for; it was looked at for another reason.
+    fn take_place(&mut self, key: &ServiceKey) {
+        self.in_flight.insert(key.clone());
+        if self.waits.remove(key) {
+            self.waiting.retain(|waiting| waiting != key);
+        }
+    }
+
     /// Takes word whether `key` has a rollout in flight now. Returns services that may ask again.
+    ///
+    /// One that somebody else began is under way whatever the bound; it takes up room like any other.
     #[must_use]
     pub fn note(&mut self, key: &ServiceKey, in_flight: bool) -> Vec<ServiceKey> {
+        let was_offered = self.offered.remove(key);
         if in_flight {
-            self.in_flight.insert(key.clone());
+            self.take_place(key);
             return Vec::new();
         }
-        if self.in_flight.remove(key) { self.room() } else { Vec::new() }
+        // Room that was offered and not taken is the next one's.
+        if self.in_flight.remove(key) || was_offered { self.room() } else { Vec::new() }
     }
 
     /// Takes word of a verdict. The failure that is one too many shuts the gate, and says so once.
@@ -142,13 +164,20 @@ impl Gate {
         if self.state != State::Open {
             return Vec::new();
         }
-        let free = self.most.map_or(usize::MAX, |most| most.saturating_sub(self.in_flight.len()));
-        let count = free.min(self.waiting.len());
+        let count = self.free().min(self.waiting.len());
         let ready: Vec<ServiceKey> = self.waiting.drain(..count).collect();
         ready.iter().for_each(|key| {
             self.waits.remove(key);
         });
+        if self.most.is_some() {
+            self.offered.extend(ready.iter().cloned());
+        }
         ready
+    }
+
+    fn free(&self) -> usize {
+        let taken = self.in_flight.len() + self.offered.len();
+        self.most.map_or(usize::MAX, |most| most.saturating_sub(taken))
     }
 }
 
@@ -186,6 +215,44 @@ mod tests {
         assert!(gate.admit(&key("c")));
         assert!(gate.note(&key("x"), false).is_empty(), "it had no place");
         assert_eq!(gate.note(&key("b"), false), [key("d")]);
+    }
+
+    #[test]
+    fn room_that_a_service_does_not_take_is_the_next_ones() {
+        let mut gate = Gate::new(Some(1), None);
+        assert!(gate.open().is_empty());
+        assert!(gate.admit(&key("a")));
+        assert!(!gate.admit(&key("b")) && !gate.admit(&key("c")));
+        assert_eq!(gate.note(&key("a"), false), [key("b")]);
+        assert!(!gate.admit(&key("d")), "the room is kept for whom it was offered to");
+        assert_eq!(gate.note(&key("b"), false), [key("c")], "paused meanwhile, for example");
+        assert!(gate.admit(&key("c")));
+    }
+
+    #[test]
+    fn a_service_that_was_let_in_waits_no_more() {
+        let mut gate = Gate::new(Some(1), None);
+        assert!(gate.open().is_empty());
+        assert!(gate.admit(&key("a")));
+        assert!(!gate.admit(&key("b")) && !gate.admit(&key("c")) && !gate.admit(&key("d")));
+        assert_eq!(gate.note(&key("a"), false), [key("b")]);
+        assert!(gate.admit(&key("b")));
+        assert!(!gate.admit(&key("a")), "behind the others");
+        assert_eq!(gate.note(&key("b"), false), [key("c")]);
+        assert_eq!(gate.note(&key("c"), false), [key("d")]);
+        assert_eq!(gate.note(&key("d"), false), [key("a")]);
+    }
+
+    #[test]
+    fn what_somebody_else_began_takes_up_room_and_waits_no_more() {
+        let mut gate = Gate::new(Some(1), None);
+        assert!(gate.open().is_empty());
+        assert!(gate.admit(&key("a")));
+        assert!(!gate.admit(&key("b")) && !gate.admit(&key("c")));
+        assert!(gate.note(&key("b"), true).is_empty(), "its YAML was applied with the new image");
+        assert!(gate.note(&key("a"), false).is_empty(), "one is in flight all the same");
+        assert!(!gate.admit(&key("a")));
+        assert_eq!(gate.note(&key("b"), false), [key("c")]);
     }
 
     #[test]

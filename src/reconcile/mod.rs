@@ -13,6 +13,7 @@
 //! | `resolve.rs` | which containers a dep file means |
 //! | `view.rs` | what a decision is made from, and what it comes to |
 //! | `plan.rs` | the decision |
+//! | `ecr.rs` | what a PATCH with images of ECR needs first |
 //! | `follow.rs` | a rollout in flight → its verdict |
 //! | `drift.rs` | what somebody else changed |
 //! | `rollback.rs` | the last good images, and putting them back |
@@ -25,6 +26,7 @@
 mod after;
 mod diagnose;
 mod drift;
+mod ecr;
 mod follow;
 mod gate;
 mod identity;
@@ -50,4 +52,4 @@ pub use resolve::differs;
 pub use rollback::retry;
 pub use service::{Good, Intent, Phase, Refusal, Service, Settled, Waiting};
 pub use step::{Reply, Setback, Step};
-pub use view::{Drift, Plan, Policy, View};
+pub use view::{Drift, EcrPolicy, Plan, Policy, View};

@@ -1,10 +1,13 @@
 //! The decision: (what the file asks, what the cluster shows, what was done so far, now) → the next
 //! state, what to say, at most one step, and when to look again.
 
-use super::{Intent, Phase, Plan, Service, Settled, Step, View, Waiting, resolve, rollout};
+use super::{
+    Intent, Phase, Plan, Refusal, Service, Settled, Step, View, Waiting, ecr, resolve, rollout,
+};
 use crate::desired::DesiredState;
 use crate::model::{
-    Change, Hold, ImagePatch, ImageSet, Moment, Notice, Problem, ServiceKey, Target, What, Workload,
+    Change, Hold, ImagePatch, ImageSet, Moment, Notice, Problem, PullSecrets, Rollout, ServiceKey,
+    Successor, Target, What, Workload,
 };
 
 /// Decides. Pure: the same input gives the same plan.
@@ -18,7 +21,7 @@ pub fn plan(service: &Service, view: &View) -> Plan {
     match (view.desired, view.workload) {
         (None, _) => draft.stop_managing(),
         _ if !view.synced => {}
-        (Some(DesiredState { images: None, .. }), _) => {}
+        (Some(DesiredState { images: None, .. }), workload) => draft.without_content(workload),
         _ if draft.objects() => {}
         _ if draft.is_ambiguous() => {}
         (Some(DesiredState { images: Some(images), .. }), None) => draft.without_workload(images),
@@ -176,13 +179,16 @@ impl Draft<'_> {
             Phase::Rolling(_) | Phase::Broken(_) | Phase::Settled(_) if same_wish => {
                 self.drifted(images, workload, &differing, accepted);
             }
-            Phase::Refused(refusal) if same_wish && refusal.generation == workload.generation => {}
+            Phase::Refused(refusal) if same_wish && refusal.generation == workload.generation => {
+                self.ask_again_later(&refusal, images, workload, &differing);
+            }
             Phase::Patching(intent) if same_wish && agrees => self.adopt(&intent, workload),
             Phase::Waiting(_) if agrees => {
                 self.adopt(&intent(images, workload, &targets), workload);
             }
             Phase::Rolling(rollout) | Phase::RollingBack(rollout) => {
-                self.say(What::Superseded { changes: rollout.changes });
+                let changes = rollout.changes;
+                self.say(What::Superseded { changes, by: Successor::File });
                 if agrees {
                     self.adopt(&intent(images, workload, &targets), workload);
                 } else {
@@ -198,14 +204,46 @@ impl Draft<'_> {
     /// the content before it goes on.
     fn misfit(&mut self, problem: Problem, workload: &Workload) {
         self.tell_misfit(problem);
-        let phase = self.plan.service.phase.clone();
-        let (Phase::Rolling(rollout) | Phase::Broken(rollout)) = &phase else { return };
-        if !resolve::differs(&rollout.desired, workload, &rollout.changes) {
-            match phase {
-                Phase::Rolling(rollout) => self.follow(rollout, workload),
-                Phase::Broken(rollout) => self.await_recovery(&rollout, workload),
-                _ => {}
+        self.go_on(workload);
+    }
+
+    /// The file was invalid ever since depd started: nothing begins, and what was under way before
+    /// that goes on.
+    fn without_content(&mut self, workload: Option<&Workload>) {
+        match workload {
+            Some(workload) => {
+                self.note_replacement(workload);
+                self.go_on(workload);
             }
+            None if self.plan.service.in_flight() && self.view.namesakes.is_empty() => {
+                self.say(What::WorkloadDeleted);
+                self.plan.service.phase = Phase::New;
+            }
+            None => {}
+        }
+    }
+
+    /// Follows what is under way to its end, whatever the file says now.
+    fn go_on(&mut self, workload: &Workload) {
+        let agrees =
+            |rollout: &Rollout| !resolve::differs(&rollout.desired, workload, &rollout.changes);
+        match self.plan.service.phase.clone() {
+            Phase::Rolling(rollout) if agrees(&rollout) => self.follow(rollout, workload),
+            Phase::Broken(rollout) if agrees(&rollout) => self.await_recovery(&rollout, workload),
+            Phase::RollingBack(rollout) => self.follow_back(rollout, workload),
+            Phase::Patching(intent)
+                if resolve::runs(&intent.desired, workload, &intent.changes) =>
+            {
+                self.adopt(&intent, workload);
+            }
+            Phase::Rolling(Rollout { desired, changes, .. }) => {
+                self.say(What::Superseded {
+                    changes: changes.clone(),
+                    by: Successor::SomebodyElse,
+                });
+                self.settle(&desired, workload, changes);
+            }
+            _ => {}
         }
     }
 
@@ -264,15 +302,39 @@ impl Draft<'_> {
         let intent = Intent {
             look_first: before.is_some_and(|intent| intent.look_first),
             misses: before.map_or(0, |intent| intent.misses),
+            checked: before.is_some_and(|intent| intent.checked),
+            pull_secrets: before.and_then(|intent| intent.pull_secrets.clone()),
             ..intent(images, workload, targets)
         };
         let step = if intent.look_first {
             Step::LookAtWorkload
+        } else if let Some(step) =
+            ecr::preparation(self.view.policy.ecr, &intent, workload, targets)
+        {
+            step
         } else {
-            self.patch(workload, targets.to_vec(), change_cause(self.view.key, &intent.changes))
+            let cause = change_cause(self.view.key, &intent.changes);
+            self.patch(workload, targets.to_vec(), cause, intent.pull_secrets.clone())
         };
         self.enter(Phase::Patching(intent));
         self.request(step);
+    }
+
+    /// What was refused stays so, but an image that was missing may have been pushed since.
+    fn ask_again_later(
+        &mut self,
+        refusal: &Refusal,
+        images: &ImageSet,
+        workload: &Workload,
+        targets: &[Target],
+    ) {
+        match refusal.again {
+            Some(at) if at <= self.view.now && !targets.is_empty() => {
+                self.change(images, workload, targets);
+            }
+            Some(at) if at > self.view.now => self.wake_at(at),
+            _ => {}
+        }
     }
 
     pub(super) fn patch(
@@ -280,6 +342,7 @@ impl Draft<'_> {
         workload: &Workload,
         targets: Vec<Target>,
         change_cause: String,
+        pull_secrets: Option<PullSecrets>,
     ) -> Step {
         Step::Patch(ImagePatch {
             kind: workload.kind,
@@ -287,6 +350,7 @@ impl Draft<'_> {
             uid: workload.uid.clone(),
             has_annotations: workload.has_annotations,
             targets,
+            pull_secrets,
             change_cause,
         })
     }
@@ -317,6 +381,8 @@ pub(super) fn intent(images: &ImageSet, workload: &Workload, targets: &[Target])
         changes: resolve::changes(targets, workload),
         look_first: false,
         misses: 0,
+        checked: false,
+        pull_secrets: None,
     }
 }
 

@@ -97,6 +97,11 @@ pub fn differs(images: &ImageSet, workload: &Workload, accepted: &[Change]) -> b
     targets(images, workload).is_ok_and(|all| !differing(&all, workload, accepted).is_empty())
 }
 
+/// The workload runs what the file asks for.
+pub fn runs(images: &ImageSet, workload: &Workload, accepted: &[Change]) -> bool {
+    targets(images, workload).is_ok_and(|all| differing(&all, workload, accepted).is_empty())
+}
+
 /// What a PATCH with these targets changes.
 pub fn changes(targets: &[Target], workload: &Workload) -> Vec<Change> {
     let change = |target: &Target| Change {

@@ -5,7 +5,7 @@
 
 use super::plan::{Draft, change_cause, hold};
 use super::{Good, Intent, Phase, Service, Step, resolve, rollout};
-use crate::model::{Change, Image, ImageSet, Rollout, Target, What, Workload};
+use crate::model::{Change, Image, ImageSet, Rollout, Successor, Target, What, Workload};
 
 /// What somebody who asks for another try makes of the state: a content that was rejected or refused
 /// counts as new. Everything else stays as it is.
@@ -78,6 +78,8 @@ impl Draft<'_> {
             changes,
             look_first: false,
             misses: 0,
+            checked: false,
+            pull_secrets: None,
         })
     }
 
@@ -114,7 +116,10 @@ impl Draft<'_> {
         };
         let step = match intent.look_first {
             true => Step::LookAtWorkload,
-            false => self.patch(workload, targets, change_cause(self.view.key, &intent.changes)),
+            false => {
+                let cause = change_cause(self.view.key, &intent.changes);
+                self.patch(workload, targets, cause, None)
+            }
         };
         self.enter(Phase::Returning(intent));
         self.request(step);
@@ -129,6 +134,10 @@ impl Draft<'_> {
         workload: &Workload,
     ) {
         let now: Vec<Change> = changes.iter().map(|change| as_it_is(change, workload)).collect();
+        if self.plan.service.in_flight() {
+            let by = Successor::SomebodyElse;
+            self.say(What::Superseded { changes: changes.to_vec(), by });
+        }
         self.complain(What::Drift { changes: now.clone(), corrected: false });
         self.settle(images, workload, now);
     }

@@ -85,8 +85,11 @@ pub fn is_done(workload: &Workload) -> bool {
     let Replicas { wanted, total, updated, ready, available } = workload.replicas;
     let done = match (workload.kind, workload.strategy) {
         (Kind::Deployment, _) => updated >= wanted && total <= updated && available >= updated,
-        (Kind::StatefulSet, Strategy::Partition(old)) => ready >= wanted && updated >= wanted - old,
-        (Kind::StatefulSet, _) => ready >= wanted && updated >= wanted,
+        // Pods that a scaling down has yet to remove count as well, and may be the ready ones.
+        (Kind::StatefulSet, Strategy::Partition(old)) => {
+            ready >= wanted && updated >= wanted - old && total <= wanted
+        }
+        (Kind::StatefulSet, _) => ready >= wanted && updated >= wanted && total <= updated,
         (Kind::DaemonSet, _) => updated >= wanted && available >= wanted,
     };
     done && workload.observed_generation >= workload.generation
@@ -153,4 +156,38 @@ pub fn progress_deadline_exceeded(rollout: &Rollout, workload: &Workload) -> Opt
     let condition = fresh_progressing(rollout, workload)?;
     let is_late = !condition.holds && &*condition.reason == "ProgressDeadlineExceeded";
     is_late.then(|| Lateness::ProgressDeadline(condition.message.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{ImageSet, fixture};
+
+    #[test]
+    fn a_stateful_set_that_is_scaled_down_on_the_way_is_complete_only_without_old_pods() {
+        let image = crate::model::Image::parse("nginx:1.25").expect("valid");
+        let mut workload = Workload { kind: Kind::StatefulSet, ..fixture::workload("web") };
+        let intent = Intent {
+            desired: ImageSet::Single(image),
+            uid: workload.uid.clone(),
+            generation: 1,
+            changes: Vec::new(),
+            look_first: false,
+            misses: 0,
+            checked: false,
+            pull_secrets: None,
+        };
+        let rollout = begin(1, &intent, &workload, Moment(0));
+        let mut check = |strategy, (wanted, total, updated, ready), expect| {
+            workload.strategy = strategy;
+            workload.replicas = Replicas { wanted, total, updated, ready, available: ready };
+            assert_eq!(is_complete(&rollout, &workload), expect, "{:?}", workload.replicas);
+        };
+        check(Strategy::Rolling, (3, 3, 3, 3), true);
+        check(Strategy::Rolling, (1, 3, 1, 2), false);
+        check(Strategy::Rolling, (0, 3, 0, 3), false);
+        check(Strategy::Rolling, (0, 0, 0, 0), true);
+        check(Strategy::Partition(2), (3, 3, 1, 3), true);
+        check(Strategy::Partition(2), (2, 3, 0, 3), false);
+    }
 }

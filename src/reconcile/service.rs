@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Change, ImageSet, Moment, Problem, Rollout, What};
+use crate::model::{Change, ImageSet, Moment, Problem, PullSecrets, Rollout, What};
 
 /// All that depd remembers about one service between two looks at it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,6 +92,13 @@ pub struct Intent {
     pub look_first: bool,
     /// How many guards failed in a row.
     pub misses: u8,
+    /// The images were looked for in ECR, with nothing against them; found out again after a restart.
+    #[serde(skip)]
+    pub checked: bool,
+    /// The namespace has its pull secret, and this is what the template needs to use it; found out again
+    /// after a restart.
+    #[serde(skip)]
+    pub pull_secrets: Option<PullSecrets>,
 }
 
 /// A service that needs nothing.
@@ -123,6 +130,9 @@ pub struct Refusal {
     pub uid: Box<str>,
     /// `metadata.generation` at that time.
     pub generation: i64,
+    /// When it is asked again all the same: an image that was missing may have been pushed since.
+    #[serde(default)]
+    pub again: Option<Moment>,
 }
 
 impl Phase {
@@ -189,6 +199,10 @@ impl Service {
             rollout.log_tail = None;
             rollout.warning = None;
             rollout.question = None;
+        }
+        if let Phase::Patching(intent) = &mut kept.phase {
+            intent.checked = false;
+            intent.pull_secrets = None;
         }
         kept
     }

@@ -18,6 +18,16 @@ pub(super) struct Trouble<'a> {
     pub message: &'a str,
 }
 
+impl Trouble<'_> {
+    /// The message, as far as it tells something.
+    pub(super) fn told(&self) -> &str {
+        match self.sign {
+            Sign::ImagePull | Sign::ImageNotFound | Sign::Stuck => essence(self.message),
+            _ => self.message,
+        }
+    }
+}
+
 /// What the pod suffers from: its first container in trouble, init containers before the others, or
 /// that it has no node.
 pub(super) fn trouble(pod: &Pod) -> Option<Trouble<'_>> {
@@ -129,6 +139,38 @@ fn pull_sign(message: &str, image: &str) -> Sign {
     }
 }
 
+/// What a pull error says at its end, without the layers that kubelet and runtime put around it.
+fn essence(message: &str) -> &str {
+    let layers = [
+        "Back-off pulling image ",
+        "ErrImagePull",
+        "rpc error",
+        "failed to pull and unpack image ",
+        "failed to resolve reference ",
+        "failed to do request",
+        "Error response from daemon",
+    ];
+    let mut rest = message.trim();
+    while layers.iter().any(|layer| rest.starts_with(layer)) {
+        let Some(at) = end_of_layer(rest) else { return rest };
+        rest = rest[at..].trim_start();
+    }
+    rest
+}
+
+/// Behind `…: `, outside of quotation marks; behind `code = … desc = ` of gRPC.
+fn end_of_layer(text: &str) -> Option<usize> {
+    if text.starts_with("rpc error") {
+        return text.find("desc = ").map(|at| at + "desc = ".len());
+    }
+    let mut quoted = false;
+    let end = text.char_indices().find(|(at, c)| {
+        quoted ^= *c == '"';
+        !quoted && text[*at..].starts_with(": ")
+    });
+    end.map(|(at, _)| at + 2)
+}
+
 /// Control characters out, length bounded.
 pub(super) fn clean(message: &str) -> String {
     let printable = |c: char| if c.is_control() { ' ' } else { c };
@@ -168,6 +210,27 @@ mod tests {
             ("Back-off pulling image \"nginx:1.99\"", Sign::ImagePull),
         ] {
             assert_eq!(pull_sign(message, "nginx:1.99"), sign, "{message}");
+        }
+    }
+
+    #[test]
+    fn a_pull_error_is_told_by_its_end() {
+        for (message, told) in [
+            (
+                "Back-off pulling image \"a:1\": ErrImagePull: rpc error: code = Unknown desc = failed \
+                 to pull and unpack image \"docker.io/library/a:1\": failed to resolve reference \
+                 \"docker.io/library/a:1\": pull access denied: server message: denied",
+                "pull access denied: server message: denied",
+            ),
+            ("Back-off pulling image \"a:1\"", "Back-off pulling image \"a:1\""),
+            ("toomanyrequests: enough", "toomanyrequests: enough"),
+            (
+                "failed to do request: dial tcp 192.0.2.1:443: i/o timeout",
+                "dial tcp 192.0.2.1:443: i/o timeout",
+            ),
+            ("", ""),
+        ] {
+            assert_eq!(essence(message), told);
         }
     }
 

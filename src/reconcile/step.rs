@@ -1,8 +1,9 @@
 //! What the planner can ask the cluster edge to do, and what may come back.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::model::{Event, ImagePatch, NamespaceState, Workload};
+use crate::model::{EcrRegistry, Event, Image, ImagePatch, NamespaceState, PullSecrets, Workload};
 
 /// One request to the API server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +14,11 @@ pub enum Step {
     CreateNamespace,
     /// Read the workload afresh: the cache lags behind.
     LookAtWorkload,
+    /// Are these images in ECR?
+    CheckImages(Vec<Image>),
+    /// Make sure that the namespace has a pull secret for these registries, and find out what the
+    /// workload's template needs to use it.
+    EnsurePullSecret(BTreeSet<EcrRegistry>),
     /// Change the images.
     Patch(ImagePatch),
     /// Ask for the `pod-template-hash` of the new ReplicaSet.
@@ -44,6 +50,10 @@ pub enum Reply {
     NamespaceCreated,
     /// To [`Step::LookAtWorkload`]: the workload as it is now, if it is there.
     Looked(Option<Box<Workload>>),
+    /// To [`Step::CheckImages`]: they are, or that cannot be found out.
+    ImagesChecked,
+    /// To [`Step::EnsurePullSecret`]: it is there, and this is to be added to the template.
+    PullSecretReady(PullSecrets),
     /// To [`Step::Patch`]: the workload as stored.
     Patched(Box<Workload>),
     /// To [`Step::FindReplicaSet`]; `None` when the controller has not made it yet.
@@ -72,4 +82,10 @@ pub enum Setback {
     NotPermitted(String),
     /// Refused for good: admission or validation.
     Refused(String),
+    /// An image is not in its registry.
+    ImageMissing(String),
+    /// The registry lets nobody in, or a pull secret is in the way.
+    Registry(String),
+    /// Somebody else is at it: ask again in a moment.
+    Busy,
 }

@@ -12,11 +12,12 @@ use super::{
 use crate::desired::DesiredState;
 use crate::model::{
     Change, Condition, ContainerState, Image, ImageSet, Kind, Moment, NamespaceState, Notice, Pod,
-    Problem, Replicas, ServiceKey, Terminated, What, Workload, fixture,
+    Problem, Replicas, ServiceKey, Successor, Terminated, What, Workload, fixture,
 };
 
 mod changes;
 mod conditions;
+mod ecr;
 mod kinds;
 mod requests;
 mod restarts;
@@ -60,6 +61,7 @@ fn desk(file: &str, workload: Option<Workload>) -> Desk {
             drift: Drift::Report,
             create_namespaces: true,
             allow_namespaces: Vec::new(),
+            ecr: Default::default(),
         },
         now: Moment(1000),
         step: None,
@@ -165,8 +167,10 @@ fn notice(notice: &Notice) -> String {
         }
         What::RollbackFailed { changes, .. } => format!("rollback failed {}", arrow(changes)),
         What::Rejected { changes } => format!("rejected {}", arrow(changes)),
-        What::Superseded { .. } => "superseded".into(),
+        What::Superseded { by: Successor::File, .. } => "superseded".into(),
+        What::Superseded { by: Successor::SomebodyElse, .. } => "superseded by somebody".into(),
         What::Recovered { .. } => "recovered".into(),
+        What::ImageMissing { .. } => "image missing".into(),
         What::Drift { changes, .. } => format!("drift {}", arrow(changes)),
         other => format!("{other:?}"),
     }
@@ -185,6 +189,8 @@ fn step_word(step: &Step) -> String {
             };
             format!("patch {}", patch.targets.iter().map(image).collect::<Vec<_>>().join(" "))
         }
+        Step::CheckImages(_) => "check images".into(),
+        Step::EnsurePullSecret(_) => "pull secret".into(),
         other => format!("{other:?}"),
     }
 }

@@ -46,6 +46,17 @@ pub struct Policy {
     pub create_namespaces: bool,
     /// Namespaces of Kubernetes itself (`kube-*`) that may be deployed to all the same.
     pub allow_namespaces: Vec<String>,
+    /// What is done for images of Amazon ECR before they are rolled out.
+    pub ecr: EcrPolicy,
+}
+
+/// What is done for images of Amazon ECR before they are rolled out; by default nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EcrPolicy {
+    /// The namespace gets a pull secret, and the workload uses it.
+    pub pull_secret: bool,
+    /// The image must be there.
+    pub check: bool,
 }
 
 impl Policy {

@@ -3,7 +3,7 @@
 use super::words::Words;
 use crate::model::{Alert, printable};
 
-/// Finds the words for what holds everything up.
+/// Finds the words.
 #[must_use]
 pub fn alarm(alert: &Alert) -> Words {
     let (sentence, advice) = match alert {
@@ -21,6 +21,18 @@ pub fn alarm(alert: &Alert) -> Words {
             "Nothing is changed. If that is meant to be, start depd with --accept-change."
                 .to_owned(),
         ),
+        Alert::StalePullSecrets { namespaces, why } => {
+            return Words {
+                title: "Pull secrets are not renewed",
+                sentence: format!("in {namespaces} namespaces: {}", printable(why)),
+                advice: Some(
+                    "New pods can pull from ECR until 12 hours after the last renewal. depd goes on \
+                     trying; see what it says, and mend it."
+                        .to_owned(),
+                ),
+                log_tail: None,
+            };
+        }
         Alert::Halted { failures } => (
             format!("{failures} rollouts failed in a row"),
             "No further rollout is started. When the cause is found, go on with: depd resume --all"
@@ -45,6 +57,7 @@ mod tests {
                 differences: vec!["the cluster was prod (1a), and is qa (2b)".into()],
             },
             Alert::Halted { failures: 5 },
+            Alert::StalePullSecrets { namespaces: 2, why: "cannot get a token for ECR".into() },
         ];
         let text: Vec<String> = alerts
             .iter()

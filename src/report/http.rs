@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use jiff::{Timestamp, fmt::rfc2822};
+use log::warn;
 
 use super::kind::Kind;
 use super::record::Record;
@@ -14,6 +15,7 @@ use super::text::cut;
 use super::transport::{Answer, Transport};
 use super::webhook::WebhookUrl;
 use crate::model::printable;
+use crate::net;
 
 /// A receiver's `Retry-After` is believed up to this.
 const RETRY_AFTER_CAP: Duration = Duration::from_secs(120);
@@ -134,16 +136,17 @@ fn network_text(error: &ureq::Error) -> String {
 }
 
 fn agent(url: &WebhookUrl, limit: Duration) -> ureq::Agent {
-    // No proxy can reach our own loopback interface for us.
-    let proxy = if url.is_loopback() { None } else { ureq::Proxy::try_from_env() };
-    ureq::Agent::config_builder()
-        .proxy(proxy)
-        .http_status_as_error(false)
-        .max_redirects(0)
-        .timeout_global(Some(limit))
-        .user_agent(concat!("depd/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .into()
+    let config = || {
+        ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .timeout_global(Some(limit))
+            .user_agent(concat!("depd/", env!("CARGO_PKG_VERSION")))
+    };
+    net::public_agent(config(), url.expose()).unwrap_or_else(|problem| {
+        warn!("{problem}; messages go without a proxy");
+        config().proxy(None).build().into()
+    })
 }
 
 #[cfg(test)]

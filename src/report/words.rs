@@ -7,7 +7,9 @@ use std::time::Duration;
 
 mod failure;
 
-use crate::model::{Change, Hold, Kind, Lateness, Notice, Replicas, ServiceKey, What, printable};
+use crate::model::{
+    Change, Hold, Kind, Lateness, Notice, Replicas, ServiceKey, Successor, What, printable,
+};
 use failure::{advice, failed};
 
 /// What to say about a notice. No text ends with a full stop but the advice.
@@ -99,13 +101,27 @@ pub fn words(notice: &Notice) -> Words {
         What::Recovered { changes, took } => {
             ("Recovered", format!("{} after {}", images(changes), duration(*took)), None)
         }
-        What::Superseded { changes } => {
-            ("Superseded", format!("{} gave way to a newer file", images(changes)), None)
+        What::Superseded { changes, by } => {
+            let other = match by {
+                Successor::File => "a newer file",
+                Successor::SomebodyElse => "what somebody set in the cluster",
+            };
+            ("Superseded", format!("{} gave way to {other}", images(changes)), None)
         }
         What::Refused { changes, message } => (
             "Refused",
             format!("the API server does not accept {}: {}", images(changes), printable(message)),
             fix("It is tried again when the workload changes, or when you change"),
+        ),
+        What::ImageMissing { message, .. } => (
+            "Image missing",
+            printable(message),
+            fix("Nothing was changed. It is looked for every minute; push it, or change"),
+        ),
+        What::RegistryUnready(text) => (
+            "No access to the registry",
+            printable(text),
+            Some("depd tries again every 30 s; other services are not held up.".to_owned()),
         ),
         What::NamespaceCreated => (
             "Namespace created",

@@ -4,8 +4,13 @@
 //! |---|---|
 //! | `missing` | ErrImagePull, then ImagePullBackOff: the registry has no such image |
 //! | `private` | the same: the registry wants credentials |
+//! | `limited` | the same: the registry has had enough of us |
 //! | `invalid` | InvalidImageName |
+//! | `absent` | ErrImageNeverPull: not on the node, and not to be pulled |
 //! | `config` | CreateContainerConfigError |
+//! | `syncing` | the same for 2 s, until the kubelet knows the secret, then as any other |
+//! | `mkfail` | CreateContainerError |
+//! | `runfail` | RunContainerError |
 //! | `crash` | exits with 1, is restarted, and so on: CrashLoopBackOff |
 //! | `oom` | the same, OOMKilled with 137 |
 //! | `hang` | runs, and is never ready (an init container: never ends) |
@@ -17,12 +22,16 @@
 //! A crashing container is never ready, as if it had a readiness probe: without one even a real
 //! Deployment would be done for a moment.
 
+mod fate;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::json::{int, list, text};
 use super::wall::Wall;
+pub(super) use fate::log_lines;
+use fate::{Fate, MKFAIL, RUNFAIL, SYNCING, full_name, pull_error};
 
 /// How fast pods start and stop.
 #[derive(Clone, Copy, Debug)]
@@ -45,19 +54,6 @@ pub(super) enum Step {
 /// The name of the only node.
 const NODE: &str = "sandbox";
 const NODE_IP: &str = "192.168.65.2";
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
-    Missing,
-    Private,
-    Invalid,
-    Config,
-    Crash,
-    Oom,
-    Hang,
-    Flaky,
-    Well,
-}
 
 /// Where a container is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,38 +138,6 @@ pub(super) fn step(pod: &Value, now: Wall) -> Step {
     Step::Change(pod)
 }
 
-/// What the container wrote before it ended, or since it started: plausible, and always the same.
-pub(super) fn log_lines(container: &Value) -> &'static [&'static str] {
-    match Fate::of(container) {
-        Fate::Crash => &["starting", "fatal: cannot open database: connection refused"],
-        Fate::Oom => &["starting", "loading index into memory"],
-        _ => &["starting", "listening on :8080"],
-    }
-}
-
-impl Fate {
-    fn of(container: &Value) -> Fate {
-        let image = text(container, "/image");
-        let image = image.split('@').next().unwrap_or_default();
-        let tag = image.rsplit('/').next().and_then(|name| name.split_once(':'));
-        match tag.map(|(_, tag)| tag.split('-').next().unwrap_or_default()) {
-            Some("missing") => Fate::Missing,
-            Some("private") => Fate::Private,
-            Some("invalid") => Fate::Invalid,
-            Some("config") => Fate::Config,
-            Some("crash") => Fate::Crash,
-            Some("oom") => Fate::Oom,
-            Some("hang") => Fate::Hang,
-            Some("flaky") => Fate::Flaky,
-            _ => Fate::Well,
-        }
-    }
-
-    fn crashes(self) -> bool {
-        matches!(self, Fate::Crash | Fate::Oom)
-    }
-}
-
 /// Init containers first, as they run; the flag says which they are.
 fn containers(pod: &Value) -> impl Iterator<Item = (&Value, bool)> {
     let init = list(pod, "/spec/initContainers").iter().map(|c| (c, true));
@@ -227,6 +191,9 @@ fn patience(status: &Value, fate: Fate, pace: Pace) -> Option<Duration> {
         Place::Waiting("PodInitializing" | "ContainerCreating") => Some(pace.start),
         Place::Waiting("ErrImagePull") if fate == Fate::Flaky => Some(Duration::from_secs(2)),
         Place::Waiting("ErrImagePull") => Some(Duration::from_secs(1)),
+        Place::Waiting("CreateContainerConfigError") if fate == Fate::Syncing => {
+            Some(Duration::from_secs(2))
+        }
         Place::Waiting("CrashLoopBackOff") if int(status, "/restartCount") < 3 => {
             Some(Duration::from_secs(1))
         }
@@ -241,7 +208,7 @@ fn moved(pod: &Value, spec: &Value, init: bool, status: Value, now: Wall) -> Val
     let fate = Fate::of(spec);
     match (place(&status), fate) {
         (Place::Waiting("PodInitializing" | "ContainerCreating"), _) => match fate {
-            Fate::Missing | Fate::Private | Fate::Flaky => {
+            Fate::Missing | Fate::Private | Fate::Limited | Fate::Flaky => {
                 waits(status, "ErrImagePull", pull_error(spec, fate))
             }
             Fate::Invalid => {
@@ -255,8 +222,20 @@ fn moved(pod: &Value, spec: &Value, init: bool, status: Value, now: Wall) -> Val
             Fate::Config => {
                 waits(status, "CreateContainerConfigError", "secret \"x\" not found".into())
             }
+            Fate::Absent => {
+                let image = text(spec, "/image");
+                let message =
+                    format!("Container image \"{image}\" is not present with pull policy of Never");
+                waits(status, "ErrImageNeverPull", message)
+            }
+            Fate::Syncing => waits(status, "CreateContainerConfigError", SYNCING.into()),
+            Fate::MkFail => waits(status, "CreateContainerError", MKFAIL.into()),
+            Fate::RunFail => waits(status, "RunContainerError", RUNFAIL.into()),
             _ => runs(pod, spec, init, status, 0, now),
         },
+        (Place::Waiting("CreateContainerConfigError"), Fate::Syncing) => {
+            runs(pod, spec, init, status, 0, now)
+        }
         (Place::Waiting("ErrImagePull"), Fate::Flaky) => runs(pod, spec, init, status, 0, now),
         (Place::Waiting("ErrImagePull"), _) => {
             let image = text(spec, "/image");
@@ -342,35 +321,6 @@ fn ends(pod: &Value, mut status: Value, fate: Fate, now: Wall) -> Value {
         text(pod, "/metadata/uid")
     );
     waits(status, "CrashLoopBackOff", message)
-}
-
-/// What containerd says when it cannot pull.
-fn pull_error(spec: &Value, fate: Fate) -> String {
-    let image = full_name(text(spec, "/image"));
-    let failed = format!(
-        "failed to pull and unpack image \"{image}\": failed to resolve reference \"{image}\""
-    );
-    match fate {
-        Fate::Missing => format!("rpc error: code = NotFound desc = {failed}: {image}: not found"),
-        Fate::Private => format!(
-            "rpc error: code = Unknown desc = {failed}: pull access denied, repository does not \
-             exist or may require authorization: server message: insufficient_scope: \
-             authorization failed"
-        ),
-        _ => format!(
-            "rpc error: code = Unknown desc = {failed}: failed to do request: dial tcp \
-             192.0.2.1:443: i/o timeout"
-        ),
-    }
-}
-
-/// `nginx:1` is `docker.io/library/nginx:1` to containerd.
-fn full_name(image: &str) -> String {
-    match image.split_once('/') {
-        None => format!("docker.io/library/{image}"),
-        Some((host, _)) if host.contains(['.', ':']) || host == "localhost" => image.into(),
-        Some(_) => format!("docker.io/{image}"),
-    }
 }
 
 fn conditions(

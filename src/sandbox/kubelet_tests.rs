@@ -56,6 +56,11 @@ fn the_tag_decides_what_becomes_of_a_container() {
     check("a/b:private-3", &[creating, "ErrImagePull", "ImagePullBackOff"]);
     check("a:invalid", &[creating, "InvalidImageName"]);
     check("a:config", &[creating, "CreateContainerConfigError"]);
+    check("a:syncing", &[creating, "CreateContainerConfigError", "Running"]);
+    check("a:limited", &[creating, "ErrImagePull", "ImagePullBackOff"]);
+    check("a:absent", &[creating, "ErrImageNeverPull"]);
+    check("a:mkfail", &[creating, "CreateContainerError"]);
+    check("a:runfail", &[creating, "RunContainerError"]);
     check("a:hang", &[creating, "Running"]);
     check("a:flaky", &[creating, "ErrImagePull", "Running"]);
     check("a:crash", &crash);

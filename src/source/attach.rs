@@ -179,7 +179,8 @@ impl Runner {
         self.attachment.watch = None;
         self.attachment.identity = None;
         self.attachment.sub_folders.clear();
-        self.forget_looks(now);
+        self.looked = None;
+        self.settle.doubt(now);
     }
 
     /// Nothing that files said is changed by this.

@@ -240,7 +240,7 @@ impl Runner {
     }
 
     /// Looks that are under way are taken again at `again_at`.
-    pub(super) fn forget_looks(&mut self, again_at: Moment) {
+    fn forget_looks(&mut self, again_at: Moment) {
         self.looked = None;
         self.settle.abandon_looks(again_at);
     }

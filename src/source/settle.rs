@@ -185,6 +185,17 @@ impl Settle {
         }
     }
 
+    /// Events were lost: what looked closed may be open by now, so no file is sure any more, and
+    /// each that is not settled takes two looks that agree.
+    pub fn doubt(&mut self, now: Moment) {
+        self.abandon_looks(now);
+        let unsettled = self.files.iter().filter(|(_, file)| file.open.is_some());
+        let names: Vec<Name> = unsettled.map(|(name, _)| name.clone()).collect();
+        for name in names {
+            self.change(&name, Open::doubt);
+        }
+    }
+
     /// When the next look is due.
     #[must_use]
     pub fn next_due(&self) -> Option<Moment> {

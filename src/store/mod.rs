@@ -36,12 +36,12 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use log::debug;
 use parking_lot::MutexGuard;
 
-use batch::Answer;
 use disk::{Disk, Room, memory_only, unix_ms};
 use lock::{Lock, NoLock};
 use read::Contents;
 use writer::{Pending, Shared, Writer};
 
+pub use batch::{Answer, Batch};
 pub use error::StoreError;
 pub use folder::folder;
 pub use holder::{Holder, holder};

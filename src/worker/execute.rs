@@ -2,11 +2,15 @@
 
 use super::StepRunner;
 use crate::cluster::{ApiError, Class, Client};
+use crate::failpoint::Failpoint;
 use crate::model::{ServiceKey, Workload};
 use crate::reconcile::{Reply, Setback, Step};
 
 /// Lines of a crashed container's log that a message carries.
 const LOG_LINES: u32 = 25;
+
+/// What only [`super::WithRegistry`] can do is planned only where it is set up.
+const NO_REGISTRY: &str = "depd was started without access to ECR; this is a defect in depd";
 
 impl StepRunner for Client {
     fn run(
@@ -31,7 +35,9 @@ impl StepRunner for Client {
                 None => Ok(Reply::Looked(None)),
             },
             Step::Patch(patch) => {
-                self.patch_images(patch).map(|stored| Reply::Patched(Box::new(stored)))
+                let stored = self.patch_images(patch);
+                Failpoint::AfterPatch.pass();
+                stored.map(|stored| Reply::Patched(Box::new(stored)))
             }
             Step::FindReplicaSet => match workload {
                 Some(workload) => self
@@ -39,6 +45,9 @@ impl StepRunner for Client {
                     .map(|hash| Reply::ReplicaSet(hash.map(String::into_boxed_str))),
                 None => Ok(Reply::ReplicaSet(None)),
             },
+            Step::CheckImages(_) | Step::EnsurePullSecret(_) => {
+                return Err(Setback::Registry(NO_REGISTRY.to_owned()));
+            }
             Step::FetchLog { pod, container, previous } => {
                 self.log_tail(namespace, pod, container, *previous, LOG_LINES).map(Reply::Log)
             }
@@ -63,7 +72,9 @@ fn of_namespace(namespace: &str, error: &ApiError) -> Setback {
     }
 }
 
-fn setback(error: &ApiError) -> Setback {
+/// What to do about an error of the API.
+#[must_use]
+pub fn setback(error: &ApiError) -> Setback {
     let text = error.to_string();
     match &error.class {
         Class::TestFailed | Class::NotFound | Class::Conflict { .. } => Setback::Outdated,

@@ -6,7 +6,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::{Journal, Services};
 use crate::desired::Register;
-use crate::model::{ServiceKey, Workload};
+use crate::model::{Moment, ServiceKey, Workload};
 use crate::observed::{Interest, Pods, Workloads};
 use crate::queue::WorkQueue;
 use crate::reconcile::{Gate, Policy, Reply, Setback, Step};
@@ -52,4 +52,8 @@ pub struct Floor {
     pub interest_changed: Box<dyn Fn() + Send + Sync>,
     /// What the settings say about decisions.
     pub policy: Policy,
+    /// What time it is: [`crate::clock::now`], or the clock of a simulated world.
+    pub clock: Box<dyn Fn() -> Moment + Send + Sync>,
+    /// A random number, to spread back-off delays; need not be a good one.
+    pub dice: Box<dyn Fn() -> u64 + Send + Sync>,
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use log::error;
 
 use super::{Entry, Floor, Kept};
-use crate::clock;
 use crate::model::{Kind, Pod, ServiceKey, What, Workload};
 use crate::observed::Sight;
 use crate::reconcile::{Phase, Plan, Reply, Service, Setback, Step, View, after, plan, retry};
@@ -27,13 +26,13 @@ pub fn look(floor: &Floor, key: &ServiceKey) {
     let step = decide(floor, key, &mut service, &seen);
     if let Some(why) = seen.refused.as_ref().filter(|_| is_wanted(floor, key)) {
         let outcome = Err(Setback::NotPermitted(why.clone()));
-        let plan = after(&service, key, outcome, clock::now(), jitter());
+        let plan = after(&service, key, outcome, (floor.clock)(), (floor.dice)());
         adopt(floor, key, workload, &mut service, plan);
     }
     if let Some(step) = &step {
         let outcome = floor.cluster.run(key, step, workload);
         take_into_cache(floor, workload, &outcome);
-        let plan = after(&service, key, outcome, clock::now(), jitter());
+        let plan = after(&service, key, outcome, (floor.clock)(), (floor.dice)());
         adopt(floor, key, workload, &mut service, plan);
     }
     note_interest(floor, key, &service, workload);
@@ -86,7 +85,7 @@ fn decide(floor: &Floor, key: &ServiceKey, service: &mut Service, seen: &Seen) -
         pods: &pods,
         admitted: true,
         policy: &floor.policy,
-        now: clock::now(),
+        now: (floor.clock)(),
     };
     let asked = floor.retries.lock().remove(key);
     let retried = asked.then(|| retry(service));
@@ -127,7 +126,7 @@ fn adopt(
     });
     judge(floor, &plan);
     if kept.is_some() || !plan.notices.is_empty() {
-        let before_action = matches!(plan.step, Some(Step::Patch(_)));
+        let before_action = plan.step.as_ref().is_some_and(leads_to_action);
         let kind = workload.map(|workload| workload.kind);
         let notices = plan.notices;
         floor.journal.enter(Entry { key, kind, service: kept, notices, before_action });
@@ -139,12 +138,20 @@ fn adopt(
     plan.step
 }
 
+/// A PATCH, or what is done for one.
+fn leads_to_action(step: &Step) -> bool {
+    matches!(step, Step::Patch(_) | Step::CheckImages(_) | Step::EnsurePullSecret(_))
+}
+
 /// Too many failures in a row shut the gate.
 fn judge(floor: &Floor, plan: &Plan) {
     for notice in &plan.notices {
         let succeeded = match notice.what {
             What::Succeeded { .. } => true,
-            What::Failed { .. } | What::TimedOut { .. } | What::Refused { .. } => false,
+            What::Failed { .. }
+            | What::TimedOut { .. }
+            | What::ImageMissing { .. }
+            | What::Refused { .. } => false,
             _ => continue,
         };
         let alert = floor.gate.lock().verdict(succeeded);
@@ -179,10 +186,4 @@ fn note_interest(floor: &Floor, key: &ServiceKey, service: &Service, workload: O
     if changed {
         (floor.interest_changed)();
     }
-}
-
-/// Spread for back-off delays; need not be good randomness.
-fn jitter() -> u64 {
-    use std::hash::{BuildHasher, RandomState};
-    RandomState::new().hash_one(clock::now())
 }

@@ -137,7 +137,10 @@ fn floor(cluster: Cluster) -> Floor {
             drift: Drift::Report,
             create_namespaces: true,
             allow_namespaces: Vec::new(),
+            ecr: Default::default(),
         },
+        clock: Box::new(crate::clock::now),
+        dice: Box::new(|| 7),
     }
 }
 

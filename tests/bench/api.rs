@@ -134,6 +134,21 @@ impl Api {
         serde_json::from_slice(&text).unwrap_or_else(|error| panic!("GET {path}: {error}"))
     }
 
+    /// PATCHes of Deployments that the API server has answered with 200, by its own metrics.
+    pub fn patches_by_metrics(&self) -> u64 {
+        let mut body = self.open("/metrics");
+        let text = body.with_config().limit(ANSWER_BYTES).read_to_string().expect("a body");
+        let parts = ["code=\"200\"", "resource=\"deployments\"", "verb=\"PATCH\""];
+        let counts = text.lines().filter_map(|line| {
+            let (labels, value) =
+                line.strip_prefix("apiserver_request_total{")?.split_once("} ")?;
+            let is_patch = parts.iter().all(|part| labels.contains(part))
+                && labels.contains("subresource=\"\"");
+            is_patch.then(|| value.parse::<f64>().expect("a number"))
+        });
+        counts.sum::<f64>() as u64
+    }
+
     pub fn post(&self, path: &str, object: &Value) {
         let request = self.agent.post(format!("{}{path}", self.login.server));
         let request = request.header("authorization", &self.login.authorization);

@@ -33,6 +33,7 @@ struct Own {
     /// CPU for each change until the last image was changed, the rest being verdicts and messages.
     cpu_until_changed_ms: Vec<f64>,
     requests: Vec<Entry>,
+    patches_by_metrics: u64,
     messages: usize,
 }
 
@@ -81,6 +82,7 @@ fn own_round(cluster: &Cluster, services: &Services, image: &str, own: &mut Own)
     let count = services.all.len();
     let depd = Depd::start(cluster, &services.all, other(image));
     let mut audit = AuditLog::open(&cluster.audit_log);
+    let counted = cluster.admin.patches_by_metrics();
     let before = process::cpu(depd.pid());
     let began = Stamp::now();
     for service in &services.all {
@@ -88,7 +90,7 @@ fn own_round(cluster: &Cluster, services: &Services, image: &str, own: &mut Own)
     }
     let mut requests = wait_for_patches(&mut audit, count, Entry::is_of_depd);
     let until_changed = process::cpu(depd.pid()) - before;
-    wait_for("the messages", Duration::from_millis(50), LIMIT, || {
+    wait_for("the messages", every(count), LIMIT, || {
         (depd.receiver.told("deployed").len() >= count).then_some(())
     });
     depd.wait_until_quiet();
@@ -99,7 +101,13 @@ fn own_round(cluster: &Cluster, services: &Services, image: &str, own: &mut Own)
     own.cpu_until_changed_ms.push(ms(until_changed) / count as f64);
     requests.extend(audit.read());
     own.requests.extend(requests.into_iter().filter(Entry::is_of_depd));
+    own.patches_by_metrics += cluster.admin.patches_by_metrics() - counted;
     own.messages += depd.receiver.count();
+}
+
+/// How often to look for so many messages: looking takes CPU from those that are measured.
+pub fn every(messages: usize) -> Duration {
+    Duration::from_millis(if messages < 1000 { 50 } else { 500 })
 }
 
 fn wait_for_patches(
@@ -146,6 +154,9 @@ fn add_rows(report: &mut Report, sizes: &Burst, raw: &[Rounds], own: &Own) {
             .exactly(files * rounds)
             .note(summary(own.requests.iter())),
     );
+    let what = "  the same, counted by the API server's metrics";
+    let counted = own.patches_by_metrics as f64;
+    report.add(Row::new(id("metrics"), what, counted, "").exactly(files * rounds));
     let row = Row::new(id("messages"), "  messages", own.messages as f64, "");
     report.add(row.exactly(files * rounds));
     let cpu = median(&own.rounds.cpu_ms);

@@ -75,11 +75,14 @@ fn main() -> ExitCode {
         kubectl::measure(&cluster, sizes, &mut report);
     }
     if options.wants("managed") {
-        managed::measure(&cluster, &sizes.managed, &mut report);
+        managed::measure(&cluster, &sizes.managed, &mut report).remove();
+    }
+    if let Some(scale) = sizes.scale.as_ref().filter(|_| options.wants("burst-5000")) {
+        bursts::measure(&cluster, &scale.burst, &mut report);
     }
     if let Some(scale) = sizes.scale.as_ref().filter(|_| options.wants("scale")) {
-        bursts::measure(&cluster, &scale.burst, &mut report);
-        managed::measure(&cluster, &scale.managed, &mut report);
+        let _last = managed::measure(&cluster, &scale.managed, &mut report);
+        managed::compare(sizes.managed.services, scale.managed.services, &mut report);
     }
     report.print();
     if let Some(file) = &options.json {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::api::Cluster;
 use crate::audit::{AuditLog, Entry, summary};
+use crate::bursts::every;
 use crate::depd::Depd;
 use crate::figures::{Stamp, median, ms, quantile, wait_for};
 use crate::options::Managed;
@@ -27,7 +28,8 @@ struct Scene<'a> {
     report: &'a mut Report,
 }
 
-pub fn measure(cluster: &Cluster, sizes: &Managed, report: &mut Report) {
+/// Returns the services, for whoever wants them gone before something else is measured.
+pub fn measure(cluster: &Cluster, sizes: &Managed, report: &mut Report) -> Services {
     let services = Services::create(&cluster.admin, sizes.services, 1);
     let audit = AuditLog::open(&cluster.audit_log);
     let depd = Depd::start(cluster, &services.all, FIRST_IMAGE);
@@ -39,7 +41,17 @@ pub fn measure(cluster: &Cluster, sizes: &Managed, report: &mut Report) {
     scene.remember();
     drop(depd);
     raw_cpu(cluster, sizes, &services, image, report);
-    services.remove();
+    services
+}
+
+/// CPU for each change with many managed services beside that with few.
+pub fn compare(few: usize, many: usize, report: &mut Report) {
+    let cpu = |services| report.measured(&format!("managed.{services}.succeeded.cpu"));
+    if let (Some(of_few), Some(of_many)) = (cpu(few), cpu(many)) {
+        let what = format!("CPU for each change, {many} managed services beside {few}");
+        let row = Row::new("managed.cpu.ratio", what, of_many / of_few, "×");
+        report.add(row.at_most(1.2, "").note(format!("{of_few:.2} ms and {of_many:.2} ms")));
+    }
 }
 
 impl Scene<'_> {
@@ -104,7 +116,7 @@ impl Scene<'_> {
         for service in self.some(count) {
             self.depd.write(service, image);
         }
-        wait_for("the messages", Duration::from_millis(50), LIMIT, || {
+        wait_for("the messages", every(count), LIMIT, || {
             (receiver.told(outcome.word()).len() >= count).then_some(())
         });
         self.depd.wait_until_quiet();

@@ -123,6 +123,11 @@ impl Report {
         self.rows.push(row);
     }
 
+    /// A figure that was taken already.
+    pub fn measured(&self, id: &str) -> Option<f64> {
+        self.rows.iter().find(|row| row.id == id).map(|row| row.measured)
+    }
+
     /// Every count that had to be exact was.
     pub fn counts_are_right(&self) -> bool {
         let is_count = |row: &&Row| row.goal.as_ref().is_some_and(|goal| goal.is_count);

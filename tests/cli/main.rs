@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 mod check;
+mod rbac;
 mod report;
 mod running;
 mod stored;
@@ -62,6 +63,7 @@ fn help_reads_well() {
     insta::assert_snapshot!("help-status", text(&["status", "--help"]));
     insta::assert_snapshot!("help-history", text(&["history", "--help"]));
     insta::assert_snapshot!("help-wait", text(&["wait", "--help"]));
+    insta::assert_snapshot!("help-rbac", text(&["rbac", "--help"]));
     insta::assert_snapshot!("help-rollback", text(&["rollback", "--help"]));
     insta::assert_snapshot!("help-resume", text(&["resume", "--help"]));
     insta::assert_snapshot!("help-pause", text(&["pause", "--help"]));

@@ -168,6 +168,10 @@ impl Cluster {
         list.and_then(|list| list["items"].as_array().cloned()).unwrap_or_default()
     }
 
+    pub fn remove(&self, path: &str) {
+        self.admin.delete(path);
+    }
+
     /// The Events about an object, as `kubectl describe` finds them.
     pub fn events_of(&self, namespace: &str, name: &str) -> Vec<Value> {
         let list = self.admin.get(&format!(
@@ -191,6 +195,31 @@ impl Cluster {
 
     pub fn delete_deployment(&self, namespace: &str, name: &str) {
         self.admin.delete(&format!("/apis/apps/v1/namespaces/{namespace}/deployments/{name}"));
+    }
+
+    /// What is at a path of the API.
+    pub fn get(&self, path: &str) -> Option<Value> {
+        self.admin.get(path)
+    }
+
+    /// Creates an object.
+    pub fn create(&self, path: &str, object: &Value) {
+        self.admin.post(path, object);
+    }
+
+    /// Changes an object by merge patch.
+    pub fn patch(&self, path: &str, patch: &Value) {
+        self.admin.patch(path, patch);
+    }
+
+    /// Deletes what is at a path.
+    pub fn delete(&self, path: &str) {
+        self.admin.delete(path);
+    }
+
+    /// What the API server says about creating an object, without creating it.
+    pub fn try_create(&self, path: &str, object: &Value) -> Value {
+        self.admin.dry_run(path, object)
     }
 
     /// Every request of depd that concerns `namespace`, as `VERB RESOURCE/NAME`, but for the lists
@@ -240,6 +269,7 @@ impl Cluster {
                 { "apiGroups": ["apps"], "resources": ["replicasets"], "verbs": ["list"] },
                 { "apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"] },
                 { "apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"] },
+                { "apiGroups": [""], "resources": ["events"], "verbs": ["list"] },
                 { "apiGroups": [""], "resources": ["namespaces"], "verbs": ["get"] }
             ] });
             self.admin.post(&format!("{api}/{namespace}/roles"), &role);
@@ -381,6 +411,15 @@ impl Api {
         let request = request.content_type("application/json");
         let body = check("POST", path, request.send(object.to_string()));
         serde_json::from_str(&body).expect("JSON")
+    }
+
+    fn dry_run(&self, path: &str, object: &Value) -> Value {
+        let url = self.url(&format!("{path}?dryRun=All"));
+        let request = self.agent.post(url).header("authorization", self.authorization());
+        let request = request.content_type("application/json");
+        let mut reply = request.send(object.to_string()).expect("an answer");
+        let text = reply.body_mut().read_to_string().expect("a body");
+        serde_json::from_str(&text).expect("JSON")
     }
 
     fn patch(&self, path: &str, patch: &Value) {

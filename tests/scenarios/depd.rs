@@ -7,6 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use depd::failpoint::Failpoint;
 use tempfile::TempDir;
 
 use crate::receiver::Receiver;
@@ -16,6 +17,10 @@ use crate::wait::wait_for;
 pub struct Depd {
     child: Option<Child>,
     kubeconfig: PathBuf,
+    /// What starts depd, with its arguments, where it is not started directly.
+    pub starter: Vec<String>,
+    /// More environment.
+    pub env: Vec<(String, String)>,
     folder: TempDir,
     /// One for each process so far.
     logs: Vec<Arc<Mutex<Vec<String>>>>,
@@ -44,7 +49,24 @@ impl Depd {
         let slack = Receiver::start();
         fs::write(folder.path().join(".env"), format!("WEBHOOK_FOR_SLACK={}\n", slack.url()))
             .expect("written");
-        Depd { child: None, kubeconfig: kubeconfig.to_owned(), folder, logs: Vec::new(), slack }
+        Depd {
+            child: None,
+            kubeconfig: kubeconfig.to_owned(),
+            starter: Vec::new(),
+            env: Vec::new(),
+            folder,
+            logs: Vec::new(),
+            slack,
+        }
+    }
+
+    /// All that lies in the state folder, as text.
+    pub fn everything_kept(&self) -> String {
+        let files = fs::read_dir(self.folder.path().join("state")).expect("a folder");
+        let files =
+            files.map(|entry| entry.expect("an entry").path()).filter(|path| path.is_file());
+        let text = |path| String::from_utf8_lossy(&fs::read(path).expect("readable")).into_owned();
+        files.map(text).collect()
     }
 
     /// Starts `depd run` where an earlier one may have left its state, and waits until it watches.
@@ -65,8 +87,19 @@ impl Depd {
     }
 
     fn spawn(&mut self, filters: &str, arguments: &[&str]) {
+        let command = self.command(arguments);
+        self.run(filters, command);
+    }
+
+    /// Like [`Depd::launch_unready`], and it is to die at this point; see `depd::failpoint`.
+    pub fn launch_to_die_at(&mut self, failpoint: Failpoint) {
+        let mut command = self.command(&[]);
+        command.env("DEPD_FAILPOINT", failpoint.name());
+        self.run("depd=debug", command);
+    }
+
+    fn run(&mut self, filters: &str, mut command: Command) {
         assert!(self.child.is_none(), "it runs already");
-        let mut command = self.command(arguments);
         command.env("RUST_LOG", filters);
         let mut child = command.spawn().expect("depd starts");
         let log: Arc<Mutex<Vec<String>>> = Arc::default();
@@ -85,6 +118,7 @@ impl Depd {
         command
             .args(arguments)
             .env("KUBECONFIG", &self.kubeconfig)
+            .envs(self.env.iter().cloned())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
@@ -93,8 +127,10 @@ impl Depd {
 
     /// `depd` in this folder with nothing but these arguments.
     pub fn program(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_depd"));
-        command.args(arguments).current_dir(self.folder.path()).env_clear();
+        let words = self.starter.iter().map(String::as_str).chain([env!("CARGO_BIN_EXE_depd")]);
+        let words: Vec<&str> = words.collect();
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]).args(arguments).current_dir(self.folder.path()).env_clear();
         command
     }
 

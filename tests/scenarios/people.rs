@@ -169,6 +169,28 @@ fn fault_46_a_rollout_that_a_person_undid_is_said_and_left() {
 }
 
 #[test]
+fn drift_is_corrected_where_that_is_asked_for_and_a_fight_is_said_once() {
+    let cluster = Cluster::start();
+    let namespace = cluster.namespace();
+    cluster.deployment(&namespace, "web", "nginx:1.24", 1);
+    let depd = Depd::start(&cluster.kubeconfig, &["--drift", "correct"]);
+    depd.save("web", &namespace, "nginx:1.25");
+    depd.slack.wait_for("Deployed: web");
+    cluster.undo_rollout(&namespace, "web");
+    wait_for("the correction", || (patches(&cluster, &namespace) == 2).then_some(()));
+    wait_for("its end", || (count(&depd, "Deployed: web") == 2).then_some(()));
+    assert_eq!(cluster.image(&namespace, "web"), "nginx:1.25");
+    // Again: the next correction waits for half a minute, and nobody is told a second time.
+    cluster.undo_rollout(&namespace, "web");
+    cluster.wait_until_available(&namespace, "web");
+    wait_for_a_look(&depd, &namespace);
+    assert_eq!(cluster.image(&namespace, "web"), "nginx:1.24");
+    assert_eq!(patches(&cluster, &namespace), 2);
+    let said = count(&depd, "Changed in the cluster: web") + count(&depd, "Corrected");
+    assert_eq!(said, 1, "{:?}", depd.slack.titles());
+}
+
+#[test]
 fn fault_47_scaling_during_a_rollout_and_after_it_makes_no_second_message() {
     let cluster = Cluster::start();
     let namespace = cluster.namespace();

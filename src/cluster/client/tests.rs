@@ -72,6 +72,7 @@ fn patch(seen: &Workload, image: &str) -> ImagePatch {
             container: seen.containers[0].name.clone(),
             image: Image::parse(image).unwrap(),
         }],
+        pull_secrets: None,
         change_cause: format!("depd: {image}"),
     }
 }

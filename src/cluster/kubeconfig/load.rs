@@ -10,6 +10,7 @@ use std::{fs, io};
 
 use super::{Kubeconfig, KubeconfigError, merge, parse, pick};
 use crate::cluster::access::{Access, Authorization, Material, ServerUrl, Trust};
+use crate::net::proxy_for;
 
 /// Where a pod finds its credentials.
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
@@ -33,13 +34,46 @@ pub fn load(
     choice: &Choice,
     env: impl Fn(&str) -> Option<OsString>,
 ) -> Result<Access, KubeconfigError> {
+    let files = candidates(choice, &env);
     let mut missing = Vec::new();
-    let merged = merge(read_all(choice, &env, &mut missing)?)?;
-    if merged.is_empty() && choice.kubeconfig.is_none() {
-        return in_cluster(Path::new(SERVICE_ACCOUNT), &env)
-            .unwrap_or(Err(KubeconfigError::Nothing { missing }));
+    let merged = merge(read_all(&files, choice.kubeconfig.is_some(), &mut missing)?)?;
+    let mut access = if merged.is_empty() && choice.kubeconfig.is_none() {
+        in_cluster(Path::new(SERVICE_ACCOUNT), &env)
+            .unwrap_or(Err(KubeconfigError::Nothing { missing }))?
+    } else {
+        Access { files, ..pick(&merged, choice.context.as_deref())? }
+    };
+    if access.proxy.is_none() {
+        let found = proxy_for(access.server.as_str(), &env);
+        access.proxy = found.map_err(KubeconfigError::Proxy)?;
     }
-    pick(&merged, choice.context.as_deref())
+    Ok(access)
+}
+
+/// Reads the files of an access again, for the same context. Where and through what the server is
+/// reached stays as it is; the rest is as the files say now.
+///
+/// # Errors
+/// They cannot be read or understood, or name another server: the access that is in force stays.
+pub fn reload(access: &Access) -> Result<Access, KubeconfigError> {
+    let mut missing = Vec::new();
+    let found = read_all(&access.files, false, &mut missing)?;
+    if found.is_empty() {
+        return Err(KubeconfigError::Nothing { missing });
+    }
+    let new = pick(&merge(found)?, Some(&access.context))?;
+    let place = |a: &Access| {
+        let unverified = a.trust == Trust::Unverified;
+        (a.server.clone(), a.cluster.clone(), a.tls_server_name.clone(), unverified)
+    };
+    if place(&new) != place(access) {
+        return Err(KubeconfigError::Field {
+            origin: new.origin,
+            field: format!("contexts[{}]", access.context),
+            problem: "it names another server, cluster or tls-server-name than at the start, or turns verification off; start depd again to go there".into(),
+        });
+    }
+    Ok(Access { proxy: access.proxy.clone(), files: access.files.clone(), ..new })
 }
 
 /// [`load`] with the environment of this process.
@@ -50,30 +84,35 @@ pub fn load_from_environment(choice: &Choice) -> Result<Access, KubeconfigError>
     load(choice, |name| std::env::var_os(name))
 }
 
-fn read_all(
-    choice: &Choice,
-    env: &impl Fn(&str) -> Option<OsString>,
-    missing: &mut Vec<PathBuf>,
-) -> Result<Vec<(PathBuf, Kubeconfig)>, KubeconfigError> {
+/// The files in their order of precedence, whether they are there or not.
+pub(super) fn candidates(choice: &Choice, env: &impl Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
     let filled = |name| env(name).filter(|v: &OsString| !v.is_empty());
     if let Some(file) = &choice.kubeconfig {
-        let text = fs::read_to_string(file).map_err(|e| unreadable(file, &e))?;
-        return Ok(vec![(file.clone(), parse(file, &text)?)]);
+        return vec![file.clone()];
     }
-    let files: Vec<PathBuf> = match filled("KUBECONFIG") {
+    match filled("KUBECONFIG") {
         Some(list) => std::env::split_paths(&list).filter(|p| !p.as_os_str().is_empty()).collect(),
         None => filled("HOME").map(|h| Path::new(&h).join(".kube/config")).into_iter().collect(),
-    };
-    let mut found = Vec::new();
+    }
+}
+
+pub(super) fn read_all(
+    files: &[PathBuf],
+    must_exist: bool,
+    missing: &mut Vec<PathBuf>,
+) -> Result<Vec<(PathBuf, Kubeconfig)>, KubeconfigError> {
+    let mut found: Vec<(PathBuf, Kubeconfig)> = Vec::new();
     for file in files {
-        match fs::read_to_string(&file) {
-            Ok(text) => {
-                let config = parse(&file, &text)?;
-                found.push((file, config));
-            }
+        if found.iter().any(|(known, _)| known == file) {
+            continue;
+        }
+        match fs::read_to_string(file) {
+            Ok(text) => found.push((file.clone(), parse(file, &text)?)),
             // Only this: a file behind a folder without permission must not be passed over.
-            Err(e) if e.kind() == io::ErrorKind::NotFound => missing.push(file),
-            Err(e) => return Err(unreadable(&file, &e)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound && !must_exist => {
+                missing.push(file.clone());
+            }
+            Err(e) => return Err(unreadable(file, &e)),
         }
     }
     Ok(found)
@@ -106,6 +145,9 @@ fn in_cluster(
             tls_server_name: None,
             identity: None,
             authorization: Authorization::TokenFile { path: token, fallback: None },
+            impersonation: None,
+            proxy: None,
+            files: Vec::new(),
         }),
         Err(problem) => Err(KubeconfigError::Field {
             origin: "in-cluster".into(),

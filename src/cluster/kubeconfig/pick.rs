@@ -5,9 +5,17 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::format::Exec;
 use super::{Cluster, KubeconfigError, Merged, User};
-use crate::cluster::access::{Access, Authorization, ClientIdentity, Material, ServerUrl, Trust};
+use crate::cluster::access::{
+    Access, Authorization, ClientIdentity, ExecCluster, ExecPlugin, ExecVersion, Impersonation,
+    Material, ServerUrl, Trust,
+};
 use crate::cluster::secret::Secret;
+use crate::net::{Proxy, ProxyUrl};
+
+/// The cluster's extension that is meant for credential plugins.
+const EXEC_EXTENSION: &str = "client.authentication.k8s.io/exec";
 
 /// The access that a context stands for: `context` if given, else `current-context`.
 ///
@@ -45,17 +53,160 @@ pub fn pick(merged: &Merged, context: Option<&str>) -> Result<Access, Kubeconfig
     };
     let at_user = Place { origin: &origin, path: format!("users[{user_name}].user") };
 
-    refuse_unsupported(cluster, &at_cluster, user, &at_user)?;
+    if let Some(provider) = &user.auth_provider {
+        return Err(at_user.unsupported("auth-provider", removed(provider.name.as_deref())));
+    }
+    let server = server(cluster, &at_cluster)?;
+    let trust = trust(cluster, &at_cluster)?;
+    let proxy = proxy(cluster, &at_cluster)?;
+    let (identity, authorization) = log_in(cluster, &trust, user, &at_user)?;
+    // As kubectl does it: nothing secret goes over a connection that everybody can read.
+    let (identity, authorization) = match server.is_https() {
+        true => (identity, authorization),
+        false => (None, Authorization::None),
+    };
     Ok(Access {
         context: wanted.into(),
         cluster: cluster_name.into(),
-        server: server(cluster, &at_cluster)?,
-        trust: trust(cluster, &at_cluster)?,
+        server,
+        trust,
         tls_server_name: cluster.tls_server_name.as_deref().and_then(text).map(Into::into),
-        identity: identity(user, &at_user)?,
-        authorization: authorization(user, &at_user)?,
+        identity,
+        authorization,
+        impersonation: impersonation(user, &at_user)?,
+        proxy,
+        files: Vec::new(),
         origin,
     })
+}
+
+fn removed(provider: Option<&str>) -> String {
+    let name = provider.unwrap_or_default();
+    let plugin = match name {
+        "gcp" => "gke-gcloud-auth-plugin (`gcloud container clusters get-credentials` sets it up)",
+        "azure" => "kubelogin (`kubelogin convert-kubeconfig` sets it up)",
+        "oidc" => "kubelogin (`kubectl oidc-login setup` sets it up)",
+        _ => "a plugin of that provider",
+    };
+    format!(
+        "auth providers (`{name}`) were removed from Kubernetes; use an exec entry with {plugin}, or a token"
+    )
+}
+
+/// Who the user is: a certificate, a header, or a plugin. kubectl asks no plugin where anything else
+/// is given.
+fn log_in(
+    cluster: &Cluster,
+    trust: &Trust,
+    user: &User,
+    at: &Place<'_>,
+) -> Result<(Option<ClientIdentity>, Authorization), KubeconfigError> {
+    let identity = identity(user, at)?;
+    let authorization = authorization(user, at)?;
+    let Some(exec) = &user.exec else { return Ok((identity, authorization)) };
+    let plugin = plugin(exec, cluster, trust, at)?;
+    match (&identity, &authorization) {
+        (None, Authorization::None) => Ok((None, Authorization::Exec(Box::new(plugin)))),
+        _ => Ok((identity, authorization)),
+    }
+}
+
+fn plugin(
+    exec: &Exec,
+    cluster: &Cluster,
+    trust: &Trust,
+    at: &Place<'_>,
+) -> Result<ExecPlugin, KubeconfigError> {
+    let fault = |field: &str, problem: &str| at.fault(&format!("exec.{field}"), problem);
+    let Some(command) = exec.command.as_deref().and_then(text) else {
+        return Err(fault("command", "it is empty; name the program that prints credentials"));
+    };
+    let version = match exec.api_version.as_deref().unwrap_or_default() {
+        "client.authentication.k8s.io/v1" => ExecVersion::V1,
+        "client.authentication.k8s.io/v1beta1" => ExecVersion::V1Beta1,
+        "client.authentication.k8s.io/v1alpha1" => {
+            return Err(fault(
+                "apiVersion",
+                "v1alpha1 was removed from Kubernetes; update the plugin and write v1 (for EKS: aws eks update-kubeconfig)",
+            ));
+        }
+        _ => {
+            let problem = "it must be client.authentication.k8s.io/v1 or client.authentication.k8s.io/v1beta1";
+            return Err(fault("apiVersion", problem));
+        }
+    };
+    match (exec.interactive_mode.as_deref().unwrap_or_default(), version) {
+        ("Never" | "IfAvailable", _) | ("", ExecVersion::V1Beta1) => {}
+        ("Always", _) => {
+            let problem = "it is Always, but depd has no terminal to ask at; use a plugin that works without one";
+            return Err(fault("interactiveMode", problem));
+        }
+        _ => {
+            let problem = "it must be Never or IfAvailable; v1 demands one of them";
+            return Err(fault("interactiveMode", problem));
+        }
+    }
+    let mut env = Vec::new();
+    for pair in exec.env.iter().flatten() {
+        let Some(name) = pair.name.as_deref().and_then(text) else {
+            return Err(fault("env", "an entry has no name"));
+        };
+        if name.contains(['=', '\0']) {
+            return Err(fault("env", "a name holds a character that it cannot"));
+        }
+        let value = pair.value.clone().unwrap_or_else(|| Secret::new("".into()));
+        env.push((name.into(), value));
+    }
+    let wants_cluster = exec.provide_cluster_info.unwrap_or(false);
+    Ok(ExecPlugin {
+        command: command.into(),
+        args: exec.args.clone(),
+        env,
+        version,
+        install_hint: exec.install_hint.as_deref().unwrap_or_default().into(),
+        cluster: wants_cluster.then(|| Box::new(exec_cluster(cluster, trust))),
+    })
+}
+
+fn exec_cluster(cluster: &Cluster, trust: &Trust) -> ExecCluster {
+    let extensions = cluster.extensions.iter().flatten();
+    let mut configs = extensions.filter(|e| e.name == EXEC_EXTENSION).map(|e| e.extension.clone());
+    ExecCluster {
+        server: cluster.server.as_deref().unwrap_or_default().into(),
+        tls_server_name: cluster.tls_server_name.as_deref().and_then(text).map(Into::into),
+        trust: trust.clone(),
+        proxy_url: filled(cluster.proxy_url.as_ref()).cloned(),
+        disable_compression: cluster.disable_compression.unwrap_or(false),
+        config: configs.next(),
+    }
+}
+
+fn proxy(cluster: &Cluster, at: &Place<'_>) -> Result<Option<Proxy>, KubeconfigError> {
+    let Some(url) = filled(cluster.proxy_url.as_ref()) else { return Ok(None) };
+    let url = ProxyUrl::parse(url.expose()).map_err(|problem| at.fault("proxy-url", problem))?;
+    Ok(Some(Proxy { url, source: "proxy-url".into() }))
+}
+
+fn impersonation(user: &User, at: &Place<'_>) -> Result<Option<Impersonation>, KubeconfigError> {
+    let uid = user.impersonate_uid.as_deref().and_then(text);
+    let groups: Vec<Box<str>> =
+        user.impersonate_groups.iter().flatten().map(|g| g.as_str().into()).collect();
+    let extra = user.impersonate_extra.iter().flatten();
+    let extra: std::collections::BTreeMap<Box<str>, Vec<Box<str>>> = extra
+        .map(|(key, values)| {
+            let values = values.iter().flatten().map(|v| v.as_str().into()).collect();
+            (key.to_ascii_lowercase().into(), values)
+        })
+        .collect();
+    match user.impersonate.as_deref().and_then(text) {
+        Some(user) => {
+            Ok(Some(Impersonation { user: user.into(), uid: uid.map(Into::into), groups, extra }))
+        }
+        None if uid.is_some() || !groups.is_empty() || !extra.is_empty() => {
+            Err(at.fault("as", "as-uid, as-groups and as-user-extra need the name of a user in as"))
+        }
+        None => Ok(None),
+    }
 }
 
 /// Where a field stands, for error messages.
@@ -91,41 +242,6 @@ fn filled(secret: Option<&Secret>) -> Option<&Secret> {
     secret.filter(|s| !s.expose().is_empty())
 }
 
-fn refuse_unsupported(
-    cluster: &Cluster,
-    at_cluster: &Place<'_>,
-    user: &User,
-    at_user: &Place<'_>,
-) -> Result<(), KubeconfigError> {
-    if let Some(exec) = &user.exec {
-        let command = exec.command.as_deref().unwrap_or_default();
-        let what = format!(
-            "credential plugins (`{command}`) are not supported yet; use a token or a client certificate"
-        );
-        return Err(at_user.unsupported("exec", what));
-    }
-    if let Some(provider) = &user.auth_provider {
-        let name = provider.name.as_deref().unwrap_or_default();
-        let what = format!(
-            "auth providers (`{name}`) are not supported, and kubectl has removed them; use a token or a client certificate"
-        );
-        return Err(at_user.unsupported("auth-provider", what));
-    }
-    if user.impersonate.as_deref().and_then(text).is_some() {
-        return Err(at_user.unsupported(
-            "as",
-            "impersonation is not supported yet; use credentials of that user".into(),
-        ));
-    }
-    if filled(cluster.proxy_url.as_ref()).is_some() {
-        return Err(at_cluster.unsupported(
-            "proxy-url",
-            "a proxy for one cluster is not supported yet; set HTTPS_PROXY".into(),
-        ));
-    }
-    Ok(())
-}
-
 fn server(cluster: &Cluster, at: &Place<'_>) -> Result<ServerUrl, KubeconfigError> {
     let Some(server) = cluster.server.as_deref().and_then(text) else {
         return Err(at.fault("server", "it is empty; set the URL of the API server"));
@@ -136,7 +252,8 @@ fn server(cluster: &Cluster, at: &Place<'_>) -> Result<ServerUrl, KubeconfigErro
 fn trust(cluster: &Cluster, at: &Place<'_>) -> Result<Trust, KubeconfigError> {
     let data = cluster.certificate_authority_data.as_deref().and_then(text);
     let authority = match (data, &cluster.certificate_authority) {
-        (Some(data), _) => {
+        (Some(_), Some(_)) => return Err(twice("certificate-authority", at)),
+        (Some(data), None) => {
             let field = "certificate-authority-data";
             Some(Material::Inline(Secret::new(decode(data, field, at)?)))
         }
@@ -157,9 +274,9 @@ fn trust(cluster: &Cluster, at: &Place<'_>) -> Result<Trust, KubeconfigError> {
 fn identity(user: &User, at: &Place<'_>) -> Result<Option<ClientIdentity>, KubeconfigError> {
     let certificate = filled(user.client_certificate_data.as_ref());
     let certificate =
-        material(certificate, user.client_certificate.as_ref(), "client-certificate-data", at)?;
+        material(certificate, user.client_certificate.as_ref(), "client-certificate", at)?;
     let key = filled(user.client_key_data.as_ref());
-    let key = material(key, user.client_key.as_ref(), "client-key-data", at)?;
+    let key = material(key, user.client_key.as_ref(), "client-key", at)?;
     match (certificate, key) {
         (Some(certificate), Some(key)) => Ok(Some(ClientIdentity { certificate, key })),
         (Some(_), None) => {
@@ -170,17 +287,25 @@ fn identity(user: &User, at: &Place<'_>) -> Result<Option<ClientIdentity>, Kubec
     }
 }
 
-/// Inline data wins over a file.
+/// Inline data or a file; kubectl refuses both.
 fn material(
     data: Option<&Secret>,
     file: Option<&std::path::PathBuf>,
     field: &str,
     at: &Place<'_>,
 ) -> Result<Option<Material>, KubeconfigError> {
-    match data {
-        Some(data) => Ok(Some(Material::Inline(Secret::new(decode(data.expose(), field, at)?)))),
-        None => Ok(file.cloned().map(Material::File)),
+    match (data, file) {
+        (Some(_), Some(_)) => Err(twice(field, at)),
+        (Some(data), None) => {
+            let content = decode(data.expose(), &format!("{field}-data"), at)?;
+            Ok(Some(Material::Inline(Secret::new(content))))
+        }
+        (None, file) => Ok(file.cloned().map(Material::File)),
     }
+}
+
+fn twice(field: &str, at: &Place<'_>) -> KubeconfigError {
+    at.fault(field, format!("{field} and {field}-data are both given; remove one of the two"))
 }
 
 fn authorization(user: &User, at: &Place<'_>) -> Result<Authorization, KubeconfigError> {

@@ -1,7 +1,10 @@
 //! From the text of kubeconfigs to an [`Access`], in the layouts that people have.
 
 use super::*;
-use crate::cluster::access::{Access, Authorization, ClientIdentity, Material, Trust};
+use crate::cluster::access::{
+    Access, Authorization, ClientIdentity, ExecPlugin, ExecVersion, Impersonation, Material, Trust,
+};
+use crate::cluster::secret::Secret;
 
 const FILE: &str = "/home/ann/.kube/config";
 
@@ -180,6 +183,112 @@ fn the_users_ways_to_log_in_are_told_apart() {
     check("username: ann", Authorization::Basic { username: "ann".into(), password: secret("") });
 }
 
+fn plugin(user: &str) -> ExecPlugin {
+    match with_user(user).unwrap().authorization {
+        Authorization::Exec(plugin) => *plugin,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn eks_runs_a_program_for_its_tokens() {
+    let Authorization::Exec(plugin) = access(EKS).unwrap().authorization else {
+        panic!("no plugin")
+    };
+    assert_eq!((&*plugin.command, plugin.version), ("aws", ExecVersion::V1Beta1));
+    let args: Vec<&str> = plugin.args.iter().map(|arg| &**arg.expose()).collect();
+    let expect = ["--region", "eu-central-1", "eks", "get-token", "--cluster-name", "shop"];
+    assert_eq!(args, [&expect[..], &["--output", "json"]].concat());
+    assert_eq!(plugin.env, [("AWS_PROFILE".into(), Secret::new("shop".into()))]);
+    assert_eq!(plugin.cluster, None);
+}
+
+#[test]
+fn a_plugin_is_asked_only_where_nothing_else_is_given() {
+    let exec = "exec: {apiVersion: client.authentication.k8s.io/v1beta1, command: aws}";
+    assert_eq!(plugin(exec).version, ExecVersion::V1Beta1);
+    let beside = |user: &str| with_user(&format!("{user}, {exec}")).unwrap();
+    assert_eq!(beside("token: t").authorization, token("t"));
+    assert!(matches!(beside("username: ann").authorization, Authorization::Basic { .. }));
+    let certificate = beside("client-certificate: a, client-key: b");
+    assert_eq!(certificate.authorization, Authorization::None);
+    assert!(certificate.identity.is_some());
+}
+
+#[test]
+fn the_command_of_a_plugin_is_looked_for_in_path_or_beside_the_file() {
+    let check = |command: &str, expect: &str| {
+        let user = format!(
+            "exec: {{apiVersion: client.authentication.k8s.io/v1, interactiveMode: Never, command: {command}}}"
+        );
+        assert_eq!(&*plugin(&user).command, expect);
+    };
+    check("aws", "aws");
+    check("./aws", "/home/ann/.kube/./aws");
+    check("bin/aws", "/home/ann/.kube/bin/aws");
+    check("/opt/aws", "/opt/aws");
+}
+
+#[test]
+fn a_plugin_that_wants_the_cluster_is_told_what_the_file_says() {
+    let user = "exec: {apiVersion: client.authentication.k8s.io/v1, interactiveMode: IfAvailable, \
+                command: a, provideClusterInfo: true}";
+    let cluster = "server: 'https://a.example/x/', certificate-authority-data: YXV0aG9yaXR5, \
+                   tls-server-name: b, proxy-url: 'http://p:1', disable-compression: true, \
+                   extensions: [{name: other, extension: 1}, \
+                   {name: client.authentication.k8s.io/exec, extension: {audience: x}}]";
+    let Authorization::Exec(plugin) = access(&config(cluster, user)).unwrap().authorization else {
+        panic!("no plugin")
+    };
+    let told = plugin.cluster.unwrap();
+    assert_eq!(&*told.server, "https://a.example/x/");
+    assert_eq!(told.tls_server_name.as_deref(), Some("b"));
+    assert_eq!(told.trust, Trust::Authority(inline("authority")));
+    assert_eq!(told.config, Some(serde_json::json!({ "audience": "x" })));
+    assert!(told.disable_compression && told.proxy_url.is_some());
+}
+
+#[test]
+fn whom_to_act_as_is_read() {
+    let check = |user: &str, expect: Option<Impersonation>| {
+        assert_eq!(with_user(user).unwrap().impersonation, expect, "{user}");
+    };
+    check("token: t, as: ''", None);
+    let bob =
+        Impersonation { user: "bob".into(), uid: None, groups: Vec::new(), extra: BTreeMap::new() };
+    check("token: t, as: bob", Some(bob.clone()));
+    let more = Impersonation {
+        uid: Some("7".into()),
+        groups: vec!["dev".into(), "ops".into()],
+        extra: BTreeMap::from([("reason".into(), vec!["a".into(), "b".into()])]),
+        ..bob
+    };
+    check(
+        "token: t, as: bob, as-uid: '7', as-groups: [dev, ops], as-user-extra: {Reason: [a, b]}",
+        Some(more),
+    );
+}
+
+#[test]
+fn nothing_secret_goes_over_a_connection_that_is_not_encrypted() {
+    let plain = |user: &str| access(&config("server: 'http://a.example'", user)).unwrap();
+    for user in ["token: t", "username: ann", "client-certificate: a, client-key: b"] {
+        let access = plain(user);
+        assert_eq!((access.authorization, access.identity), (Authorization::None, None), "{user}");
+    }
+}
+
+#[test]
+fn a_proxy_of_one_cluster_is_read() {
+    let proxy = |url: &str| {
+        let cluster = format!("server: https://a.example, proxy-url: '{url}'");
+        with_cluster(&cluster).unwrap().proxy.map(|proxy| proxy.url.to_string())
+    };
+    assert_eq!(proxy(""), None);
+    assert_eq!(proxy("http://u:p@proxy:3128").as_deref(), Some("http://proxy:3128"));
+    assert_eq!(proxy("socks5://127.0.0.1:1080").as_deref(), Some("socks5://127.0.0.1:1080"));
+}
+
 #[test]
 fn a_certificate_and_a_token_may_come_together() {
     let both = with_user("client-certificate: a.crt, client-key: a.key, token: t").unwrap();
@@ -198,10 +307,6 @@ fn what_makes_the_server_trustworthy_is_told_apart() {
     check(", insecure-skip-tls-verify: true", Trust::Unverified);
     check(", certificate-authority: ca.crt", Trust::Authority(file("/home/ann/.kube/ca.crt")));
     check(", certificate-authority-data: YXV0aG9yaXR5", Trust::Authority(inline("authority")));
-    check(
-        ", certificate-authority: ca.crt, certificate-authority-data: YXV0aG9yaXR5",
-        Trust::Authority(inline("authority")),
-    );
     check(", certificate-authority: ''", Trust::PublicRoots);
 }
 
@@ -312,11 +417,37 @@ fn a_kubeconfig_can_be_json() {
 fn every_mistake_is_named_with_its_place_and_a_way_out() {
     let of_user = |user: &str| config("server: https://a.example", user);
     let of_cluster = |cluster: &str| config(cluster, "token: t");
+    let of_exec = |version: &str, mode: &str| {
+        config(
+            "server: https://a.example",
+            &format!(
+                "exec: {{apiVersion: client.authentication.k8s.io/{version}, command: a, interactiveMode: {mode}}}"
+            ),
+        )
+    };
     let cases: Vec<(&str, String)> = vec![
-        ("EKS", EKS.into()),
         ("auth provider", of_user("auth-provider: {name: gcp}")),
-        ("impersonation", of_user("as: bob")),
-        ("proxy", of_cluster("server: https://a.example, proxy-url: 'http://u:canary@p:3128'")),
+        ("another auth provider", of_user("auth-provider: {name: openstack}")),
+        ("groups without a user", of_user("token: canary, as-groups: [a]")),
+        ("proxy of another kind", of_cluster("server: a, proxy-url: 'ftp://u:canary@p:3128'")),
+        ("proxy without a scheme", of_cluster("server: a, proxy-url: 'u:canary@p'")),
+        (
+            "plugin without a command",
+            of_user("exec: {apiVersion: client.authentication.k8s.io/v1}"),
+        ),
+        ("plugin of old", of_exec("v1alpha1", "Never")),
+        ("plugin of another kind", of_exec("v7", "Never")),
+        ("plugin that asks", of_exec("v1", "Always")),
+        ("plugin that does not say", of_exec("v1", "''")),
+        (
+            "plugin with a nameless variable",
+            of_user(
+                "exec: {apiVersion: client.authentication.k8s.io/v1beta1, command: a, env: [{value: canary}]}",
+            ),
+        ),
+        ("plugin with odd arguments", of_user("exec: {args: {canary: canary}}")),
+        ("another kind", "apiVersion: v1\nkind: Secret\nstringData: {a: canary}\n".into()),
+        ("another version", "apiVersion: v2\nkind: Config\n".into()),
         ("no current-context", "contexts: [{name: a}, {name: b}]".into()),
         ("no contexts", "clusters: [{name: c}]".into()),
         ("unknown context", "current-context: gone\ncontexts: [{name: a}]".into()),
@@ -333,6 +464,11 @@ fn every_mistake_is_named_with_its_place_and_a_way_out() {
             "authority and skip",
             of_cluster("server: a, insecure-skip-tls-verify: true, certificate-authority: b"),
         ),
+        (
+            "authority twice",
+            of_cluster("server: a, certificate-authority: b, certificate-authority-data: YQ=="),
+        ),
+        ("key twice", of_user("client-certificate: a, client-key: b, client-key-data: YQ==")),
         ("certificate without key", of_user("client-certificate: a.crt")),
         ("certificate is not base64", of_user("client-certificate-data: canary!")),
         ("key is not base64", of_user("client-certificate: a, client-key-data: canary!")),

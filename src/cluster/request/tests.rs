@@ -1,7 +1,7 @@
 //! Requests as they go over the wire.
 
 use super::*;
-use crate::model::{Image, SelectorRule, Target};
+use crate::model::{Image, PullSecrets, SelectorRule, Target};
 
 fn key() -> ServiceKey {
     ServiceKey::new("web", "qa").unwrap()
@@ -21,6 +21,7 @@ fn patch(has_annotations: bool, targets: &[(bool, usize, &str, &str)]) -> ImageP
         uid: "0a1b".into(),
         has_annotations,
         targets: targets.iter().map(target).collect(),
+        pull_secrets: None,
         change_cause: "depd: nginx:1.25".into(),
     }
 }
@@ -45,6 +46,40 @@ fn a_change_of_images_is_one_guarded_patch() {
         },
     ]);
     assert_eq!(body(&request), expect);
+}
+
+#[test]
+fn pull_secrets_are_added_to_the_list_that_was_seen_or_as_a_list_while_there_is_none() {
+    const PATH: &str = "/spec/template/spec/imagePullSecrets";
+    let check = |before: &[&str], add: &[&str], expect: Value| {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).into()).collect();
+        let secrets = PullSecrets { before: names(before), add: names(add) };
+        let patch = ImagePatch {
+            pull_secrets: Some(secrets),
+            ..patch(true, &[(false, 0, "web", "nginx:1.25")])
+        };
+        let steps = body(&Request::patch_images(&patch));
+        let own = |step: &&Value| step["path"] == PATH;
+        let found: Vec<Value> = steps.as_array().unwrap().iter().filter(own).cloned().collect();
+        assert_eq!(Value::from(found), expect);
+    };
+    check(
+        &[],
+        &["regcred", "depd-ecr"],
+        json!([
+            {"op": "test", "path": PATH, "value": null},
+            {"op": "add", "path": PATH, "value": [{"name": "regcred"}, {"name": "depd-ecr"}]},
+        ]),
+    );
+    check(
+        &["own", ""],
+        &["depd-ecr"],
+        json!([
+            {"op": "test", "path": PATH, "value": [{"name": "own"}, {}]},
+            {"op": "add", "path": PATH, "value": [{"name": "own"}, {}, {"name": "depd-ecr"}]},
+        ]),
+    );
+    check(&["depd-ecr"], &[], json!([]));
 }
 
 #[test]

@@ -52,6 +52,8 @@ fn a_deployment_is_reduced_to_what_the_planner_needs() {
         selector: Selector([rule("app", &["web"]), rule("tier", &["front", "back"])].into()),
         containers: container("web", "nginx:1.25"),
         init_containers: container("setup", "busybox:1"),
+        pull_secrets: [Box::from("regcred")].into(),
+        service_account: Some("web".into()),
         observed_generation: 6,
         revision: None,
         replicas: Replicas { wanted: 1, total: 1, updated: 1, ready: 1, available: 1 },

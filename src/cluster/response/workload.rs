@@ -68,6 +68,14 @@ struct Template {
 struct PodSpec {
     containers: Option<Vec<ContainerSpec>>,
     init_containers: Option<Vec<ContainerSpec>>,
+    image_pull_secrets: Option<Vec<Reference>>,
+    service_account_name: Option<Box<str>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Reference {
+    name: Box<str>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -234,6 +242,8 @@ impl WorkloadObject {
             selector: spec.selector.into_selector(),
             containers: containers(spec.template.spec.containers),
             init_containers: containers(spec.template.spec.init_containers),
+            pull_secrets: names(spec.template.spec.image_pull_secrets),
+            service_account: spec.template.spec.service_account_name.filter(|n| !n.is_empty()),
             observed_generation: status.observed_generation,
             revision,
             replicas,
@@ -279,6 +289,10 @@ impl StatusFields {
             },
         }
     }
+}
+
+fn names(references: Option<Vec<Reference>>) -> Box<[Box<str>]> {
+    references.unwrap_or_default().into_iter().map(|reference| reference.name).collect()
 }
 
 /// The values of `--rollback`; anything else is as if it were not there.

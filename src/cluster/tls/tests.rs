@@ -88,16 +88,18 @@ fn access(server: &str, trust: Trust) -> Access {
         tls_server_name: None,
         identity: None,
         authorization: Authorization::None,
+        impersonation: None,
+        proxy: None,
+        files: Vec::new(),
     }
 }
 
 /// Loads an access with this client certificate.
 fn load(certificate: &str, key: &str) -> Result<Option<Tls>, ConnectError> {
     let identity = ClientIdentity { certificate: inline(certificate), key: inline(key) };
-    Tls::load(&Access {
-        identity: Some(identity),
-        ..access("https://a.example", Trust::PublicRoots)
-    })
+    let access =
+        Access { identity: Some(identity), ..access("https://a.example", Trust::PublicRoots) };
+    Tls::load(&access, None)
 }
 
 #[test]
@@ -157,10 +159,11 @@ fn what_cannot_be_used_is_named_with_its_place() {
     let encrypted = pem("ENCRYPTED PRIVATE KEY", b"canary");
     let old_encrypted = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nAAAA\n-----END RSA PRIVATE KEY-----\n";
     let trusting =
-        |text: &str| Tls::load(&access("https://a.example", Trust::Authority(inline(text))));
+        |text: &str| Tls::load(&access("https://a.example", Trust::Authority(inline(text))), None);
     let named = |name: &str| {
         let tls_server_name = Some(name.into());
-        Tls::load(&Access { tls_server_name, ..access("https://a.example", Trust::Unverified) })
+        let access = Access { tls_server_name, ..access("https://a.example", Trust::Unverified) };
+        Tls::load(&access, None)
     };
     let gone = Trust::Authority(Material::File("/nowhere/ca.crt".into()));
     let cases = [
@@ -168,7 +171,7 @@ fn what_cannot_be_used_is_named_with_its_place() {
         ("a key as authority", trusting(&key)),
         ("a broken authority", trusting(&pem("CERTIFICATE", b"canary"))),
         ("a cut authority", trusting(&own[..own.len() / 2])),
-        ("a missing authority", Tls::load(&access("https://a.example", gone))),
+        ("a missing authority", Tls::load(&access("https://a.example", gone), None)),
         ("a wrong server name", named("not a name")),
         ("no certificate", load("", &key)),
         ("a broken certificate", load(&pem("CERTIFICATE", b"canary"), &key)),
@@ -193,7 +196,7 @@ fn a_certificate_of_an_authority_that_cannot_be_read_leaves_the_others_in_use() 
     let good = certificate(&KeyPair::generate().unwrap());
     let broken = pem("CERTIFICATE", b"broken");
     let torn = "-----BEGIN CERTIFICATE-----\n!!!\n-----END CERTIFICATE-----\n";
-    let count = |text: &str| authority(&inline(text)).unwrap().len();
+    let count = |text: &str| authority(&inline(text)).unwrap().0.len();
     assert_eq!(count(&good), 1);
     assert_eq!(count(&format!("{broken}{good}{torn}")), 1);
     assert_eq!(count(&format!("{torn}{good}{broken}{good}")), 2);
@@ -211,19 +214,19 @@ fn files_are_read_when_they_are_loaded() {
     };
     let trust = Trust::Authority(Material::File(path("a.crt")));
     let access = Access { identity: Some(identity), ..access("https://a.example", trust) };
-    let error = Tls::load(&access).unwrap_err().to_string();
+    let error = Tls::load(&access, None).unwrap_err().to_string();
     assert!(error.contains("client key") && error.contains("a.key"), "{error}");
     std::fs::write(path("a.key"), key.serialize_pem()).unwrap();
-    Tls::load(&access).unwrap();
+    Tls::load(&access, None).unwrap();
     std::fs::write(path("a.key"), KeyPair::generate().unwrap().serialize_pem()).unwrap();
-    let error = Tls::load(&access).unwrap_err().to_string();
+    let error = Tls::load(&access, None).unwrap_err().to_string();
     assert!(error.contains("a.crt") && error.contains("does not belong"), "{error}");
 }
 
 #[test]
 fn a_plain_server_needs_no_certificates() {
     let gone = Trust::Authority(Material::File("/nowhere/ca.crt".into()));
-    assert!(Tls::load(&access("http://127.0.0.1:8001", gone)).unwrap().is_none());
+    assert!(Tls::load(&access("http://127.0.0.1:8001", gone), None).unwrap().is_none());
 }
 
 /// An authority and a server certificate of it.
@@ -353,11 +356,184 @@ fn no_key_is_in_debug_output() {
         ..access("https://a.example", Trust::PublicRoots)
     };
     let client = Client::new(&access, ClientOptions::default()).unwrap();
-    let shown = format!("{access:?} {client:?} {:#?}", Tls::load(&access));
+    let shown = format!("{access:?} {client:?} {:#?}", Tls::load(&access, None));
     let bytes = format!("{:?}", &text.as_bytes()[30..40]);
     for secret in
         ["canary", "YW5uOmNhbmFyeQ==", text.lines().nth(1).unwrap(), bytes.trim_matches(['[', ']'])]
     {
         assert!(!shown.contains(secret), "{secret} in {shown}");
+    }
+}
+
+/// A server with this certificate, and the authority that the kubeconfig names.
+struct Odd {
+    config: Arc<ServerConfig>,
+    authority: String,
+}
+
+fn serving(certificate: &rcgen::Certificate, key: &KeyPair, authority: String) -> Odd {
+    let der = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let provider = Arc::new(ring::default_provider());
+    let key = provider.key_provider.load_private_key(der).unwrap();
+    // rustls' own builder would refuse what is odd.
+    let pair = CertifiedKey::new(vec![certificate.der().clone()], key);
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(pair)));
+    Odd { config: Arc::new(config), authority }
+}
+
+fn authority_params() -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name.push(rcgen::DnType::CommonName, "authority");
+    params
+}
+
+/// Signed by an authority of its own.
+fn signed(change: impl FnOnce(&mut CertificateParams)) -> Odd {
+    let authority =
+        CertifiedIssuer::self_signed(authority_params(), KeyPair::generate().unwrap()).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    params.distinguished_name.push(rcgen::DnType::CommonName, "server");
+    change(&mut params);
+    serving(&params.signed_by(&key, &authority).unwrap(), &key, authority.pem())
+}
+
+/// Signed by itself, and what the kubeconfig names.
+fn self_signed(change: impl FnOnce(&mut CertificateParams)) -> Odd {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    change(&mut params);
+    let certificate = params.self_signed(&key).unwrap();
+    let authority = certificate.pem();
+    serving(&certificate, &key, authority)
+}
+
+fn is_authority(params: &mut CertificateParams) {
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+}
+
+/// Every certificate that kubectl and webpki may see differently: name, server, and what depd says,
+/// where an empty text is acceptance. `corpus` compares with kubectl.
+fn odd_servers() -> Vec<(&'static str, Odd, &'static str)> {
+    let leaf_as_authority = {
+        let mut odd = signed(|_| ());
+        let issuer =
+            CertifiedIssuer::self_signed(authority_params(), KeyPair::generate().unwrap()).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+        let leaf = params.signed_by(&key, &issuer).unwrap();
+        let authority = leaf.pem();
+        odd.authority.clear();
+        Odd { authority, ..serving(&leaf, &key, String::new()) }
+    };
+    let stranger = {
+        let other = self_signed(is_authority);
+        Odd { authority: other.authority, ..self_signed(is_authority) }
+    };
+    let old = (date_time_ymd(2020, 1, 1), date_time_ymd(2020, 2, 1));
+    vec![
+        ("an ordinary one", signed(|_| ()), ""),
+        ("self-signed", self_signed(|_| ()), ""),
+        ("self-signed and an authority", self_signed(is_authority), ""),
+        ("an authority's, signed by the authority", signed(is_authority), ""),
+        ("a leaf given as authority", leaf_as_authority, ""),
+        ("an authority's, of somebody else", stranger, "is an authority's, and not signed by"),
+        (
+            "an authority's for another name",
+            signed(|p| {
+                is_authority(p);
+                p.subject_alt_names = CertificateParams::new(vec!["other.example".to_owned()])
+                    .unwrap()
+                    .subject_alt_names;
+            }),
+            "is for another name",
+        ),
+        (
+            "an authority's that has expired",
+            self_signed(|p| {
+                is_authority(p);
+                (p.not_before, p.not_after) = old;
+            }),
+            "has expired",
+        ),
+        (
+            "an authority's that is meant for clients",
+            signed(|p| {
+                is_authority(p);
+                p.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+            }),
+            "not meant for servers",
+        ),
+        ("without a name", signed(|p| p.subject_alt_names.clear()), "names no host"),
+        (
+            "an authority's without a name",
+            self_signed(|p| {
+                is_authority(p);
+                p.subject_alt_names.clear();
+            }),
+            "names no host",
+        ),
+        (
+            "meant for clients",
+            signed(|p| p.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth]),
+            "not meant for servers",
+        ),
+    ]
+}
+
+fn ask_odd(odd: &Odd) -> (Result<(), String>, bool) {
+    let (address, server) = serve_once(odd.config.clone());
+    let trust = Trust::Authority(inline(&odd.authority));
+    let client =
+        Client::new(&access(&format!("https://{address}"), trust), ClientOptions::default());
+    let client = client.unwrap();
+    let result = client.version().map(drop).map_err(|e| e.to_string());
+    client.shutdown();
+    (result, server.join().unwrap())
+}
+
+#[test]
+fn what_kubectl_accepts_is_accepted_where_it_is_safe_and_the_rest_is_explained() {
+    for (name, odd, expect) in odd_servers() {
+        match (ask_odd(&odd), expect) {
+            ((Ok(()), true), "") => {}
+            ((Err(error), false), words) if !words.is_empty() && error.contains(words) => {}
+            (got, expect) => panic!("{name}: {got:?} instead of {expect:?}"),
+        }
+    }
+}
+
+/// kubectl's own judgement of the same servers.
+#[test]
+fn kubectl_judges_the_same_certificates_in_the_same_way() {
+    let Some(kubectl) = std::env::var_os("DEPD_TEST_KUBECTL") else {
+        println!("skipped: DEPD_TEST_KUBECTL names no kubectl; scripts/test-access sets it");
+        return;
+    };
+    for (name, odd, expect) in odd_servers() {
+        let (address, server) = serve_once(odd.config.clone());
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("config");
+        let ca = STANDARD.encode(&odd.authority);
+        let text = format!(
+            "current-context: a\ncontexts: [{{name: a, context: {{cluster: a, user: a}}}}]\n\
+             users: [{{name: a, user: {{token: t}}}}]\nclusters: [{{name: a, cluster: {{server: \
+             'https://{address}', certificate-authority-data: {ca}}}}}]\n"
+        );
+        std::fs::write(&file, text).unwrap();
+        let output = std::process::Command::new(&kubectl)
+            .args(["get", "--raw", "/version", "--kubeconfig"])
+            .arg(&file)
+            .env_remove("HTTPS_PROXY")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.success(), expect.is_empty(), "{name}: kubectl says {said}");
+        assert_eq!(server.join().unwrap(), expect.is_empty(), "{name}");
     }
 }

@@ -10,11 +10,11 @@ use serde_json::{Value, json};
 use super::super::access::Access;
 use super::super::connector::ApiConnector;
 use super::super::kubeconfig;
-use super::super::resolve::CachingResolver;
 use super::super::session::ClientOptions;
 use super::super::tls::Tls;
 use super::*;
 use crate::model::{Kind, Workload};
+use crate::net::CachingResolver;
 use crate::sandbox::{About, Fault, RequestView, Response, Sandbox, SandboxOptions, Status};
 
 /// How long a test waits for what must happen.
@@ -169,9 +169,9 @@ fn spoil_streamed_lists(sandbox: &Sandbox, times: u32, fault: Fault) {
 /// The client deletes nothing, ever; somebody else does it here.
 fn delete(sandbox: &Sandbox, name: &str) {
     let access = access(sandbox);
-    let connector = ApiConnector::new(Tls::load(&access).unwrap());
+    let connector = ApiConnector::new(Tls::load(&access, None).unwrap(), None);
     let config = ureq::Agent::config_builder().proxy(None).build();
-    let agent = ureq::Agent::with_parts(config, connector, CachingResolver::default());
+    let agent = ureq::Agent::with_parts(config, connector, CachingResolver::shared());
     let path = format!("/apis/apps/v1/namespaces/default/deployments/{name}");
     assert_eq!(agent.delete(format!("{}{path}", sandbox.url())).call().unwrap().status(), 200);
 }

@@ -7,7 +7,8 @@ use crate::model::{Problem, ServiceKey};
 
 fn read(bytes: &[u8], repo: Option<&str>) -> String {
     let key = ServiceKey::new("web", "prod").unwrap();
-    let rules = ImageRules { ecr_repo: repo.map(|r| EcrRepo::parse(r).unwrap()) };
+    let rules =
+        ImageRules { ecr_repo: repo.map(|r| EcrRepo::parse(r).unwrap()), ..ImageRules::default() };
     match parse_content(bytes, &key, &rules) {
         Ok(Content::Images(images)) => images.to_string(),
         Ok(Content::Empty) => "empty".into(),
@@ -141,7 +142,7 @@ proptest! {
         bytes in any_bytes(), repo in prop::option::of(prop::sample::select(vec!["reg.io", "reg.io:5000/a/b"]))
     ) {
         let key = ServiceKey::new("web", "prod").unwrap();
-        let rules = ImageRules { ecr_repo: repo.map(|r| EcrRepo::parse(r).unwrap()) };
+        let rules = ImageRules { ecr_repo: repo.map(|r| EcrRepo::parse(r).unwrap()), ..ImageRules::default() };
         match parse_content(&bytes, &key, &rules) {
             Ok(Content::Images(images)) => {
                 let written = images.to_string().replace(", ", "\n");

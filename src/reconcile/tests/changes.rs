@@ -134,6 +134,31 @@ fn drift_is_not_even_said_where_it_is_to_be_ignored() {
 }
 
 #[test]
+fn a_rollout_that_somebody_interrupts_ends_in_words_whatever_is_done_about_drift() {
+    let told = "superseded by somebody drift nginx:1.25→nginx:1.20";
+    let check = |drift, expect: &str| {
+        let mut desk = rolling();
+        desk.policy.drift = drift;
+        desk.look("");
+        desk.workload().containers[0].image = "nginx:1.20".into();
+        desk.workload().generation += 1;
+        desk.look(expect);
+        assert!(!desk.service.in_flight());
+        desk
+    };
+    check(Drift::Report, told).look("");
+    check(Drift::Ignore, told).look("");
+    let mut desk = check(Drift::Correct, &format!("{told} → patch app=nginx:1.25"));
+    desk.patch_goes_through();
+    desk.look("");
+    desk.workload().containers[0].image = "nginx:1.20".into();
+    desk.workload().generation += 1;
+    desk.look("superseded by somebody");
+    desk.later(30);
+    desk.look("→ patch app=nginx:1.25");
+}
+
+#[test]
 fn images_that_are_pinned_out_of_order_are_still_ours() {
     let container = fixture::container;
     let mut workload = fixture::workload("web");

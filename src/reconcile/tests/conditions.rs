@@ -44,7 +44,7 @@ fn a_replica_set_that_cannot_be_created_fails_although_the_generation_is_never_o
     desk.workload().progressing = condition(false, "ReplicaSetCreateError", QUOTA);
     desk.look("");
     desk.later(15);
-    desk.look("failed(ReplicaSetCreateError  0/3 old 0 log \"\")");
+    desk.look("failed(ReplicaSetCreateError  3/3 old 3 log \"\")");
 }
 
 #[test]

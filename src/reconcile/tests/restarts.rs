@@ -44,6 +44,57 @@ fn a_restart_during_a_rollout_gives_its_verdict_and_counts_no_time_that_nobody_w
     desk.look("");
 }
 
+/// What is told of a rollout when depd starts again on a file that became invalid meanwhile.
+#[track_caller]
+fn restart_on_an_invalid_file(desk: &mut Desk, expect: &str) {
+    let problem = Problem { place: None, text: "no image".into() };
+    restart(desk);
+    desk.service.told_problem = Some(problem.clone());
+    desk.desired = Some(DesiredState { images: None, problem: Some(problem) });
+    desk.look(expect);
+}
+
+#[test]
+fn a_rollout_gets_its_verdict_although_the_file_was_invalid_when_depd_started() {
+    let mut desk = rolling();
+    restart_on_an_invalid_file(&mut desk, "");
+    desk.status(3, 3, 3);
+    desk.look("succeeded in 0s");
+    desk.look("");
+}
+
+#[test]
+fn a_patch_whose_reply_was_lost_is_followed_although_the_file_was_invalid_when_depd_started() {
+    let mut desk = desk("nginx:1.25", Some(fixture::workload("web")));
+    desk.look("→ patch app=nginx:1.25");
+    restart_on_an_invalid_file(&mut desk, "");
+    desk.workload().containers[0].image = "nginx:1.25".into();
+    desk.workload().generation = 2;
+    desk.look("started");
+    desk.status(3, 3, 3);
+    desk.look("succeeded in 0s");
+}
+
+#[test]
+fn a_rollout_that_is_gone_is_told_although_the_file_was_invalid_when_depd_started() {
+    let mut desk = rolling();
+    desk.workload().containers[0].image = "nginx:1.20".into();
+    restart_on_an_invalid_file(&mut desk, "superseded by somebody");
+    desk.look("");
+    desk.save("nginx:1.25");
+    desk.look("drift nginx:1.25→nginx:1.20");
+
+    let mut desk = rolling();
+    desk.workload = None;
+    restart_on_an_invalid_file(&mut desk, "WorkloadDeleted");
+    desk.look("");
+
+    let mut desk = rolling();
+    desk.workload().uid = "uid-other".into();
+    restart_on_an_invalid_file(&mut desk, "WorkloadReplaced");
+    desk.look("");
+}
+
 #[test]
 fn after_a_restart_a_changed_file_is_deployed_and_a_changed_cluster_is_drift() {
     let mut desk = rolling();

@@ -12,7 +12,8 @@ const WORTH_SAYING_SECS: u64 = 1;
 /// What is wrong, in one or two sentences.
 pub(super) fn failed(f: &Failure) -> String {
     let words = match printable(&f.message) {
-        message if message.is_empty() => String::new(),
+        // The sentence says it already, in fewer words.
+        message if message.is_empty() || f.sign == Sign::ImageNotFound => String::new(),
         message => format!(": {}", message.trim_end_matches('.')),
     };
     format!("{}{words}. {}", trouble(f), serving(f))
@@ -31,10 +32,12 @@ fn trouble(f: &Failure) -> String {
             format!("{pods} cannot use the image {image} of container {container} ({reason})")
         }
         Sign::ImageNotFound => {
-            format!("{pods} cannot pull {image} for container {container} (not found, {reason})")
+            format!("{pods} cannot pull {image}, the image of container {container} (not found)")
         }
         Sign::ImagePull => {
-            format!("{pods} cannot pull {image} for container {container} ({reason}{since})")
+            format!(
+                "{pods} cannot pull {image}, the image of container {container} ({reason}{since})"
+            )
         }
         Sign::ContainerCreate => {
             format!("{pods} cannot create container {container} with {image} ({reason}{since})")
@@ -103,7 +106,7 @@ pub(super) fn advice(f: &Failure, key: &ServiceKey) -> String {
     let file = key.file_name();
     let remedy = match f.sign {
         Sign::ImageUnusable | Sign::ImageNotFound => {
-            format!("Write an image that exists to {file}.")
+            format!("Write an image that exists to {file}, or run: depd rollback {key}.")
         }
         Sign::ImagePull => {
             format!("Check the registry's credentials and reachability, or change {file}.")
@@ -116,10 +119,15 @@ pub(super) fn advice(f: &Failure, key: &ServiceKey) -> String {
                 "Raise the memory limit in its YAML, or write an image that needs less to {file}."
             )
         }
-        Sign::Crash => format!("Read its log, then write an image that starts to {file}."),
-        Sign::PodCreate => format!(
-            "Make room in the quota, or satisfy the policy that refuses the pods; or change {file}."
+        Sign::Crash => format!(
+            "Read its log, then write an image that starts to {file}, or run: depd rollback {key}."
         ),
+        Sign::PodCreate if f.message.contains("exceeded quota") => {
+            format!("Make room in the quota of namespace {}, or change {file}.", key.namespace())
+        }
+        Sign::PodCreate => {
+            format!("Change the pod template or the policy that refuses its pods, or {file}.")
+        }
         Sign::GivenUp => {
             format!("Look at it: kubectl describe {} -n {}.", target(f.kind, key), key.namespace())
         }
@@ -128,7 +136,8 @@ pub(super) fn advice(f: &Failure, key: &ServiceKey) -> String {
         }
         Sign::Stuck => String::new(),
         Sign::Unready => format!(
-            "Look at its pods (kubectl describe pods -n {}), or change {file}.",
+            "Look at its pods (kubectl describe pods -n {}), then change {file}, or run: depd rollback \
+             {key}.",
             key.namespace()
         ),
     };

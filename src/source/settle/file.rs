@@ -170,6 +170,11 @@ impl Open {
         }
     }
 
+    pub(super) fn doubt(&mut self) {
+        self.sure = false;
+        self.candidate = None;
+    }
+
     fn judge(&mut self, look: Look, sure: bool, now: Moment, pace: &Pace) -> Judged {
         let torn = matches!(look, Look::Found { torn: true, .. });
         if (!sure || torn) && look != Look::Missing {

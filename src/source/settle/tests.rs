@@ -269,3 +269,24 @@ fn abandoned_looks_are_taken_again() {
     story.settle.abandon_looks(Moment(story.now.0 + 50));
     story.idle().pass(50).look(found("a:1", 1, false)).settled(&["a:1"]);
 }
+
+#[test]
+fn after_lost_events_no_file_counts_as_closed_any_more() {
+    let mut story = Story::new();
+    story.hint(Hint::Complete);
+    assert_eq!(story.settle.take_due(story.now, 9), [name()]);
+    // Somebody begins to write, and the word of it is lost.
+    story.settle.doubt(story.now);
+    story.look(found("a:1", 1, false)).pass(300).idle();
+    story.pass(700).look(found("a:12", 2, false)).idle();
+    story.pass(1000).look(found("a:12", 2, false)).settled(&["a:12"]);
+}
+
+#[test]
+fn after_lost_events_a_look_that_was_due_is_not_sure_either() {
+    let mut story = Story::new();
+    story.hint(Hint::Complete);
+    story.settle.doubt(story.now);
+    story.look(found("a:1", 1, false)).idle();
+    story.pass(1000).look(found("a:1", 1, false)).settled(&["a:1"]);
+}

@@ -21,7 +21,7 @@ fuzz_target!(|data: &[u8]| {
     let repo = |text| Some(EcrRepo::parse(text).expect("valid"));
     let host = repo("123456789012.dkr.ecr.eu-central-1.amazonaws.com");
     for ecr_repo in [None, host, repo("reg.io:5000/team/shop")] {
-        content(data, &key, &ImageRules { ecr_repo });
+        content(data, &key, &ImageRules { ecr_repo, ..ImageRules::default() });
     }
     match EcrRepo::parse(&text) {
         Ok(repo) => assert_eq!(EcrRepo::parse(repo.as_str()), Ok(repo)),
@@ -67,7 +67,7 @@ fn content(data: &[u8], key: &ServiceKey, rules: &ImageRules) {
                     lines.iter().map(line).collect()
                 }
             };
-            let own = ImageRules { ecr_repo: None };
+            let own = ImageRules::default();
             assert_eq!(parse_content(again.as_bytes(), key, &own), Ok(Content::Images(images)));
         }
         Ok(Content::Empty) => {}

@@ -1,0 +1,115 @@
+//! `depd rbac`: the rights that depd needs, as manifests for kubectl.
+//!
+//! What is printed here is what the tests run with: no right more, none less. The binary is the only
+//! place that knows it, so that documentation and practice cannot drift apart.
+
+mod manifest;
+mod policy;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::Failure;
+use crate::desired::{FileName, parse_name};
+use crate::model::Image;
+
+/// Print the rights that depd needs, for kubectl apply -f -.
+///
+/// A ServiceAccount, a ClusterRole and their binding; with --namespace a Role in each of these
+/// namespaces instead, where depd then creates no namespaces. Nothing is applied here.
+///
+/// Examples:
+///   depd rbac | kubectl apply -f -
+///   depd rbac --manifest --image registry.example.com/depd:1 --deps deps | kubectl apply -f -
+///   depd rbac --policy | kubectl apply -f -
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub struct RbacArguments {
+    /// Rights in this namespace only; can be given several times
+    #[arg(long, value_name = "NS", value_parser = namespace)]
+    pub namespace: Vec<String>,
+
+    /// A Secret with a token that does not expire too, for a depd outside of the cluster
+    #[arg(long)]
+    pub token_secret: bool,
+
+    /// A Deployment of depd itself too, with a ConfigMap of dep files and a volume for its state
+    #[arg(long, requires = "image")]
+    pub manifest: bool,
+
+    /// The image of depd, for --manifest
+    #[arg(long, value_name = "IMAGE", value_parser = image)]
+    pub image: Option<String>,
+
+    /// The folder whose dep files fill the ConfigMap, for --manifest
+    #[arg(long, value_name = "DIR", requires = "manifest")]
+    pub deps: Option<PathBuf>,
+
+    /// Instead, a ValidatingAdmissionPolicy that lets depd change images, imagePullSecrets and
+    /// annotations of workloads, and nothing else
+    #[arg(long, conflicts_with_all = ["manifest", "token_secret", "namespace"])]
+    pub policy: bool,
+
+    /// The user that the policy is about
+    #[arg(long, value_name = "USER", requires = "policy", default_value = USER, value_parser = user)]
+    pub user: String,
+}
+
+/// depd as the API server knows it.
+const USER: &str = "system:serviceaccount:depd-system:depd";
+
+fn namespace(text: &str) -> Result<String, String> {
+    match parse_name(&format!("x_{text}.dep")) {
+        FileName::Dep(key) if key.namespace() == text => Ok(text.to_owned()),
+        _ => Err("it is not the name of a namespace".into()),
+    }
+}
+
+fn image(text: &str) -> Result<String, String> {
+    Image::parse(text).map(|image| image.to_string()).map_err(|problem| problem.to_string())
+}
+
+/// Goes into the text of the policy, between quotation marks.
+fn user(text: &str) -> Result<String, String> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._:@/".contains(c);
+    match !text.is_empty() && text.chars().all(is_plain) {
+        true => Ok(text.to_owned()),
+        false => Err("a user name here is made of letters, digits and -._:@/".into()),
+    }
+}
+
+/// Prints.
+pub fn run(arguments: &RbacArguments) -> Result<ExitCode, Failure> {
+    if arguments.policy {
+        print!("{}", policy::text(&arguments.user));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut text = manifest::rights(&arguments.namespace);
+    if arguments.token_secret {
+        text.push_str(manifest::TOKEN_SECRET);
+    }
+    if let (true, Some(image)) = (arguments.manifest, &arguments.image) {
+        text.push_str(&manifest::deployment(image, &arguments.namespace, &dep_files(arguments)?));
+    }
+    print!("{text}");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Names and contents of the dep files, sorted.
+fn dep_files(arguments: &RbacArguments) -> Result<Vec<(String, String)>, Failure> {
+    let Some(folder) = &arguments.deps else { return Ok(Vec::new()) };
+    let fault = |error| Failure::usage(format!("cannot read {}: {error}", folder.display()));
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).map_err(fault)? {
+        let path = entry.map_err(fault)?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+        if path.is_file() && matches!(parse_name(&name), FileName::Dep(_)) {
+            files.push((name, fs::read_to_string(&path).map_err(fault)?));
+        }
+    }
+    files.sort();
+    Ok(files)
+}

@@ -1,0 +1,168 @@
+//! ServiceAccount, roles, and a Deployment of depd, as YAML. `[C]`
+//!
+//! The rules are exactly the requests of `cluster::request`. Facts: "Using RBAC Authorization" and
+//! "Pod Security Standards" (restricted) of the Kubernetes documentation.
+
+use std::fmt::Write as _;
+
+/// The one rule that no Role can hold, as namespaces belong to no namespace.
+const NAMESPACES: &str = "  - apiGroups: [\"\"]
+    resources: [namespaces]
+    verbs: [get, create]
+";
+
+const RULES: &str = "rules:
+  - apiGroups: [apps]
+    resources: [deployments, statefulsets, daemonsets]
+    verbs: [get, list, watch, patch]
+  - apiGroups: [apps]
+    resources: [replicasets]
+    verbs: [list]
+  - apiGroups: [\"\"]
+    resources: [pods]
+    verbs: [list, watch]
+  - apiGroups: [\"\"]
+    resources: [pods/log]
+    verbs: [get]
+  - apiGroups: [\"\"]
+    resources: [events]
+    verbs: [list]
+";
+
+const ACCOUNT: &str = "apiVersion: v1
+kind: Namespace
+metadata:
+  name: depd-system
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata:
+  name: depd
+  namespace: depd-system
+";
+
+const SUBJECT: &str = "subjects:
+  - kind: ServiceAccount
+    name: depd
+    namespace: depd-system
+";
+
+/// For a depd outside of the cluster.
+pub(super) const TOKEN_SECRET: &str = "---
+apiVersion: v1
+kind: Secret
+type: kubernetes.io/service-account-token
+metadata:
+  name: depd-token
+  namespace: depd-system
+  annotations:
+    kubernetes.io/service-account.name: depd
+";
+
+/// Account, role and binding: in these namespaces, or everywhere if there are none.
+pub(super) fn rights(namespaces: &[String]) -> String {
+    let mut out = ACCOUNT.to_owned();
+    if namespaces.is_empty() {
+        out.push_str(&role("ClusterRole", None));
+        return out;
+    }
+    for namespace in namespaces {
+        out.push_str(&role("Role", Some(namespace)));
+    }
+    out
+}
+
+fn role(kind: &str, namespace: Option<&str>) -> String {
+    let place = namespace.map(|name| format!("  namespace: {name}\n")).unwrap_or_default();
+    let more = if namespace.is_none() { NAMESPACES } else { "" };
+    format!(
+        "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: {kind}\nmetadata:\n  name: depd\n{place}\
+         {RULES}{more}\
+         ---\napiVersion: rbac.authorization.k8s.io/v1\nkind: {kind}Binding\nmetadata:\n  name: depd\n{place}\
+         roleRef:\n  apiGroup: rbac.authorization.k8s.io\n  kind: {kind}\n  name: depd\n{SUBJECT}"
+    )
+}
+
+/// depd in a pod. `files` are names and contents of dep files.
+pub(super) fn deployment(image: &str, namespaces: &[String], files: &[(String, String)]) -> String {
+    let mut out = String::from(
+        "---\n# One key for each dep file. A change of it is seen within about a minute.\n\
+         apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: depd-deps\n  namespace: depd-system\n",
+    );
+    out.push_str(if files.is_empty() { "data: {}\n" } else { "data:\n" });
+    for (name, content) in files {
+        // JSON strings are YAML strings, whatever is in them.
+        let _ = writeln!(out, "  {name}: {}", serde_json::Value::from(content.as_str()));
+    }
+    let more = if namespaces.is_empty() { "" } else { ", --no-create-namespaces" };
+    let image = serde_json::Value::from(image);
+    let _ = write!(
+        out,
+        r#"---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata:
+  name: depd-state
+  namespace: depd-system
+spec:
+  accessModes: [ReadWriteOnce]
+  resources:
+    requests: {{storage: 1Gi}}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: depd
+  namespace: depd-system
+spec:
+  replicas: 1
+  strategy: {{type: Recreate}}
+  selector:
+    matchLabels: {{app: depd}}
+  template:
+    metadata:
+      labels: {{app: depd}}
+    spec:
+      serviceAccountName: depd
+      terminationGracePeriodSeconds: 10
+      securityContext:
+        runAsNonRoot: true
+        runAsUser: 65532
+        runAsGroup: 65532
+        fsGroup: 65532
+        seccompProfile: {{type: RuntimeDefault}}
+      containers:
+        - name: depd
+          image: {image}
+          args: [run, --deps, /deps, --state, /state, --http, "0.0.0.0:8080"{more}]
+          # kubectl -n depd-system create secret generic depd-slack --from-file=WEBHOOK_FOR_SLACK=FILE
+          env:
+            - name: WEBHOOK_FOR_SLACK
+              valueFrom:
+                secretKeyRef: {{name: depd-slack, key: WEBHOOK_FOR_SLACK, optional: true}}
+          ports:
+            - {{name: http, containerPort: 8080}}
+          livenessProbe:
+            httpGet: {{path: /healthz, port: http}}
+          readinessProbe:
+            httpGet: {{path: /readyz, port: http}}
+            periodSeconds: 5
+          resources:
+            requests: {{cpu: 10m, memory: 32Mi}}
+            limits: {{memory: 256Mi}}
+          securityContext:
+            allowPrivilegeEscalation: false
+            readOnlyRootFilesystem: true
+            capabilities: {{drop: [ALL]}}
+          volumeMounts:
+            - {{name: deps, mountPath: /deps, readOnly: true}}
+            - {{name: state, mountPath: /state}}
+      volumes:
+        - name: deps
+          configMap: {{name: depd-deps}}
+        - name: state
+          persistentVolumeClaim: {{claimName: depd-state}}
+"#
+    );
+    out
+}

@@ -1,0 +1,76 @@
+//! A ValidatingAdmissionPolicy that holds depd to its job. `[C]`
+//!
+//! RBAC can grant a PATCH of a Deployment only as a whole. The policy looks into it: every field is the
+//! same as before, but for the image of a container, the imagePullSecrets and the annotations of the
+//! workload. It compares whatever fields there are, so that fields of later versions are guarded too.
+//! Facts: "Validating Admission Policy" and "Common Expression Language in Kubernetes".
+
+/// The policy and its binding, for this user, which holds no quotation marks.
+pub(super) fn text(user: &str) -> String {
+    let mut validations = String::new();
+    let mut add = |message: &str, expression: &str| {
+        let message =
+            format!("depd may change images, imagePullSecrets and annotations only: {message}");
+        validations.push_str(&format!(
+            "    - message: \"{message}\"\n      reason: Forbidden\n      expression: >-\n        {expression}\n"
+        ));
+    };
+    add("it may not create or delete", "request.operation == 'UPDATE'");
+    for field in ["labels", "finalizers", "ownerReferences"] {
+        let expression = format!("object.metadata.?{field} == oldObject.metadata.?{field}");
+        add(&format!("metadata.{field} differs"), &expression);
+    }
+    add("spec differs", &same("spec", &["template"]));
+    add("spec.template differs", &same("spec.template", &["spec"]));
+    let pod = ["containers", "initContainers", "imagePullSecrets"];
+    add("spec.template.spec differs", &same("spec.template.spec", &pod));
+    for list in ["containers", "initContainers"] {
+        add(&format!("{list} differ in more than the image"), &containers(list));
+    }
+    format!(
+        "apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata:
+  name: depd-images-only
+spec:
+  failurePolicy: Fail
+  matchConstraints:
+    resourceRules:
+      - apiGroups: [apps]
+        apiVersions: [\"*\"]
+        operations: [CREATE, UPDATE, DELETE]
+        resources: [deployments, statefulsets, daemonsets]
+  matchConditions:
+    - name: is-depd
+      expression: \"request.userInfo.username == '{user}'\"
+  validations:
+{validations}---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata:
+  name: depd-images-only
+spec:
+  policyName: depd-images-only
+  validationActions: [Deny]
+"
+    )
+}
+
+/// All fields of an object are as before, but for these.
+fn same(path: &str, but: &[&str]) -> String {
+    let but = format!("['{}']", but.join("', '"));
+    format!(
+        "object.{path}.all(k, k in {but} || (k in oldObject.{path} && object.{path}[k] == oldObject.{path}[k])) \
+         && oldObject.{path}.all(k, k in {but} || k in object.{path})"
+    )
+}
+
+/// The same containers, and each as before but for its image.
+fn containers(list: &str) -> String {
+    let path = format!("spec.template.spec.?{list}.orValue([])");
+    format!(
+        "object.{path}.size() == oldObject.{path}.size() \
+         && object.{path}.all(c, oldObject.{path}.exists_one(o, o.name == c.name \
+         && c.all(k, k == 'image' || (k in o && c[k] == o[k])) && o.all(k, k in c)))"
+    )
+}

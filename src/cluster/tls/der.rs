@@ -1,0 +1,198 @@
+//! The few fields of a certificate that the verifier of last resort needs. `[C]`
+//!
+//! Facts: RFC 5280, section 4.1, and X.690 for DER. Everything is bounds-checked; what is not understood
+//! is `None`, which trusts nobody.
+
+/// Fields of one certificate, as slices of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Fields<'a> {
+    /// What is signed, with tag and length.
+    pub signed: &'a [u8],
+    /// The content of the algorithm identifier.
+    pub algorithm: &'a [u8],
+    /// The signature itself.
+    pub signature: &'a [u8],
+    /// Seconds since 1970.
+    pub not_before: u64,
+    /// Seconds since 1970.
+    pub not_after: u64,
+    /// The content of the extensions, empty where there are none.
+    extensions: &'a [u8],
+}
+
+/// 2.5.29.37
+pub(super) const EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x25];
+/// 2.5.29.30
+pub(super) const NAME_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 0x1e];
+/// 1.3.6.1.5.5.7.3.1
+const SERVER_AUTH: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 1];
+/// 2.5.29.37.0
+const ANY_PURPOSE: &[u8] = &[0x55, 0x1d, 0x25, 0];
+
+const SEQUENCE: u8 = 0x30;
+
+/// One element: tag, content, all of it, and what follows.
+struct Element<'a> {
+    tag: u8,
+    content: &'a [u8],
+    whole: &'a [u8],
+    rest: &'a [u8],
+}
+
+fn element(der: &[u8]) -> Option<Element<'_>> {
+    let (&tag, &first) = (der.first()?, der.get(1)?);
+    let (length, start) = match first {
+        0..=0x7f => (usize::from(first), 2),
+        0x81 => (usize::from(*der.get(2)?), 3),
+        0x82 => (usize::from(u16::from_be_bytes(der.get(2..4)?.try_into().ok()?)), 4),
+        _ => return None,
+    };
+    let end = start + length;
+    let content = der.get(start..end)?;
+    Some(Element { tag, content, whole: &der[..end], rest: &der[end..] })
+}
+
+fn tagged(der: &[u8], tag: u8) -> Option<Element<'_>> {
+    element(der).filter(|element| element.tag == tag)
+}
+
+impl<'a> Fields<'a> {
+    /// Reads a certificate of version 3.
+    pub(super) fn read(der: &'a [u8]) -> Option<Fields<'a>> {
+        let certificate = tagged(der, SEQUENCE)?;
+        let signed = tagged(certificate.content, SEQUENCE)?;
+        let algorithm = tagged(signed.rest, SEQUENCE)?;
+        let signature = tagged(algorithm.rest, 0x03)?;
+        // No unused bits.
+        let (0, bits) = signature.content.split_first()? else { return None };
+
+        let version = tagged(signed.content, 0xa0)?;
+        let serial = tagged(version.rest, 0x02)?;
+        let own_algorithm = tagged(serial.rest, SEQUENCE)?;
+        if own_algorithm.content != algorithm.content {
+            return None;
+        }
+        let issuer = tagged(own_algorithm.rest, SEQUENCE)?;
+        let validity = tagged(issuer.rest, SEQUENCE)?;
+        let begin = element(validity.content)?;
+        let end = element(begin.rest)?;
+        let subject = tagged(validity.rest, SEQUENCE)?;
+        let key = tagged(subject.rest, SEQUENCE)?;
+        let mut rest = key.rest;
+        let mut extensions: &[u8] = &[];
+        while let Some(part) = element(rest) {
+            if part.tag == 0xa3 {
+                extensions = tagged(part.content, SEQUENCE)?.content;
+            }
+            rest = part.rest;
+        }
+        Some(Fields {
+            signed: signed.whole,
+            algorithm: algorithm.content,
+            signature: bits,
+            not_before: time(&begin)?,
+            not_after: time(&end)?,
+            extensions,
+        })
+    }
+
+    /// The content of an extension.
+    pub(super) fn extension(&self, wanted: &[u8]) -> Option<&'a [u8]> {
+        let mut rest = self.extensions;
+        while let Some(one) = tagged(rest, SEQUENCE) {
+            let name = tagged(one.content, 0x06)?;
+            if name.content == wanted {
+                let value = element(name.rest)?;
+                let value = if value.tag == 0x01 { element(value.rest)? } else { value };
+                return Some(value.content);
+            }
+            rest = one.rest;
+        }
+        None
+    }
+
+    /// It may be a server's, or does not say what it is for.
+    pub(super) fn is_for_servers(&self) -> bool {
+        let Some(value) = self.extension(EXTENDED_KEY_USAGE) else { return true };
+        let Some(list) = tagged(value, SEQUENCE) else { return false };
+        let mut rest = list.content;
+        while let Some(purpose) = tagged(rest, 0x06) {
+            if purpose.content == SERVER_AUTH || purpose.content == ANY_PURPOSE {
+                return true;
+            }
+            rest = purpose.rest;
+        }
+        false
+    }
+}
+
+/// UTCTime or GeneralizedTime, in the one form that RFC 5280 allows.
+fn time(element: &Element<'_>) -> Option<u64> {
+    let text = std::str::from_utf8(element.content).ok()?.strip_suffix('Z')?;
+    let full = match (element.tag, text.len()) {
+        (0x17, 12) => format!("{}{text}", if text < "50" { "20" } else { "19" }),
+        (0x18, 14) => text.to_owned(),
+        _ => return None,
+    };
+    if !full.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let part = |range: std::ops::Range<usize>| full.get(range);
+    let stamp = format!(
+        "{}-{}-{}T{}:{}:{}Z",
+        part(0..4)?,
+        part(4..6)?,
+        part(6..8)?,
+        part(8..10)?,
+        part(10..12)?,
+        part(12..14)?
+    );
+    u64::try_from(stamp.parse::<jiff::Timestamp>().ok()?.as_second()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, KeyPair, date_time_ymd};
+
+    use super::*;
+
+    fn certificate(change: impl FnOnce(&mut CertificateParams)) -> Vec<u8> {
+        let mut params = CertificateParams::new(vec!["a.example".to_owned()]).unwrap();
+        params.not_before = date_time_ymd(2020, 1, 2);
+        params.not_after = date_time_ymd(2051, 1, 2);
+        change(&mut params);
+        params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec()
+    }
+
+    #[test]
+    fn validity_and_purpose_are_read() {
+        let der = certificate(|_| ());
+        let fields = Fields::read(&der).unwrap();
+        assert_eq!((fields.not_before, fields.not_after), (1_577_923_200, 2_556_230_400));
+        assert!(fields.is_for_servers());
+        assert!(fields.extension(NAME_CONSTRAINTS).is_none());
+        let check = |purpose: ExtendedKeyUsagePurpose, expect: bool| {
+            let der = certificate(|p| p.extended_key_usages = vec![purpose]);
+            assert_eq!(Fields::read(&der).unwrap().is_for_servers(), expect);
+        };
+        check(ExtendedKeyUsagePurpose::ServerAuth, true);
+        check(ExtendedKeyUsagePurpose::Any, true);
+        check(ExtendedKeyUsagePurpose::ClientAuth, false);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_damaged_is_read_without_a_panic(
+            cut in 0_usize..600, at in 0_usize..600, byte in any::<u8>(),
+        ) {
+            let mut der = certificate(|_| ());
+            let length = der.len();
+            der[at % length] = byte;
+            der.truncate(length - cut.min(length));
+            if let Some(fields) = Fields::read(&der) {
+                let _ = fields.is_for_servers();
+            }
+        }
+    }
+}

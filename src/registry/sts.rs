@@ -1,0 +1,125 @@
+//! Roles: the Security Token Service makes sessions of other credentials. `[E]`
+//!
+//! Facts: `AssumeRole` (signed) and `AssumeRoleWithWebIdentity` (not signed: the token is the proof) in the
+//! STS API reference.
+
+use std::fs;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::answer::{self, AwsError};
+use super::endpoint::Endpoint;
+use super::http::{Ask, Http, Send};
+use super::profile::{Role, WebIdentity};
+use super::sigv4::{self, Credentials, Scope, ToSign};
+
+/// For one request.
+const LIMIT: Duration = Duration::from_secs(8);
+
+/// A projected ServiceAccount token is about 1 KiB.
+const TOKEN_BYTES: usize = 20_000;
+
+/// Takes a role with the token of an identity provider.
+///
+/// # Errors
+/// A fragment that says what went wrong and what to do.
+pub(super) fn with_web_identity(
+    http: &Http,
+    endpoint: &Endpoint,
+    identity: &WebIdentity,
+) -> Result<Credentials, String> {
+    let file = &identity.token_file;
+    let token = fs::read_to_string(file).map_err(|e| format!("{file} cannot be read: {e}"))?;
+    let token = token.trim();
+    if token.is_empty() || token.len() > TOKEN_BYTES {
+        return Err(format!("{file} holds no token"));
+    }
+    let body = form(&[
+        ("Action", "AssumeRoleWithWebIdentity"),
+        ("Version", "2011-06-15"),
+        ("RoleArn", &identity.role_arn),
+        ("RoleSessionName", &identity.session_name),
+        ("WebIdentityToken", token),
+    ]);
+    ask(http, endpoint, &body, None).map_err(|why| why.replace(token, "[redacted]"))
+}
+
+/// Takes a role with other credentials.
+///
+/// # Errors
+/// A fragment that says what went wrong and what to do.
+pub(super) fn with_credentials(
+    http: &Http,
+    endpoint: &Endpoint,
+    role: &Role,
+    base: &Credentials,
+) -> Result<Credentials, String> {
+    let mut pairs = vec![
+        ("Action", "AssumeRole"),
+        ("Version", "2011-06-15"),
+        ("RoleArn", &*role.arn),
+        ("RoleSessionName", &*role.session_name),
+    ];
+    pairs.extend(role.external_id.as_deref().map(|id| ("ExternalId", id)));
+    ask(http, endpoint, &form(&pairs), Some(base))
+}
+
+fn ask(
+    http: &Http,
+    endpoint: &Endpoint,
+    body: &str,
+    signer: Option<&Credentials>,
+) -> Result<Credentials, String> {
+    let form = ("content-type", "application/x-www-form-urlencoded");
+    let url = format!("{}/", endpoint.url);
+    let reply = match signer {
+        None => {
+            let send = Some(Send::Post(body.as_bytes()));
+            http.send(Ask { url: &url, headers: &[form], send, limit: LIMIT })
+        }
+        Some(signer) => {
+            let scope = Scope { region: &endpoint.region, service: "sts", at: Timestamp::now() };
+            signed(http, &url, &[form], body.as_bytes(), signer, scope, LIMIT)
+        }
+    };
+    let host = endpoint.url.split("://").last().unwrap_or_default();
+    let reply = reply.map_err(|why| format!("STS ({host}): {why}"))?;
+    match reply.status {
+        200 => answer::assumed(&reply.body).map_err(|why| format!("the answer of STS: {why}")),
+        status => {
+            let error = AwsError::read(status, &reply.body);
+            Err(format!("STS says {error}{}", error.advice()))
+        }
+    }
+}
+
+/// A signed POST.
+pub(super) fn signed(
+    http: &Http,
+    url: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+    signer: &Credentials,
+    scope: Scope<'_>,
+    limit: Duration,
+) -> Result<super::http::Reply, String> {
+    let host = url.split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default();
+    let date = sigv4::amz_date(scope.at);
+    let mut sent: Vec<(&str, &str)> = headers.to_vec();
+    sent.push(("x-amz-date", &date));
+    if let Some(token) = &signer.session_token {
+        sent.push(("x-amz-security-token", token.expose()));
+    }
+    let mut to_sign = sent.clone();
+    to_sign.push(("host", host));
+    let request = ToSign { method: "POST", path: "/", query: "", headers: &to_sign, body };
+    let authorization = sigv4::authorization(&request, signer, scope);
+    sent.push(("authorization", &authorization));
+    http.send(Ask { url, headers: &sent, send: Some(Send::Post(body)), limit })
+}
+
+fn form(pairs: &[(&str, &str)]) -> String {
+    let pair = |(name, value): &(&str, &str)| format!("{name}={}", sigv4::encode(value.as_bytes()));
+    pairs.iter().map(pair).collect::<Vec<_>>().join("&")
+}

@@ -1,0 +1,72 @@
+//! A depd that dies between two steps, at each point where that leaves something half done.
+
+use depd::failpoint::Failpoint;
+
+use crate::cluster::Cluster;
+use crate::depd::Depd;
+
+/// Dies at `failpoint` while `image` is rolled out, starts again, and goes on to the end: one PATCH,
+/// and every outcome told, at most `most` times.
+fn check(failpoint: Failpoint, (image, outcome): (&str, &str), most: usize) {
+    if !cfg!(debug_assertions) {
+        println!("skipped: a release build has no failpoints");
+        return;
+    }
+    let cluster = Cluster::start();
+    let namespace = cluster.namespace();
+    cluster.deployment(&namespace, "web", "nginx:1.24", 1);
+    let mut depd = Depd::prepare(&cluster.kubeconfig);
+    // The file is there first, so that the point is met however early it comes.
+    depd.save("web", &namespace, image);
+    depd.launch_to_die_at(failpoint);
+    let status = depd.wait();
+    assert!(!status.success(), "it died at {}: {status}", failpoint.name());
+    depd.launch(&[]);
+    depd.slack.wait_for(&format!("{outcome}: web"));
+    // A file that comes later is told later, by the same queue.
+    depd.save("barrier", &namespace, "this is no image");
+    depd.slack.wait_for("Bad dep file: barrier");
+    let titles = depd.slack.titles();
+    let told = titles.iter().filter(|title| title.starts_with(outcome)).count();
+    assert!((1..=most).contains(&told), "{titles:?}");
+    assert_eq!(titles.len(), told + 1, "and nothing else: {titles:?}");
+    assert_eq!(cluster.image(&namespace, "web"), image);
+    let requests = cluster.requests_of_depd(&namespace);
+    let patches = requests.iter().filter(|request| request.starts_with("patch ")).count();
+    assert_eq!(patches, 1, "{requests:?}");
+}
+
+const WORKS: (&str, &str) = ("nginx:1.25", "Deployed");
+const FAILS: (&str, &str) = ("nginx:missing", "Failed");
+
+#[test]
+fn a_crash_before_the_intent_is_kept_loses_nothing() {
+    check(Failpoint::BeforeIntent, WORKS, 1);
+}
+
+#[test]
+fn a_crash_between_intent_and_patch_loses_nothing() {
+    check(Failpoint::BeforePatch, WORKS, 1);
+}
+
+#[test]
+fn a_crash_after_the_patch_rolls_out_once_and_tells_it() {
+    check(Failpoint::AfterPatch, WORKS, 1);
+    check(Failpoint::AfterPatch, FAILS, 1);
+}
+
+#[test]
+fn a_crash_before_the_verdict_is_kept_finds_it_again() {
+    check(Failpoint::BeforeVerdict, WORKS, 1);
+    check(Failpoint::BeforeVerdict, FAILS, 1);
+}
+
+#[test]
+fn a_crash_before_the_message_leaves_is_told_by_the_next() {
+    check(Failpoint::BeforeMessage, WORKS, 1);
+}
+
+#[test]
+fn a_crash_before_the_acknowledgement_is_kept_repeats_the_message_at_worst() {
+    check(Failpoint::AfterMessage, WORKS, 2);
+}

@@ -1,0 +1,352 @@
+//! The simulated API server: objects, versions, their history, and what the world does to them.
+//!
+//! It is the twin of a real one in what depd can notice: an object changes only with a new resource
+//! version, a spec with a new generation; a guarded PATCH applies as a whole or not at all; a watch
+//! from a version that was compacted away is refused. The controllers are in `controller.rs`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use depd::cluster::Class;
+use depd::model::{
+    Container, ImagePatch, Kind, NamespaceState, Pod, Replicas, Selector, SelectorRule, ServiceKey,
+    Strategy, Workload,
+};
+
+use crate::sabotage::Sabotage;
+
+/// What becomes of pods with an image, by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// They become available.
+    Good,
+    /// The registry does not have it, until it is healed.
+    Missing,
+    /// They crash, until it is healed.
+    Crash,
+    /// They are never ready, until it is healed.
+    Hang,
+    /// Admission refuses it.
+    Denied,
+    /// Admission pins it to a digest.
+    Pinned,
+}
+
+pub fn fate(image: &str) -> Fate {
+    match image.split(':').next().unwrap_or_default() {
+        "missing" => Fate::Missing,
+        "crash" => Fate::Crash,
+        "hang" => Fate::Hang,
+        "denied" => Fate::Denied,
+        "pinned" => Fate::Pinned,
+        _ => Fate::Good,
+    }
+}
+
+/// Of six services one is a StatefulSet, one a DaemonSet.
+fn kind_of(key: &ServiceKey) -> Kind {
+    match key.service() {
+        "svc-3" => Kind::StatefulSet,
+        "svc-4" => Kind::DaemonSet,
+        _ => Kind::Deployment,
+    }
+}
+
+/// The API server itself numbers the templates of a DaemonSet; other kinds' controllers do it later.
+fn number_template(workload: &mut Workload) {
+    if workload.kind == Kind::DaemonSet {
+        workload.revision = Some(format!("h{}", workload.generation).into());
+    }
+}
+
+/// The image as a file asks for it, of an image as the server stores it.
+pub fn asked(stored: &str) -> &str {
+    stored.split('@').next().unwrap_or_default()
+}
+
+/// A Deployment with its pods.
+#[derive(Clone, Debug)]
+pub struct Object {
+    pub workload: Workload,
+    /// The template hash of the current ReplicaSet, once the controller has made it.
+    pub hash: String,
+    /// The image that it is for.
+    pub template: Box<str>,
+    pub pods: BTreeMap<String, Pod>,
+    /// Ready pods of the current ReplicaSet.
+    pub new_ready: i32,
+}
+
+/// Something that a watch tells.
+#[derive(Clone, Debug)]
+pub enum Seen {
+    Workload(Workload),
+    WorkloadGone(Workload),
+    Pod(Pod),
+    PodGone(Pod),
+}
+
+/// What is listed and watched.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scope {
+    Workloads(Kind),
+    PodsOf(String),
+}
+
+impl Scope {
+    fn covers(&self, seen: &Seen) -> bool {
+        match (self, seen) {
+            (Scope::Workloads(kind), Seen::Workload(w) | Seen::WorkloadGone(w)) => w.kind == *kind,
+            (Scope::PodsOf(name), Seen::Pod(pod) | Seen::PodGone(pod)) => *pod.namespace == **name,
+            _ => false,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub struct Cluster {
+    pub version: u64,
+    compacted: u64,
+    uids: u64,
+    pub namespaces: BTreeMap<String, NamespaceState>,
+    pub objects: BTreeMap<ServiceKey, Object>,
+    history: Vec<(u64, Seen)>,
+    /// Images that work by now although their names say otherwise.
+    pub healed: BTreeSet<String>,
+    /// The controllers stand still.
+    pub stalled: bool,
+    /// PATCHes under way whose sender died or gave up.
+    pub wire: Vec<ImagePatch>,
+    /// Every (uid, image) whose rollout was complete at some time.
+    pub reached: BTreeSet<(String, String)>,
+    /// The uids of workloads that were deleted.
+    pub deleted: BTreeSet<String>,
+    /// The workloads whose images depd was the last to change: uid and image.
+    pub own: BTreeMap<ServiceKey, (String, String)>,
+    /// PATCHes that arrived.
+    pub patches: u32,
+    pub sabotage: Option<Sabotage>,
+}
+
+impl Cluster {
+    pub fn new(sabotage: Option<Sabotage>) -> Cluster {
+        Cluster {
+            version: 100,
+            compacted: 0,
+            uids: 0,
+            namespaces: BTreeMap::new(),
+            objects: BTreeMap::new(),
+            history: Vec::new(),
+            healed: BTreeSet::new(),
+            stalled: false,
+            wire: Vec::new(),
+            reached: BTreeSet::new(),
+            deleted: BTreeSet::new(),
+            own: BTreeMap::new(),
+            patches: 0,
+            sabotage,
+        }
+    }
+
+    /// Somebody applies the structural YAML.
+    pub fn create(&mut self, key: &ServiceKey, image: &str, wanted: i32) {
+        let kind = kind_of(key);
+        let terminating = NamespaceState::Terminating;
+        if self.objects.contains_key(key)
+            || self.namespaces.get(key.namespace()) == Some(&terminating)
+        {
+            return;
+        }
+        self.namespaces.insert(key.namespace().to_owned(), NamespaceState::Active);
+        self.uids += 1;
+        let label = SelectorRule::In("app".into(), Box::new([key.service().into()]));
+        let workload = Workload {
+            kind,
+            key: key.clone(),
+            uid: format!("uid-{}", self.uids).into(),
+            resource_version: 0,
+            generation: 1,
+            has_annotations: self.uids.is_multiple_of(2),
+            held_by_annotation: false,
+            timeout: None,
+            rollback: None,
+            paused: false,
+            strategy: Strategy::Rolling,
+            in_order: false,
+            min_ready: Duration::ZERO,
+            progress_deadline: Duration::from_secs(600),
+            selector: Selector(Box::new([label])),
+            containers: Box::new([Container {
+                name: "app".into(),
+                image: image.into(),
+                memory_limit: None,
+                probe: None,
+            }]),
+            init_containers: Box::new([]),
+            pull_secrets: Box::new([]),
+            service_account: None,
+            observed_generation: 0,
+            revision: (kind == Kind::DaemonSet).then(|| "h1".into()),
+            replicas: Replicas { wanted, ..Replicas::default() },
+            progressing: None,
+            replica_failure: None,
+        };
+        let object = Object {
+            workload,
+            hash: String::new(),
+            template: "".into(),
+            pods: BTreeMap::new(),
+            new_ready: 0,
+        };
+        self.objects.insert(key.clone(), object);
+        self.touch(key);
+    }
+
+    pub fn delete(&mut self, key: &ServiceKey) {
+        let Some(object) = self.objects.remove(key) else { return };
+        self.deleted.insert(object.workload.uid.to_string());
+        for pod in object.pods.into_values() {
+            self.tell(Seen::PodGone(pod));
+        }
+        self.version += 1;
+        let last = Workload { resource_version: self.version, ..object.workload };
+        self.history.push((self.version, Seen::WorkloadGone(last)));
+    }
+
+    /// The namespace goes away: at first it only says so.
+    pub fn delete_namespace(&mut self, name: &str) {
+        if let Some(state) = self.namespaces.get_mut(name) {
+            *state = NamespaceState::Terminating;
+        }
+    }
+
+    /// What is terminating is gone.
+    pub fn finish_namespaces(&mut self) {
+        let over: Vec<String> = self
+            .namespaces
+            .iter()
+            .filter(|(_, state)| **state == NamespaceState::Terminating)
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in over {
+            let keys: Vec<ServiceKey> =
+                self.objects.keys().filter(|key| key.namespace() == name).cloned().collect();
+            keys.iter().for_each(|key| self.delete(key));
+            self.namespaces.remove(&name);
+        }
+    }
+
+    pub fn namespace(&self, name: &str) -> NamespaceState {
+        self.namespaces.get(name).copied().unwrap_or(NamespaceState::Missing)
+    }
+
+    pub fn create_namespace(&mut self, name: &str) -> bool {
+        let fresh = !self.namespaces.contains_key(name);
+        if fresh {
+            self.namespaces.insert(name.to_owned(), NamespaceState::Active);
+        }
+        fresh
+    }
+
+    /// Somebody writes to the workload; `spec`: more than its metadata.
+    pub fn edit(&mut self, key: &ServiceKey, spec: bool, change: impl FnOnce(&mut Workload)) {
+        let Some(object) = self.objects.get_mut(key) else { return };
+        let before = object.workload.containers[0].image.clone();
+        change(&mut object.workload);
+        if spec {
+            object.workload.generation += 1;
+        }
+        if before != object.workload.containers[0].image {
+            number_template(&mut object.workload);
+        }
+        self.touch(key);
+    }
+
+    /// Stores what was changed under a new version.
+    pub fn touch(&mut self, key: &ServiceKey) {
+        self.version += 1;
+        if let Some(object) = self.objects.get_mut(key) {
+            object.workload.resource_version = self.version;
+            self.history.push((self.version, Seen::Workload(object.workload.clone())));
+        }
+    }
+
+    pub fn tell(&mut self, seen: Seen) {
+        self.version += 1;
+        self.history.push((self.version, seen));
+    }
+
+    /// The guarded PATCH, applied as a whole or not at all.
+    pub fn patch(&mut self, patch: &ImagePatch) -> Result<Workload, Class> {
+        self.patches += 1;
+        let unguarded = self.sabotage == Some(Sabotage::NoUidGuard);
+        let object = self.objects.get_mut(&patch.key).ok_or(Class::NotFound)?;
+        let workload = &mut object.workload;
+        let same_uid = unguarded || workload.uid == patch.uid;
+        let fits = patch.targets.iter().all(|target| {
+            let own = workload.containers.get(target.index);
+            !target.init && own.is_some_and(|own| own.name == target.container)
+        });
+        if !same_uid || !fits || workload.has_annotations != patch.has_annotations {
+            return Err(Class::TestFailed);
+        }
+        if patch.targets.iter().any(|target| fate(target.image.as_str()) == Fate::Denied) {
+            return Err(Class::Denied { message: "admission webhook says no".into() });
+        }
+        let mut changed = false;
+        for target in &patch.targets {
+            let asked = target.image.as_str();
+            let stored = match fate(asked) {
+                Fate::Pinned => format!("{asked}@sha256:{:0>64}", "a"),
+                _ => asked.to_owned(),
+            };
+            let own = &mut workload.containers[target.index].image;
+            changed |= **own != *stored;
+            *own = stored.into();
+        }
+        workload.has_annotations = true;
+        if changed {
+            workload.generation += 1;
+            number_template(workload);
+            let written = (workload.uid.to_string(), workload.containers[0].image.to_string());
+            self.own.insert(patch.key.clone(), written);
+            self.touch(&patch.key);
+        }
+        Ok(self.objects[&patch.key].workload.clone())
+    }
+
+    pub fn get(&self, key: &ServiceKey) -> Option<Workload> {
+        self.objects.get(key).map(|object| object.workload.clone())
+    }
+
+    pub fn image(&self, key: &ServiceKey) -> Option<String> {
+        self.objects.get(key).map(|object| object.workload.containers[0].image.to_string())
+    }
+
+    pub fn workloads(&self, kind: Kind) -> Vec<Workload> {
+        let all = self.objects.values().map(|object| &object.workload);
+        all.filter(|workload| workload.kind == kind).cloned().collect()
+    }
+
+    pub fn pods(&self, namespace: &str) -> Vec<Pod> {
+        let of = |(key, _): &(&ServiceKey, &Object)| key.namespace() == namespace;
+        let objects = self.objects.iter().filter(of);
+        objects.flat_map(|(_, object)| object.pods.values().cloned()).collect()
+    }
+
+    /// No watch can begin in the history up to now; those that are open go on.
+    pub fn compact(&mut self) {
+        self.compacted = self.version;
+    }
+
+    /// The first change after `version` that `scope` covers.
+    pub fn next_after(&self, scope: &Scope, version: u64) -> Option<(u64, Seen)> {
+        let from = self.history.partition_point(|(at, _)| *at <= version);
+        self.history[from..].iter().find(|(_, seen)| scope.covers(seen)).cloned()
+    }
+
+    /// A watch can go on from there.
+    pub fn remembers(&self, version: u64) -> bool {
+        version >= self.compacted
+    }
+}

@@ -1,0 +1,37 @@
+//! Ways in which the world, or what stands in for a part of depd, is broken on purpose, so that a test
+//! sees its checker fire.
+
+/// What is broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sabotage {
+    /// The API server ignores the guard of the uid.
+    NoUidGuard,
+    /// The queue hands a key that is in work to a second worker.
+    TwoHands,
+    /// A look takes half-written content for complete.
+    TornLook,
+    /// What is seen when a PATCH is planned runs its image already.
+    NeedlessPatch,
+    /// The store forgets messages that it was to keep.
+    LostMessage,
+    /// The receiver gets every message twice.
+    RepeatedMessage,
+    /// Every verdict is entered twice.
+    RepeatedVerdict,
+    /// The watch shows rollouts as complete that are not.
+    FalseStatus,
+    /// The watch streams lose events.
+    LostEvent,
+    /// The gate has no bound.
+    WideGate,
+    /// The gate opens before start-up was judged.
+    EarlyGate,
+    /// No reply to a request ever arrives.
+    EndlessRetry,
+    /// The state that was to be safe before the PATCH is not kept.
+    ForgottenIntent,
+    /// The journal is not told of an intent.
+    UnsaidIntent,
+    /// A rollout that gives way to another ends without a word.
+    UnsaidEnd,
+}
