@@ -14,6 +14,7 @@ mod client;
 mod connector;
 mod credentials;
 mod error;
+mod initial;
 pub mod kubeconfig;
 mod lines;
 mod live;
@@ -27,6 +28,7 @@ mod session;
 mod text;
 mod tls;
 mod watch;
+mod watched;
 mod window;
 
 pub use access::{
@@ -42,4 +44,5 @@ pub use response::Version;
 pub use secret::Secret;
 pub use session::ClientOptions;
 pub use tls::ConnectError;
-pub use watch::{Reflector, WatchEvent, Watched, spawn_reflector};
+pub use watch::{Reflector, spawn_reflector};
+pub use watched::{WatchEvent, Watched};

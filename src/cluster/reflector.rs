@@ -10,6 +10,11 @@
 //! then sends neither events nor bookmarks until it has passed that version; what happened up to
 //! there would be missed. So after trouble its version is asked for before the watch is opened.
 //!
+//! The list comes as the first part of a watch where the server can do that ([`Step::Stream`]): one
+//! request instead of one for each page and one for the watch. Whatever else happens than passing
+//! trouble, pages are asked for instead from then on: to get on is worth more than a request saved.
+//! So a refusal for want of a permission is always that of the list, too.
+//!
 //! No clock and no dice here: how long a stream lived and what was rolled come in with the call.
 
 use std::time::Duration;
@@ -45,7 +50,9 @@ pub enum State {
 /// What to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// List everything.
+    /// Open a watch that begins with everything.
+    Stream,
+    /// List everything, page by page.
     List,
     /// Ask for the server's newest version, which must not be lower than what is known.
     Compare,
@@ -56,6 +63,10 @@ pub enum Step {
 /// What came of it.
 #[derive(Clone, Copy, Debug)]
 pub enum Outcome<'a> {
+    /// The first part of the stream is complete, as of this resource version; it stays open.
+    Streamed(&'a str),
+    /// A stream that begins with everything was refused.
+    StreamFailed(&'a ApiError),
     /// The list is complete, as of this resource version.
     Listed(&'a str),
     /// The list failed.
@@ -87,6 +98,8 @@ pub enum End {
     Refused(ApiError),
     /// The server is further back than we are.
     Rewound,
+    /// The server does not know how to begin with everything.
+    Ignored,
 }
 
 /// The state with its memory of failures.
@@ -97,6 +110,8 @@ pub struct ListWatch {
     doubts: u32,
     /// There was trouble since the server's version was last known to be as high as ours.
     troubled: bool,
+    /// The server cannot begin a stream with everything, or something on the way there cannot.
+    pages: bool,
 }
 
 impl Default for ListWatch {
@@ -109,14 +124,15 @@ impl ListWatch {
     /// Nothing is known yet.
     #[must_use]
     pub fn new() -> ListWatch {
-        ListWatch { state: State::Unlisted, failures: 0, doubts: 0, troubled: false }
+        ListWatch { state: State::Unlisted, failures: 0, doubts: 0, troubled: false, pages: false }
     }
 
     /// What to do now.
     #[must_use]
     pub fn step(&self) -> Step {
         match &self.state {
-            State::Unlisted => Step::List,
+            State::Unlisted if self.pages => Step::List,
+            State::Unlisted => Step::Stream,
             State::Listed(_) if self.troubled => Step::Compare,
             State::Listed(version) | State::Watching(version) => Step::Watch(version.clone()),
         }
@@ -126,9 +142,14 @@ impl ListWatch {
     /// random number: many daemons must not come back at the same moment.
     pub fn on(&mut self, outcome: Outcome<'_>, dice: u32) -> Duration {
         match outcome {
+            Outcome::Streamed(version) => {
+                self.fresh();
+                self.state = State::Watching(version.into());
+                Duration::ZERO
+            }
+            Outcome::StreamFailed(e) => self.not_streamed(e, dice),
             Outcome::Listed(version) => {
-                self.doubts = 0;
-                self.troubled = false;
+                self.fresh();
                 self.state = State::Listed(version.into());
                 Duration::ZERO
             }
@@ -172,7 +193,32 @@ impl ListWatch {
         Ok(())
     }
 
+    /// A stream that should have begun with everything did not open, or was ended by the server.
+    fn not_streamed(&mut self, e: &ApiError, dice: u32) -> Duration {
+        match e.class {
+            Class::Network { .. }
+            | Class::Credentials { .. }
+            | Class::TooManyRequests { .. }
+            | Class::Unavailable { .. }
+            | Class::Unauthorized => self.wait_for(e, dice),
+            _ => {
+                self.pages = true;
+                Duration::ZERO
+            }
+        }
+    }
+
     fn ended(&mut self, end: &End, lived: Duration, dice: u32) -> Duration {
+        if self.state == State::Unlisted {
+            // A proxy that cuts long answers would cut the next one as well.
+            return match end {
+                End::Refused(e) => self.not_streamed(e, dice),
+                _ => {
+                    self.pages = true;
+                    Duration::ZERO
+                }
+            };
+        }
         if lived >= STEADY && !matches!(end, End::Unreadable(_)) {
             self.progress();
         }
@@ -184,7 +230,7 @@ impl ListWatch {
                 self.failures = 1;
                 Duration::ZERO
             }
-            End::Closed | End::Broken(_) => self.back_off(dice),
+            End::Closed | End::Broken(_) | End::Ignored => self.back_off(dice),
             End::Idle => {
                 self.state = State::Unlisted;
                 Duration::ZERO
@@ -224,6 +270,13 @@ impl ListWatch {
             self.doubts = 0;
             self.state = State::Unlisted;
         }
+    }
+
+    /// Everything is known as it is now. No reason to forget the failures: where a list works and a
+    /// watch never does, the list must not be repeated at full speed.
+    fn fresh(&mut self) {
+        self.doubts = 0;
+        self.troubled = false;
     }
 
     fn progress(&mut self) {

@@ -343,6 +343,17 @@ impl Request {
         Request::new(Verb::List, resource, scope.namespace(), None).with("limit", "1")
     }
 
+    /// Everything in a scope, and then every change, for at most `seconds` (WatchList). In words it
+    /// is a list, which it is for people; to RBAC it is a watch.
+    pub(super) fn list_and_watch(resource: Resource, scope: &Scope, seconds: u64) -> Request {
+        Request::new(Verb::List, resource, scope.namespace(), None)
+            .with("watch", "true")
+            .with("sendInitialEvents", "true")
+            .with("resourceVersionMatch", "NotOlderThan")
+            .with("allowWatchBookmarks", "true")
+            .with("timeoutSeconds", &seconds.to_string())
+    }
+
     /// Every change after `resource_version`, for at most `seconds`.
     pub(super) fn watch(
         resource: Resource,

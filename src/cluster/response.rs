@@ -63,6 +63,9 @@ pub(super) struct Annotations {
     /// How often the template of a DaemonSet was changed; the API server keeps count.
     #[serde(rename = "deprecated.daemonset.template.generation")]
     pub template_generation: Option<Box<str>>,
+    /// On a bookmark: everything that was there when the stream began has been sent.
+    #[serde(rename = "k8s.io/initial-events-end")]
+    pub initial_events_end: Option<Box<str>>,
 }
 
 /// `metadata.ownerReferences[]`.

@@ -1,10 +1,11 @@
 //! A live view of the cluster: the thread that lists and watches. `[E]`
 //!
 //! It does what [`ListWatch`] says, on a connection of its own, and tells the sink what it sees. The
-//! sink runs on this thread: while it is busy, the server is not read, so it must be quick.
+//! sink runs on this thread: while it is busy, the server is not read, so it must be quick. Objects
+//! are parsed and reduced one by one as they come; only a page of a list is held as it was sent.
 
 use std::hash::{BuildHasher as _, RandomState};
-use std::io;
+use std::io::{self, Read};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -14,84 +15,25 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use super::client::{Client, Listed, list};
 use super::connector::bare;
 use super::error::{ApiError, Class};
+use super::initial::{Initial, Progress};
 use super::lines::{LineError, Lines};
 use super::reflector::{End, ListWatch, Outcome, Step};
-use super::request::{Call, Request, Resource, Scope};
-use super::response::{Event, List, Object, PodObject, WorkloadObject};
-use super::session::{Answer, Session};
+use super::request::{Call, Request, Scope, Verb};
+use super::response::{Event, List, Object};
+use super::session::Session;
 use super::text::plain;
-use crate::model::{Kind, Pod, Workload};
+use super::watched::{WatchEvent, Watched};
 
 /// The shortest time limit of one watch request, in seconds, as in client-go; the longest is twice
 /// as much.
 const WATCH_SECONDS: u64 = 300;
 
+/// A list that is streamed must be complete within this time; a server that passes over the wish and
+/// sends no bookmarks either would never come to an end of it.
+const STREAMED_LIST_LIMIT: Duration = Duration::from_secs(300);
+
 /// A list of one object, of which only the version is of interest.
 const ONE_OBJECT_BYTES: u64 = 4 << 20;
-
-/// What can be watched.
-pub trait Watched: Sized + Send + 'static {
-    /// As the server sends it.
-    #[doc(hidden)]
-    type Wire: Object<Item = Self, Of = Self::Of> + DeserializeOwned;
-
-    /// Which of them, where there are several kinds.
-    type Of: Copy + Send + 'static;
-
-    /// As the server names it.
-    fn resource(of: Self::Of) -> Resource;
-}
-
-impl Watched for Workload {
-    type Wire = WorkloadObject;
-    type Of = Kind;
-
-    fn resource(kind: Kind) -> Resource {
-        kind.into()
-    }
-}
-
-impl Watched for Pod {
-    type Wire = PodObject;
-    type Of = ();
-
-    fn resource((): ()) -> Resource {
-        Resource::Pods
-    }
-}
-
-/// What a reflector tells, in the order in which it happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum WatchEvent<T> {
-    /// Everything there is. What was known before and is not among it is gone, except objects that
-    /// are known from elsewhere in a newer version than this one.
-    Restarted {
-        /// All objects of the scope.
-        items: Vec<T>,
-        /// The moment of the list; 0 when the server's versions are not numbers.
-        resource_version: u64,
-    },
-    /// The stream is open: from here on changes are told as they happen.
-    Synced,
-    /// An object is new or changed. May repeat a version that is known already.
-    Applied(T),
-    /// An object is gone; this is how it last was.
-    Deleted(T),
-    /// The view is getting old. What was told stays, and what is missed will be made up for.
-    Disconnected {
-        /// For people: what happened.
-        why: String,
-        /// When it is tried again.
-        retry_in: Duration,
-    },
-    /// As [`WatchEvent::Disconnected`], until somebody grants the permission.
-    Forbidden {
-        /// Names the permission.
-        error: ApiError,
-        /// When it is tried again.
-        retry_in: Duration,
-    },
-}
 
 /// A running list-watch loop. Dropping it stops it.
 #[derive(Debug)]
@@ -166,6 +108,7 @@ impl<F> Loop<F> {
     {
         while !self.session.is_ended() {
             let wait = match self.state.step() {
+                Step::Stream => self.stream(of),
                 Step::List => self.list(of),
                 Step::Compare => self.compare::<T>(of),
                 Step::Watch(version) => self.watch(of, &version),
@@ -191,6 +134,45 @@ impl<F> Loop<F> {
         if let Some(event) = trouble(error, wait) {
             self.tell(event);
         }
+    }
+
+    /// Lists and watches in one request. That the server cannot do it is no news: the pages follow.
+    fn stream<T: Watched>(&mut self, of: T::Of) -> Duration
+    where
+        F: FnMut(WatchEvent<T>),
+    {
+        let request = Request::list_and_watch(T::resource(of), &self.scope, watch_seconds());
+        let answer = match self.session.open(&request) {
+            Ok(answer) => answer,
+            Err(e) => {
+                let wait = self.state.on(Outcome::StreamFailed(&e), dice());
+                if self.state.step() == Step::Stream {
+                    self.tell_of(e, wait);
+                }
+                return wait;
+            }
+        };
+        let opened = Instant::now();
+        let (mut call, reader) = answer.reader();
+        let mut lines = Lines::new(reader);
+        let end = match initial::<T>(of, &call, &mut lines, opened) {
+            Ok((items, version)) => {
+                self.state.on(Outcome::Streamed(&version), 0);
+                let resource_version = version.parse().unwrap_or(0);
+                self.tell(WatchEvent::Restarted { items, resource_version });
+                self.tell(WatchEvent::Synced);
+                call.verb = Verb::Watch;
+                self.read(of, &call, &mut lines)
+            }
+            Err(end) => end,
+        };
+        let wait = self.state.on(Outcome::Ended(&end, opened.elapsed()), dice());
+        if self.state.step() != Step::List
+            && let Some(event) = ending(&call, end, wait)
+        {
+            self.tell(event);
+        }
+        wait
     }
 
     fn list<T: Watched>(&mut self, of: T::Of) -> Duration
@@ -224,7 +206,7 @@ impl<F> Loop<F> {
             Ok(page) => {
                 let version = &page.metadata.resource_version;
                 let wait = self.state.on(Outcome::Compared(version), dice());
-                if self.state.step() == Step::List
+                if matches!(self.state.step(), Step::Stream | Step::List)
                     && let Some(event) = ending(&request.call, End::Rewound, wait)
                 {
                     self.tell(event);
@@ -243,8 +225,7 @@ impl<F> Loop<F> {
     where
         F: FnMut(WatchEvent<T>),
     {
-        let seconds = WATCH_SECONDS + u64::from(dice()) % WATCH_SECONDS;
-        let request = Request::watch(T::resource(of), &self.scope, version, seconds);
+        let request = Request::watch(T::resource(of), &self.scope, version, watch_seconds());
         let answer = match self.session.open(&request) {
             Ok(answer) => answer,
             Err(e) => {
@@ -256,7 +237,8 @@ impl<F> Loop<F> {
         let opened = Instant::now();
         self.state.on(Outcome::Opened, 0);
         self.tell(WatchEvent::Synced);
-        let (call, end) = self.read(of, answer);
+        let (call, reader) = answer.reader();
+        let end = self.read(of, &call, &mut Lines::new(reader));
         let wait = self.state.on(Outcome::Ended(&end, opened.elapsed()), dice());
         if let Some(event) = ending(&call, end, wait) {
             self.tell(event);
@@ -265,30 +247,19 @@ impl<F> Loop<F> {
     }
 
     /// Tells every event until the stream ends.
-    fn read<T: Watched>(&mut self, of: T::Of, answer: Answer) -> (Call, End)
+    fn read<T: Watched>(&mut self, of: T::Of, call: &Call, lines: &mut Lines<impl Read>) -> End
     where
         F: FnMut(WatchEvent<T>),
     {
-        let (call, reader) = answer.reader();
-        let mut lines = Lines::new(reader);
-        let end = loop {
-            let line = match lines.next() {
-                Ok(Some(line)) => line,
-                Ok(None) => break End::Closed,
-                Err(e) => break how(e),
-            };
-            let event: Event<T::Wire> = match serde_json::from_slice(line) {
-                Ok(event) => event,
-                Err(e) => break End::Unreadable(plain(&e.to_string())),
-            };
-            if let Some(end) = self.take(of, &call, event) {
-                break end;
+        loop {
+            match next(lines).and_then(|event| self.take(of, call, event)) {
+                Ok(()) => {}
+                Err(end) => return end,
             }
-        };
-        (call, end)
+        }
     }
 
-    fn take<T: Watched>(&mut self, of: T::Of, call: &Call, event: Event<T::Wire>) -> Option<End>
+    fn take<T: Watched>(&mut self, of: T::Of, call: &Call, event: Event<T::Wire>) -> Result<(), End>
     where
         F: FnMut(WatchEvent<T>),
     {
@@ -296,20 +267,48 @@ impl<F> Loop<F> {
             Event::Added(object) | Event::Modified(object) => (object, WatchEvent::Applied),
             Event::Deleted(object) => (object, WatchEvent::Deleted),
             Event::Bookmark(marker) => {
-                return self.state.seen(&marker.metadata.resource_version).err();
+                return self.state.seen(&marker.metadata.resource_version);
             }
             Event::Error(status) => {
-                return Some(End::Refused(ApiError::from_status(call, &status)));
+                return Err(End::Refused(ApiError::from_status(call, &status)));
             }
         };
-        if let Err(end) = self.state.seen(object.resource_version()) {
-            return Some(end);
-        }
+        self.state.seen(object.resource_version())?;
         if let Some(item) = object.into_item(of) {
             self.tell(tell(item));
         }
-        None
+        Ok(())
     }
+}
+
+/// Everything that a stream begins with, and the version that it is of.
+fn initial<T: Watched>(
+    of: T::Of,
+    call: &Call,
+    lines: &mut Lines<impl Read>,
+    opened: Instant,
+) -> Result<(Vec<T>, Box<str>), End> {
+    let mut initial = Initial::new(T::is_same);
+    loop {
+        let event: Event<T::Wire> = next(lines)?;
+        if let Progress::Complete(version) = initial.take(of, call, event)? {
+            return Ok((initial.into_items(), version));
+        }
+        if opened.elapsed() > STREAMED_LIST_LIMIT {
+            return Err(End::Ignored);
+        }
+    }
+}
+
+/// The next event of a stream, or how it ended.
+fn next<O: DeserializeOwned>(lines: &mut Lines<impl Read>) -> Result<Event<O>, End> {
+    let line = lines.next().map_err(how)?.ok_or(End::Closed)?;
+    serde_json::from_slice(line).map_err(|e| End::Unreadable(plain(&e.to_string())))
+}
+
+/// A time limit for the server, another one for each watch.
+fn watch_seconds() -> u64 {
+    WATCH_SECONDS + u64::from(dice()) % WATCH_SECONDS
 }
 
 /// How a stream ended that did not end well.
@@ -327,7 +326,7 @@ fn how(error: LineError) -> End {
 /// What to tell about the end of a stream; its time limit is no news.
 fn ending<T>(call: &Call, end: End, retry_in: Duration) -> Option<WatchEvent<T>> {
     let why = match end {
-        End::Closed => return None,
+        End::Closed | End::Ignored => return None,
         End::Refused(e) => return trouble(e, retry_in),
         End::Rewound => "the API server went back to an older state".to_owned(),
         End::Idle => "nothing came for too long, not even a bookmark".to_owned(),

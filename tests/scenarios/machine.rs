@@ -72,7 +72,7 @@ fn fault_37_without_memory_it_ends_with_a_word_or_goes_on_and_the_next_start_doe
     let mut depd = Depd::prepare(&cluster.kubeconfig);
     depd.save("web", &namespace, "nginx:1.25");
     // Too little for its threads and for much of what they do, in MiB of address space.
-    for mib in [20, 40, 60] {
+    for mib in [20, 30, 40] {
         let depd = depd.command(&["--workers", "100"]);
         let log = NamedTempFile::new().expect("a file");
         let mut child = Command::new("prlimit")

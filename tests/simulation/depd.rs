@@ -391,6 +391,7 @@ impl Stream {
             let error = ApiError { call: Box::new(call(scope)), class };
             world.note(|| format!("stream {scope:?}: {step:?} failed: {error}"));
             let wait = match step {
+                Step::Stream => self.state.on(Outcome::StreamFailed(&error), dice),
                 Step::List => self.state.on(Outcome::ListFailed(&error), dice),
                 Step::Compare => self.state.on(Outcome::CompareFailed(&error), dice),
                 Step::Watch(_) => self.state.on(Outcome::OpenFailed(&error), dice),
@@ -402,6 +403,12 @@ impl Stream {
         let newest = cluster.version;
         world.note(|| format!("stream {scope:?}: {step:?} at {newest}"));
         let wait = match step {
+            // The server of this world streams no lists.
+            Step::Stream => {
+                let class = Class::Invalid { message: "sendInitialEvents".into() };
+                let error = ApiError { call: Box::new(call(scope)), class };
+                self.state.on(Outcome::StreamFailed(&error), dice)
+            }
             Step::List => {
                 self.listed = Some(match scope {
                     Scope::Workloads(kind) => Listed::Workloads(cluster.workloads(*kind), newest),

@@ -6,6 +6,8 @@ use super::*;
 
 /// What happens next in a story.
 enum Happens {
+    Streams(&'static str),
+    StreamFails(Class),
     Lists(&'static str),
     ListFails(Class),
     /// The server names its newest version.
@@ -50,12 +52,19 @@ fn watch(version: &str) -> Step {
     Step::Watch(version.into())
 }
 
-/// Tells a story: after each happening the next step and the longest wait before it, in
+/// Tells a story of a server that streams no lists: after each happening the next step and the longest wait before it, in
 /// milliseconds. An event that the loop refuses ends the stream at once, as the reader does it.
 #[track_caller]
-fn check(story: Vec<(Happens, Step, u64)>) {
+fn check(mut story: Vec<(Happens, Step, u64)>) {
+    story.insert(0, (StreamFails(Class::Invalid { message: String::new() }), Step::List, 0));
+    check_streaming(story);
+}
+
+/// The same from the very beginning.
+#[track_caller]
+fn check_streaming(story: Vec<(Happens, Step, u64)>) {
     let mut loops = ListWatch::new();
-    assert_eq!(loops.step(), Step::List, "a loop begins with a list");
+    assert_eq!(loops.step(), Step::Stream, "a loop begins with everything");
     for (at, (happens, step, wait_ms)) in story.into_iter().enumerate() {
         let wait = tell(&mut loops, happens);
         assert_eq!(loops.step(), step, "step after happening {at}");
@@ -66,6 +75,8 @@ fn check(story: Vec<(Happens, Step, u64)>) {
 fn tell(loops: &mut ListWatch, happens: Happens) -> Duration {
     let dice = u32::MAX;
     match happens {
+        Streams(version) => loops.on(Outcome::Streamed(version), dice),
+        StreamFails(class) => loops.on(Outcome::StreamFailed(&error(class)), dice),
         Lists(version) => loops.on(Outcome::Listed(version), dice),
         ListFails(class) => loops.on(Outcome::ListFailed(&error(class)), dice),
         Compares(version) => loops.on(Outcome::Compared(version), dice),
@@ -99,6 +110,74 @@ fn a_watch_goes_on_from_the_last_version_it_saw() {
         (Opens, watch("15"), 0),
         (Shows("16"), watch("16"), 0),
     ]);
+}
+
+#[test]
+fn a_stream_that_began_with_everything_is_a_watch_from_there_on() {
+    check_streaming(vec![
+        (Streams("10"), watch("10"), 0),
+        (Shows("11"), watch("11"), 0),
+        (Ends(End::Closed, 300_000), watch("11"), 0),
+        (Opens, watch("11"), 0),
+        (Ends(refused(Class::Expired), 60_000), Step::Stream, 200),
+        (Streams("20"), watch("20"), 0),
+        (Shows("19"), Step::Stream, 200),
+        (Streams("19"), watch("19"), 0),
+        (Ends(broken(), 1), Step::Compare, 400),
+        (Compares("18"), Step::Stream, 800),
+        (Streams("18"), watch("18"), 0),
+        (Ends(End::Idle, 90_000), Step::Stream, 0),
+    ]);
+}
+
+#[test]
+fn a_streamed_list_alone_is_no_progress() {
+    check_streaming(vec![
+        (Streams("10"), watch("10"), 0),
+        (Ends(refused(Class::Expired), 1), Step::Stream, 200),
+        (Streams("20"), watch("20"), 0),
+        (Ends(refused(Class::Expired), 1), Step::Stream, 400),
+    ]);
+}
+
+#[test]
+fn passing_trouble_is_waited_out_and_anything_else_means_pages_for_good() {
+    let unavailable =
+        || Class::Unavailable { message: String::new(), retry_after: Some(Duration::from_secs(9)) };
+    for passing in [
+        network(),
+        Class::Credentials { text: String::new() },
+        Class::TooManyRequests { retry_after: None },
+        Class::Unauthorized,
+    ] {
+        check_streaming(vec![
+            (StreamFails(passing.clone()), Step::Stream, 200),
+            (StreamFails(unavailable()), Step::Stream, 9_000),
+            (Ends(refused(passing), 1), Step::Stream, 800),
+            (Streams("10"), watch("10"), 0),
+        ]);
+    }
+    for lasting in [
+        Class::NotFound,
+        Class::Expired,
+        Class::ResourceVersionTooLarge,
+        Class::Invalid { message: String::new() },
+        Class::Unexpected { status: 400, text: String::new() },
+        Class::ServerError { status: 500, message: String::new(), retry_after: None },
+        forbidden(),
+    ] {
+        for happens in [StreamFails(lasting.clone()), Ends(refused(lasting), 60_000)] {
+            check_streaming(vec![
+                (happens, Step::List, 0),
+                (Lists("10"), watch("10"), 0),
+                (Opens, watch("10"), 0),
+                (Ends(End::Idle, 90_000), Step::List, 0),
+            ]);
+        }
+    }
+    for end in [End::Closed, End::Idle, End::Ignored, End::Rewound, broken(), unreadable()] {
+        check_streaming(vec![(Ends(end, 60_000), Step::List, 0), (Lists("1"), watch("1"), 0)]);
+    }
 }
 
 #[test]

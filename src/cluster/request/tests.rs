@@ -158,6 +158,12 @@ fn every_request_asks_for_what_its_name_says() {
         "watch pods",
         "/api/v1/pods?watch=true&allowWatchBookmarks=true&resourceVersion=17&timeoutSeconds=300",
     );
+    check(
+        Request::list_and_watch(Resource::Pods, &qa, 300),
+        "list pods in qa",
+        "/api/v1/namespaces/qa/pods?watch=true&sendInitialEvents=true\
+         &resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true&timeoutSeconds=300",
+    );
     let log = LogOf {
         namespace: "qa",
         name: "web-1",

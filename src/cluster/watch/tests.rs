@@ -13,6 +13,7 @@ use super::super::kubeconfig;
 use super::super::session::ClientOptions;
 use super::super::tls::Tls;
 use super::*;
+use crate::model::{Kind, Workload};
 use crate::net::CachingResolver;
 use crate::sandbox::{About, Fault, RequestView, Response, Sandbox, SandboxOptions, Status};
 
@@ -123,11 +124,43 @@ impl Story {
     }
 }
 
-/// Makes the next `times` watches go wrong, and no other request.
+/// How kube-apiserver refuses parameters that it does not take.
+fn refusal() -> Fault {
+    let why = "Forbidden: sendInitialEvents is forbidden for watch unless the WatchList feature \
+               gate is enabled";
+    let cause =
+        json!({"reason": "FieldValueForbidden", "message": why, "field": "sendInitialEvents"});
+    let details = json!({"group": "meta.k8s.io", "kind": "ListOptions", "causes": [cause]});
+    let body = json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+        "message": format!("ListOptions.meta.k8s.io \"\" is invalid: sendInitialEvents: {why}"),
+        "reason": "Invalid", "details": details, "code": 422,
+    });
+    Fault::Respond(Response::json(422, &body))
+}
+
+fn is_streamed_list(request: &RequestView<'_>) -> bool {
+    request.target.contains("sendInitialEvents=true")
+}
+
+/// Makes the next `times` watches go wrong, and no other request, on a server that streams no lists.
 fn spoil_watches(sandbox: &Sandbox, times: u32, fault: Fault) {
     let left = AtomicU32::new(times);
     sandbox.set_faults(move |r: &RequestView<'_>| {
+        if is_streamed_list(r) {
+            return Some(refusal());
+        }
         let due = r.watch
+            && left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok();
+        due.then(|| fault.clone())
+    });
+}
+
+/// Makes the next `times` streams that should begin with a list go wrong.
+fn spoil_streamed_lists(sandbox: &Sandbox, times: u32, fault: Fault) {
+    let left = AtomicU32::new(times);
+    sandbox.set_faults(move |r: &RequestView<'_>| {
+        let due = is_streamed_list(r)
             && left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok();
         due.then(|| fault.clone())
     });
@@ -143,10 +176,23 @@ fn delete(sandbox: &Sandbox, name: &str) {
     assert_eq!(agent.delete(format!("{}{path}", sandbox.url())).call().unwrap().status(), 200);
 }
 
-/// How often the sandbox was asked for a list.
+/// How often the sandbox gave a list, in either way.
 fn lists(sandbox: &Sandbox) -> usize {
-    let is_list = |uri: &str| uri.contains("limit=500");
-    sandbox.requests().iter().filter(|r| is_list(&r.uri)).count()
+    let given = sandbox.requests().into_iter().filter(|r| r.status == 200);
+    given.filter(|r| r.uri.contains("limit=500") || r.uri.contains("sendInitialEvents")).count()
+}
+
+/// How often it was asked for a page, and for a stream that begins with a list.
+fn asked(sandbox: &Sandbox) -> (usize, usize) {
+    let requests = sandbox.requests();
+    let count = |part: &str| requests.iter().filter(|r| r.uri.contains(part)).count();
+    (count("limit=500"), count("sendInitialEvents"))
+}
+
+/// The newest version of its Deployments.
+fn newest(sandbox: &Sandbox) -> String {
+    let list = client(sandbox).list_workloads(Kind::Deployment, &Scope::Cluster).unwrap();
+    list.resource_version.into()
 }
 
 /// A line of a stream.
@@ -167,7 +213,101 @@ fn everything_is_told_and_then_every_change() {
     delete(&sandbox, "a");
     story.expect(&["applied b nginx:2", "applied c nginx:1", "deleted a nginx:1"]);
     assert!(story.reflector.is_running());
-    assert_eq!(lists(&sandbox), 1);
+    assert_eq!(asked(&sandbox), (0, 1), "list and watch are one request");
+    assert!(!sandbox.requests().iter().any(|r| r.uri.contains("&resourceVersion=")));
+}
+
+#[test]
+fn a_server_that_streams_no_lists_is_asked_for_pages_from_then_on_which_is_no_news() {
+    let answer = |code| {
+        let body = json!({"kind": "Status", "code": code, "message": "no", "reason": ""});
+        Fault::Respond(Response::json(code, &body))
+    };
+    let object = json!({"metadata": {"name": "x", "namespace": "y", "resourceVersion": "9"}});
+    let cases = [
+        refusal(),
+        answer(400),
+        answer(404),
+        answer(500),
+        // The parameters are passed over.
+        line("BOOKMARK", &json!({"metadata": {"resourceVersion": "9"}})),
+        // Something in between cuts or spoils it.
+        line("ADDED", &object),
+        Fault::WatchBytes(Vec::new()),
+        Fault::WatchBytes(b"<html>\n".to_vec()),
+        line("ERROR", &Status::expired("too old").body()),
+    ];
+    for fault in cases {
+        let sandbox = sandbox();
+        put(&sandbox, "a", "nginx:1");
+        spoil_streamed_lists(&sandbox, 1, fault.clone());
+        let story = follow(&client(&sandbox));
+        story.expect(&["restarted with [a nginx:1]", "synced"]);
+        put(&sandbox, "a", "nginx:2");
+        story.expect(&["applied a nginx:2"]);
+        assert_eq!(asked(&sandbox), (1, 1), "{fault:?}");
+    }
+}
+
+#[test]
+fn passing_trouble_says_nothing_about_streamed_lists() {
+    let busy = json!({"kind": "Status", "code": 429, "message": "slow down"});
+    let cases = [
+        Fault::ResetBefore,
+        Fault::Respond(Response::text(503, "no healthy upstream")),
+        Fault::Respond(Response::json(429, &busy)),
+        line("ERROR", &busy),
+    ];
+    for fault in cases {
+        let sandbox = sandbox();
+        put(&sandbox, "a", "nginx:1");
+        spoil_streamed_lists(&sandbox, 2, fault.clone());
+        let story = follow(&client(&sandbox));
+        for _ in 0..2 {
+            let told = story.told();
+            assert!(told.starts_with("disconnected: cannot list deployments: "), "{told}");
+        }
+        story.expect(&["restarted with [a nginx:1]", "synced"]);
+        assert_eq!(asked(&sandbox).0, 0, "no page after {fault:?}");
+    }
+}
+
+#[test]
+fn after_a_streamed_list_was_cut_the_watch_goes_on_or_everything_is_streamed_again() {
+    let sandbox = sandbox_with(SandboxOptions { history: 3, ..SandboxOptions::default() });
+    put(&sandbox, "a", "nginx:1");
+    put(&sandbox, "b", "nginx:1");
+    let version = newest(&sandbox);
+    let end = json!({"metadata": {
+        "resourceVersion": version,
+        "annotations": {"k8s.io/initial-events-end": "true"},
+    }});
+    let first = AtomicU32::new(1);
+    let down = Arc::new(AtomicU32::new(1));
+    let still = Arc::clone(&down);
+    sandbox.set_faults(move |r: &RequestView<'_>| {
+        if r.method != "GET" {
+            return None;
+        }
+        if first.swap(0, Ordering::SeqCst) == 1 {
+            return Some(line("BOOKMARK", &end));
+        }
+        (still.load(Ordering::SeqCst) == 1).then_some(Fault::ResetBefore)
+    });
+    let story = follow(&client(&sandbox));
+    story.expect(&["restarted with []", "synced"]);
+    story.expect_disconnected("");
+    delete(&sandbox, "a");
+    for number in 0..9 {
+        put(&sandbox, "b", &format!("nginx:{number}"));
+    }
+    down.store(0, Ordering::SeqCst);
+    let mut told = story.told();
+    while told == "synced" || told.starts_with("disconnected") {
+        told = story.told();
+    }
+    assert_eq!(told, "restarted with [b nginx:8]");
+    assert_eq!(asked(&sandbox), (1, 2), "the page is the test's own");
 }
 
 #[test]
@@ -308,6 +448,9 @@ fn a_bookmark_moves_the_place_to_go_on_from() {
     sandbox.set_faults(move |r: &RequestView<'_>| {
         if r.target.ends_with("limit=1") {
             return Some(Fault::Respond(Response::json(200, &newest)));
+        }
+        if is_streamed_list(r) {
+            return Some(refusal());
         }
         (r.watch && left.swap(0, Ordering::SeqCst) == 1).then(far_ahead)
     });
