@@ -28,7 +28,7 @@ impl Draft<'_> {
         match verdict {
             Verdict::Succeeded => {
                 self.content(workload);
-                self.note_success(&rollout);
+                self.note_success(&rollout, workload);
                 self.say(What::Succeeded { changes, took });
                 return self.settle(&rollout.desired, workload, rollout.changes.clone());
             }
@@ -177,9 +177,10 @@ impl Draft<'_> {
     }
 
     pub(super) fn await_recovery(&mut self, rollout: &Rollout, workload: &Workload) {
-        if rollout::is_complete(rollout, workload) {
+        // Scaled to zero nothing is wrong any more, and nothing has got well.
+        if workload.replicas.updated > 0 && rollout::is_complete(rollout, workload) {
             let took = self.view.now.since(rollout.started);
-            self.note_success(rollout);
+            self.note_success(rollout, workload);
             self.say(What::Recovered { changes: rollout.changes.clone(), took });
             self.settle(&rollout.desired, workload, rollout.changes.clone());
         }

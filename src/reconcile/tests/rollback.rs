@@ -153,6 +153,19 @@ fn a_first_rollout_has_nothing_to_go_back_to() {
 }
 
 #[test]
+fn an_image_that_no_pod_runs_is_not_known_to_be_good() {
+    let mut workload = fixture::workload("web");
+    workload.replicas = Replicas::default();
+    let mut desk = desk("nginx:1.25", Some(workload));
+    desk.look("→ patch app=nginx:1.25");
+    assert_eq!(desk.service.good, None, "before the change");
+    desk.patch_goes_through();
+    desk.status(0, 0, 0);
+    desk.look("succeeded in 0s");
+    assert_eq!(desk.service.good, None, "after it");
+}
+
+#[test]
 fn after_two_bad_files_the_image_before_both_is_put_back() {
     let mut desk = failing();
     desk.policy.rollback = false;
