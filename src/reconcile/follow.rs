@@ -81,7 +81,7 @@ impl Draft<'_> {
         let known =
             rollout::is_observed(rollout, workload) || rollout::is_known_early(rollout, workload);
         let limit = rollout::time_limit(workload, self.view.policy.timeout);
-        let waits_for = waits_for(workload);
+        let waits_for = waits_for(rollout, workload);
         let mut lateness = None;
         if waits_for.is_some() {
             rollout.progressed = now;
@@ -187,9 +187,13 @@ impl Draft<'_> {
     }
 }
 
-/// What keeps the rollout waiting for a person, who may take all the time there is.
-fn waits_for(workload: &Workload) -> Option<Hold> {
-    hold(workload).or_else(|| (workload.strategy == Strategy::OnDelete).then_some(Hold::OnDelete))
+/// What keeps the rollout waiting for a person, who may take all the time there is. With `OnDelete`
+/// that is over when every pod is of the new template: those must get ready in time.
+fn waits_for(rollout: &Rollout, workload: &Workload) -> Option<Hold> {
+    let replicas = workload.replicas;
+    let old_left = !rollout::is_observed(rollout, workload) || replicas.updated < replicas.wanted;
+    let by_strategy = workload.strategy == Strategy::OnDelete && old_left;
+    hold(workload).or_else(|| by_strategy.then_some(Hold::OnDelete))
 }
 
 /// Without a node or behind a stuck pod no time helps; anything else that shows is only suspected.
