@@ -60,6 +60,8 @@ pub struct Evidence<'a> {
     pub pods: &'a [Arc<Pod>],
     /// The graces.
     pub patience: Patience,
+    /// The rollout waits for people, so that its time without progress stands still.
+    pub held: bool,
     /// Half of the time without progress is over: time to know which pods are the new ones, so that
     /// their progress counts.
     pub halfway: bool,
@@ -180,6 +182,8 @@ impl Evidence<'_> {
             }
             return Finding::Suspect(failure, None);
         };
+        // A rollout that gets on nevertheless starts the grace anew: it is each time another pod's.
+        let since = if self.held { since } else { since.max(rollout.progressed) };
         if self.now < since + grace {
             return Finding::Suspect(failure, Some(since + grace));
         }

@@ -97,6 +97,7 @@ impl Draft<'_> {
             workload,
             pods: if known { self.view.pods } else { &[] },
             patience: self.view.policy.patience,
+            held: waits_for.is_some(),
             halfway: now >= rollout.progressed + limit / 2,
             late: lateness.is_some(),
             now,

@@ -48,7 +48,8 @@ pub(super) fn unready(pod: &Pod) -> Option<Trouble<'_>> {
         return None;
     }
     let is_done = |c: &PodContainer| matches!(&c.state, ContainerState::Terminated(run) if run.exit_code == 0);
-    let container = pod.containers.iter().find(|c| if c.init { !is_done(c) } else { !c.ready });
+    // An init container that is ready but not done goes on beside the others: a sidecar.
+    let container = pod.containers.iter().find(|c| !c.ready && !(c.init && is_done(c)));
     let (reason, message) = match container.map(|c| &c.state) {
         Some(ContainerState::Waiting { reason, message }) => (&**reason, &**message),
         Some(ContainerState::Terminated(run)) => (&*run.reason, &*run.message),
@@ -180,6 +181,7 @@ pub(super) fn clean(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::fixture;
 
     #[test]
     fn a_pull_error_is_final_only_when_the_registry_says_that_there_is_no_such_image() {
@@ -210,6 +212,32 @@ mod tests {
             ("Back-off pulling image \"nginx:1.99\"", Sign::ImagePull),
         ] {
             assert_eq!(pull_sign(message, "nginx:1.99"), sign, "{message}");
+        }
+    }
+
+    #[test]
+    fn the_container_that_keeps_a_pod_from_being_ready_is_none_that_is_ready_or_done() {
+        let done = || {
+            let (reason, message) = ("Completed".into(), "".into());
+            ContainerState::Terminated(Terminated { exit_code: 0, reason, message })
+        };
+        let container = |name: &str, init, state, ready| PodContainer {
+            name: name.into(),
+            init,
+            state,
+            ready,
+            ..fixture::pod("web", &[]).containers[0].clone()
+        };
+        for (init, blamed) in [
+            (container("sidecar", true, ContainerState::Running, true), "app"),
+            (container("setup", true, done(), false), "app"),
+            (container("setup", true, done(), true), "app"),
+            (container("sidecar", true, ContainerState::Running, false), "sidecar"),
+        ] {
+            let app = container("app", false, ContainerState::Running, false);
+            let pod = Pod { containers: Box::new([init, app]), ..fixture::pod("web", &[]) };
+            let found = unready(&pod).and_then(|trouble| trouble.container);
+            assert_eq!(found.map(|c| &*c.name), Some(blamed), "{pod:?}");
         }
     }
 

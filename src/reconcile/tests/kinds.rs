@@ -115,6 +115,19 @@ fn on_delete_waits_for_people_for_as_long_as_they_take() {
 }
 
 #[test]
+fn trouble_of_a_new_pod_is_a_failure_after_its_grace_although_old_ones_wait_for_people() {
+    let mut desk = stateful();
+    desk.workload().strategy = Strategy::OnDelete;
+    let (reason, message) = ("CreateContainerConfigError".into(), "no secret".into());
+    desk.pods = vec![pod_of("web-2", "new", ContainerState::Waiting { reason, message })];
+    desk.look("Held(OnDelete, StatefulSet)");
+    desk.later(8);
+    desk.look("");
+    desk.later(7);
+    desk.look("failed(CreateContainerConfigError nginx:1.25 1/1 old 2 log \"\")");
+}
+
+#[test]
 fn on_delete_runs_out_of_time_once_people_have_deleted_every_old_pod() {
     let mut desk = stateful();
     desk.workload().strategy = Strategy::OnDelete;

@@ -79,6 +79,26 @@ fn a_pull_error_that_may_pass_has_a_minute() {
 }
 
 #[test]
+fn a_sign_that_goes_from_pod_to_pod_while_the_rollout_gets_on_is_no_failure() {
+    let mut desk = rolling();
+    desk.workload().replicas.wanted = 9;
+    desk.pods = vec![waiting("web-0", "bbb", "ErrImagePull", "i/o timeout")];
+    desk.look("→ FindReplicaSet");
+    desk.reply(Ok(Reply::ReplicaSet(Some("bbb".into()))), "");
+    for done in 1..5 {
+        desk.look("");
+        desk.later(40);
+        desk.status(9, done + 1, 8);
+        let name = format!("web-{done}");
+        desk.pods = vec![waiting(&name, "bbb", "ErrImagePull", "i/o timeout")];
+    }
+    desk.look("");
+    assert_eq!(desk.wake, Some(desk.now + Duration::from_secs(60)));
+    desk.later(60);
+    desk.look("failed(ErrImagePull nginx:1.25 1/1 old 8 log \"\")");
+}
+
+#[test]
 fn a_crash_loop_is_a_failure_with_the_last_lines_of_the_log() {
     let mut desk = rolling();
     let loops = |restarts| {
