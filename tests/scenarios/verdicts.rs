@@ -106,10 +106,13 @@ impl<'a> Subject<'a> {
         });
     }
 
-    /// Whether kubectl calls the rollout done; `None` where there is no kubectl.
+    /// Whether kubectl calls the rollout done; `None` on the sandbox where there is no kubectl.
     pub fn kubectl_says_done(&self) -> Option<bool> {
-        let kubectl = std::env::var_os("DEPD_TEST_KUBECTL")?;
-        let admin = std::env::var_os("DEPD_TEST_ADMIN_KUBECONFIG")?;
+        let kubectl = std::env::var_os("DEPD_TEST_KUBECTL");
+        let admin = std::env::var_os("DEPD_TEST_ADMIN_KUBECONFIG");
+        let is_there = kubectl.is_some() && admin.is_some();
+        assert!(is_there || !self.cluster.is_real(), "the real control plane comes with kubectl");
+        let (kubectl, admin) = (kubectl?, admin?);
         let output = Command::new(kubectl)
             .arg("--kubeconfig")
             .arg(admin)
@@ -119,6 +122,11 @@ impl<'a> Subject<'a> {
             .expect("kubectl runs");
         let text = String::from_utf8_lossy(&output.stdout);
         println!("    kubectl: {}", text.trim());
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        // Of a rollout out of time it says so on stderr, and ends in an error.
+        let is_said =
+            !text.trim().is_empty() || complaint.contains("exceeded its progress deadline");
+        assert!(is_said || output.status.success(), "kubectl: {complaint}");
         Some(
             ["successfully rolled out", "roll out complete", "update complete"]
                 .iter()
