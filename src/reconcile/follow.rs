@@ -61,9 +61,12 @@ impl Draft<'_> {
                 self.say(What::RolledBack { changes, took });
             }
             Verdict::Failed(failure) => {
-                self.say(What::RollbackFailed { changes, cause: Some(failure), took });
+                let cause = Some(failure);
+                self.say(What::RollbackFailed { changes, cause, refused: None, took });
             }
-            Verdict::TimedOut(_, cause) => self.say(What::RollbackFailed { changes, cause, took }),
+            Verdict::TimedOut(_, cause) => {
+                self.say(What::RollbackFailed { changes, cause, refused: None, took });
+            }
         }
         self.settle(&rollout.desired, workload, rollout.changes.clone());
     }
