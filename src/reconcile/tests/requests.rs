@@ -100,7 +100,7 @@ fn retry_after_is_obeyed_and_absurd_values_are_capped() {
 }
 
 #[test]
-fn a_refusal_is_final_until_the_file_or_the_workload_changes() {
+fn a_refusal_is_final_until_the_file_or_the_workload_changes_and_said_once_for_a_content() {
     let mut desk = desk("nginx:1.25", Some(fixture::workload("web")));
     desk.look("→ patch app=nginx:1.25");
     let denied = || Err(Setback::Refused("policy says no".into()));
@@ -108,11 +108,19 @@ fn a_refusal_is_final_until_the_file_or_the_workload_changes() {
                 \"nginx:1.25\" }], message: \"policy says no\" }";
     desk.reply(denied(), said);
     desk.look("");
-    desk.workload().generation += 1;
+    for seconds in 0..3 {
+        desk.workload().generation += 1;
+        desk.look("→ patch app=nginx:1.25");
+        desk.reply(Err(Setback::Refused(format!("policy says no ({seconds} s)"))), "");
+        desk.look("");
+    }
+    desk.service = retry(&desk.service);
     desk.look("→ patch app=nginx:1.25");
     desk.reply(denied(), said);
     desk.save("nginx:1.26");
     desk.look("→ patch app=nginx:1.26");
+    let other = said.replace("\"nginx:1.25", "\"nginx:1.26");
+    desk.reply(denied(), &other);
 }
 
 #[test]
