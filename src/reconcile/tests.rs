@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    Drift, Patience, Phase, Plan, Policy, Reply, Service, Setback, Step, View, after, plan,
+    Drift, Patience, Phase, Plan, Policy, Reply, Service, Setback, Step, View, after, plan, retry,
 };
 use crate::desired::DesiredState;
 use crate::model::{
