@@ -49,7 +49,7 @@ pub(super) fn unready(pod: &Pod) -> Option<Trouble<'_>> {
     }
     let is_done = |c: &PodContainer| matches!(&c.state, ContainerState::Terminated(run) if run.exit_code == 0);
     // An init container that is ready but not done goes on beside the others: a sidecar.
-    let container = pod.containers.iter().find(|c| !c.ready && !(c.init && is_done(c)));
+    let container = pod.containers.iter().find(|c| !(c.ready || c.init && is_done(c)));
     let (reason, message) = match container.map(|c| &c.state) {
         Some(ContainerState::Waiting { reason, message }) => (&**reason, &**message),
         Some(ContainerState::Terminated(run)) => (&*run.reason, &*run.message),
