@@ -339,9 +339,8 @@ impl Draft<'_> {
                     uid: intent.uid.clone(),
                     changes: changes.clone(),
                 };
-                let cause = None;
-                self.say(What::Refused { changes: changes.clone(), message });
-                self.say(What::RollbackFailed { changes, cause, took });
+                let refused = Some(message);
+                self.say(What::RollbackFailed { changes, cause: None, refused, took });
                 self.plan.service.phase = Phase::Settled(settled);
             }
             _ => {

@@ -1,9 +1,11 @@
 //! `credential_process`: a program that prints credentials. `[E]`
 //!
 //! It is started without a shell, with nothing on its standard input; its time and its output are bounded,
-//! and with it ends every process that it started. Facts: "Process credential provider" in the AWS SDKs and
+//! and with it ends every process that it started. The addresses of webhooks are kept from it; what is AWS's
+//! it may need. Facts: "Process credential provider" in the AWS SDKs and
 //! Tools Reference Guide.
 
+use std::ffi::OsString;
 use std::io::Read;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
@@ -25,14 +27,16 @@ const OUTPUT_BYTES: u64 = 64 * 1024;
 pub(super) fn run(command: &str, limit: Duration) -> Result<Vec<u8>, String> {
     let words = split(command)?;
     let (program, arguments) = words.split_first().ok_or("the command is empty")?;
-    let mut child = Command::new(program)
+    let mut process = Command::new(program);
+    process
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
-        .process_group(0)
-        .spawn()
-        .map_err(|error| format!("{program} cannot be started: {error}"))?;
+        .process_group(0);
+    hide_webhooks(&mut process, std::env::vars_os().map(|(name, _)| name));
+    let mut child =
+        process.spawn().map_err(|error| format!("{program} cannot be started: {error}"))?;
     let output = child.stdout.take();
     let reader = thread::spawn(move || {
         let mut bytes = Vec::new();
@@ -54,6 +58,14 @@ pub(super) fn run(command: &str, limit: Duration) -> Result<Vec<u8>, String> {
         Some(status) if !status.success() => Err(format!("{program} failed ({status})")),
         Some(_) => Ok(output),
     }
+}
+
+/// Takes from its environment what is none of its business.
+fn hide_webhooks(process: &mut Command, names: impl Iterator<Item = OsString>) {
+    let secret = |name: &OsString| name.to_string_lossy().starts_with("WEBHOOK_");
+    names.filter(secret).for_each(|name| {
+        process.env_remove(name);
+    });
 }
 
 fn wait(child: &mut Child, limit: Duration) -> Result<Option<std::process::ExitStatus>, String> {
@@ -132,6 +144,15 @@ mod tests {
             run("sh -c 'echo CANARY; exit 3'").unwrap_err().contains("sh failed (exit status: 3)")
         );
         assert!(run("sh -c 'yes | head -c 100000'").unwrap_err().contains("printed too much"));
+    }
+
+    #[test]
+    fn the_addresses_of_webhooks_are_kept_from_it() {
+        let mut process = Command::new("true");
+        let names = ["WEBHOOK_URL", "AWS_PROFILE", "PATH"].map(OsString::from);
+        hide_webhooks(&mut process, names.into_iter());
+        let removed: Vec<_> = process.get_envs().collect();
+        assert_eq!(removed, [("WEBHOOK_URL".as_ref(), None)]);
     }
 
     #[test]

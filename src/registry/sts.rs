@@ -7,6 +7,7 @@ use std::fs;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use ureq::http::Uri;
 
 use super::answer::{self, AwsError};
 use super::endpoint::Endpoint;
@@ -104,7 +105,7 @@ pub(super) fn signed(
     scope: Scope<'_>,
     limit: Duration,
 ) -> Result<super::http::Reply, String> {
-    let host = url.split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default();
+    let Target { host, path, query } = Target::of(url)?;
     let date = sigv4::amz_date(scope.at);
     let mut sent: Vec<(&str, &str)> = headers.to_vec();
     sent.push(("x-amz-date", &date));
@@ -112,14 +113,59 @@ pub(super) fn signed(
         sent.push(("x-amz-security-token", token.expose()));
     }
     let mut to_sign = sent.clone();
-    to_sign.push(("host", host));
-    let request = ToSign { method: "POST", path: "/", query: "", headers: &to_sign, body };
+    to_sign.push(("host", &host));
+    let request = ToSign { method: "POST", path: &path, query: &query, headers: &to_sign, body };
     let authorization = sigv4::authorization(&request, signer, scope);
     sent.push(("authorization", &authorization));
     http.send(Ask { url, headers: &sent, send: Some(Send::Post(body)), limit })
 }
 
+/// What of an address the HTTP client sends, and so what is signed.
+#[derive(Debug, PartialEq, Eq)]
+struct Target {
+    /// The header `host`: without a port that is the scheme's own (RFC 9110, 4.2.3).
+    host: String,
+    path: String,
+    query: String,
+}
+
+impl Target {
+    fn of(url: &str) -> Result<Target, String> {
+        let uri: Uri = url.parse().map_err(|_| "its address is not one")?;
+        let authority = uri.authority().ok_or("its address names no host")?;
+        let usual = if uri.scheme_str() == Some("http") { 80 } else { 443 };
+        let host = match authority.port_u16().filter(|port| *port != usual) {
+            Some(port) => format!("{}:{port}", authority.host()),
+            None => authority.host().to_owned(),
+        };
+        let query = uri.query().unwrap_or_default().to_owned();
+        Ok(Target { host, path: uri.path().to_owned(), query })
+    }
+}
+
 fn form(pairs: &[(&str, &str)]) -> String {
     let pair = |(name, value): &(&str, &str)| format!("{name}={}", sigv4::encode(value.as_bytes()));
     pairs.iter().map(pair).collect::<Vec<_>>().join("&")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_signed_is_what_is_sent() {
+        for (url, host, path, query) in [
+            ("https://ecr.example.com/", "ecr.example.com", "/", ""),
+            ("https://ecr.example.com:443/", "ecr.example.com", "/", ""),
+            ("https://ecr.example.com:8443/", "ecr.example.com:8443", "/", ""),
+            ("http://127.0.0.1:80/", "127.0.0.1", "/", ""),
+            ("http://[::1]:4566/", "[::1]:4566", "/", ""),
+            ("https://proxy.example.com/aws/", "proxy.example.com", "/aws/", ""),
+            ("https://proxy.example.com:443/aws?a=b", "proxy.example.com", "/aws", "a=b"),
+        ] {
+            let (host, path, query) = (host.into(), path.into(), query.into());
+            assert_eq!(Target::of(url), Ok(Target { host, path, query }), "{url}");
+        }
+        assert!(Target::of("/only/a/path").is_err());
+    }
 }

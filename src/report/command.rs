@@ -32,7 +32,7 @@ const SAID_BYTES: usize = 4096;
 /// So much of that is shown.
 const SHOWN: usize = 200;
 /// The environment keeps these names to itself.
-const SECRETS: &[&str] = &["WEBHOOK_", "AWS_SECRET", "AWS_SESSION"];
+const SECRETS: &[&str] = &["WEBHOOK_", "AWS_SECRET", "AWS_SESSION", "AWS_CONTAINER_AUTHORIZATION"];
 
 /// A program that is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,13 +59,16 @@ impl Command {
             .stderr(Stdio::piped())
             .process_group(0);
         for (name, _) in std::env::vars_os() {
-            let shown = name.to_string_lossy();
-            if SECRETS.iter().any(|prefix| shown.starts_with(prefix)) {
+            if is_secret(&name.to_string_lossy()) {
                 process.env_remove(&name);
             }
         }
         process.spawn()
     }
+}
+
+fn is_secret(name: &str) -> bool {
+    SECRETS.iter().any(|prefix| name.starts_with(prefix))
 }
 
 impl Transport for Command {
@@ -183,6 +186,22 @@ mod tests {
         let (body, arguments) = text.split_once('\n').expect("a line");
         assert_eq!(serde_json::from_str::<Record>(body).expect("a record"), record);
         assert_eq!(arguments, "a|$HOME|;b|");
+    }
+
+    #[test]
+    fn no_secret_of_depd_is_in_its_environment() {
+        for name in [
+            "WEBHOOK_SLACK",
+            "AWS_SECRET_ACCESS_KEY",
+            "AWS_SESSION_TOKEN",
+            "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+            "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+        ] {
+            assert!(is_secret(name), "{name}");
+        }
+        for name in ["PATH", "AWS_REGION", "AWS_CONTAINER_CREDENTIALS_FULL_URI"] {
+            assert!(!is_secret(name), "{name}");
+        }
     }
 
     #[test]

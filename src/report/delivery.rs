@@ -160,15 +160,20 @@ impl Postman {
     }
 
     /// Until there is something to send; false when there never will be.
-    fn wait(&self) -> bool {
+    fn wait(&mut self) -> bool {
         if self.inbox.count() > 0 {
             return true;
         }
         if self.inbox.is_closed() {
             return false;
         }
-        // What was left in the store and is not on disk yet has no bell.
-        let limit = if self.inbox.has_more() { STORE_RETRY } else { Duration::from_secs(3600) };
+        let limit = if self.inbox.has_more() {
+            // What was left in the store and is not on disk yet has no bell.
+            STORE_RETRY
+        } else {
+            self.storm.over();
+            Duration::from_secs(3600)
+        };
         select! {
             recv(self.stop) -> _ => false,
             recv(self.bell) -> _ => true,
@@ -242,7 +247,7 @@ impl Postman {
     /// After a digest more may gather for the next one; false when told to stop.
     fn gather(&mut self, load: &Load) -> bool {
         if load.records.len() == 1 {
-            self.storm.single_sent();
+            self.storm.over();
             return true;
         }
         let gap = self.pace.intervals(self.storm.digest_sent());

@@ -128,14 +128,14 @@ impl Storm {
         intervals.min(30)
     }
 
-    /// The last message was a digest.
+    /// The last message was a digest, and since then there was always more.
     #[must_use]
     pub fn is_on(self) -> bool {
         self.digests > 0
     }
 
-    /// A single message was sent: the storm is over.
-    pub fn single_sent(&mut self) {
+    /// A single message was sent, or nothing waits any more: the storm is over.
+    pub fn over(&mut self) {
         self.digests = 0;
     }
 }
@@ -201,7 +201,7 @@ mod tests {
         let mut storm = Storm::default();
         let gaps: Vec<u32> = (0..5).map(|_| storm.digest_sent()).collect();
         assert_eq!(gaps, [5, 10, 20, 30, 30]);
-        storm.single_sent();
+        storm.over();
         assert_eq!(storm.digest_sent(), 5);
     }
 }

@@ -19,9 +19,11 @@ const FIELD: usize = 300;
 const FOOTER: usize = 300;
 const DESCRIPTION: usize = 4096;
 
-/// What a digest holds: two embeds of less than 6000 characters together, with short lines, so that
-/// many failures fit.
-pub const DIGEST: Limits = Limits { text: 5200, line: 96, lines: 100 };
+/// What a digest holds: the embeds have less than 6000 characters together with the title, and short
+/// lines, so that many failures fit.
+pub const DIGEST: Limits = Limits { text: 5700, line: 96, lines: 100 };
+/// The least that is left of a reason, behind however long a name.
+const REASON: usize = 32;
 
 /// The message about one record.
 #[must_use]
@@ -89,7 +91,10 @@ pub fn cost(named: &Named) -> usize {
 }
 
 fn line(named: &Named) -> String {
-    format!("**{}** {}", escape(&named.subject), escape(&named.text))
+    let subject = escape(&named.subject);
+    // Back-slashes count like everything else.
+    let room = DIGEST.line.saturating_sub(length(&subject) + 5).max(REASON);
+    format!("**{subject}** {}", fitted(&named.text, room))
 }
 
 fn message(embeds: Vec<Value>) -> Value {

@@ -3,6 +3,7 @@
 //! No redirect is followed, since it would carry the message to an address that nobody chose. What
 //! the receiver says is cut, made harmless and never repeats the address, which is a secret.
 
+use std::io::Read as _;
 use std::time::Duration;
 
 use jiff::{Timestamp, fmt::rfc2822};
@@ -25,6 +26,8 @@ pub const REQUEST_LIMIT: Duration = Duration::from_secs(10);
 const ANSWER_BYTES: u64 = 1024;
 /// So much of it is shown.
 const SHOWN: usize = 200;
+/// A part of the address this long may be a key.
+const PART: usize = 8;
 
 /// A webhook.
 pub struct Http {
@@ -71,9 +74,10 @@ impl Transport for Http {
         let status = reply.status().as_u16();
         let asked = reply.headers().get("retry-after").and_then(|value| value.to_str().ok());
         let wait = asked.and_then(|text| retry_after(text, Timestamp::now()));
-        let said = reply.body_mut().with_config().limit(ANSWER_BYTES);
-        let said = said.lossy_utf8(true).read_to_string().unwrap_or_default();
-        judge(self.kind, status, self.harmless(&said), wait)
+        let mut said = Vec::new();
+        // What came before it broke off may explain.
+        let _ = reply.body_mut().as_reader().take(ANSWER_BYTES).read_to_end(&mut said);
+        judge(self.kind, status, self.harmless(&String::from_utf8_lossy(&said)), wait)
     }
 
     fn place(&self) -> String {
@@ -89,6 +93,18 @@ impl Http {
         let mut said = said.replace(secret, "[the address]");
         if path.len() > 4 {
             said = said.replace(path, "[its path]");
+        }
+        // Whoever answers may quote a part only, or escape what stands between two.
+        let mut parts: Vec<&str> = path.split(['/', '?', '&', '=', '#', ';']).collect();
+        parts.retain(|part| part.len() >= PART);
+        parts.sort_by_key(|part| std::cmp::Reverse(part.len()));
+        for part in parts {
+            said = said.replace(part, "[secret]");
+            // The answer is cut, perhaps within it.
+            let begun = (PART..part.len()).rev().find_map(|end| said.strip_suffix(&part[..end]));
+            if let Some(before) = begun {
+                said = format!("{before}[secret]");
+            }
         }
         cut(&printable(said.trim()), SHOWN)
     }
@@ -151,7 +167,12 @@ fn agent(url: &WebhookUrl, limit: Duration) -> ureq::Agent {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::net::TcpListener;
+    use std::thread;
+
     use super::*;
+    use crate::report::samples;
 
     #[test]
     fn what_may_pass_is_told_from_what_will_not() {
@@ -211,5 +232,46 @@ mod tests {
         );
         assert_eq!(said, "no such hook: [the address] /[its path]\\u{1b}");
         assert!(http.harmless(&"x".repeat(2000)).len() < 300);
+    }
+
+    #[test]
+    fn no_part_of_an_address_that_may_be_a_key_is_repeated() {
+        let url = WebhookUrl::parse(
+            "https://example.com/workflows/0123456789abcdef/run?v=1&sig=CANARY-CANARY&x=y",
+        );
+        let http = Http::new(Kind::Teams, url.expect("valid"), None);
+        for (said, expect) in [
+            ("bad sig CANARY-CANARY", "bad sig [secret]"),
+            ("/workflows/0123456789abcdef/run", "/[secret]/[secret]/run"),
+            ("run?v=1&amp;sig=CANARY-CANARY&amp;x=y", "run?v=1&amp;sig=[secret]&amp;x=y"),
+            ("cut within CANARY-CAN", "cut within [secret]"),
+            ("run is disabled", "run is disabled"),
+        ] {
+            assert_eq!(http.harmless(said), expect);
+        }
+    }
+
+    #[test]
+    fn a_long_answer_is_cut_and_not_dropped() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("bound").port();
+        let server = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("a connection");
+            let mut reader = BufReader::new(stream.try_clone().expect("a handle"));
+            let mut line = String::new();
+            while reader.read_line(&mut line).is_ok_and(|count| count > 2) {
+                line.clear();
+            }
+            let said = format!("no such channel {}", "x".repeat(5000));
+            let head = "HTTP/1.1 404 Not Found\r\ncontent-length:";
+            write!(stream, "{head} {}\r\n\r\n{said}", said.len()).expect("written");
+            // Not closed before the answer was read.
+            stream
+        });
+        let url = WebhookUrl::parse(&format!("http://127.0.0.1:{port}/")).expect("valid");
+        let answer = Http::new(Kind::Slack, url, None).send(&samples::all()[..1]);
+        drop(server.join());
+        let Answer::Never { why } = answer else { panic!("it is final: {answer:?}") };
+        assert!(why.starts_with("status 404 no such channel xxx") && why.len() < 300, "{why}");
     }
 }

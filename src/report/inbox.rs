@@ -73,6 +73,8 @@ impl Inbox {
         let mut state = self.state.lock();
         let full = state.waiting.len() >= ROOM;
         match parcel.id {
+            // A page brought it already: it was on disk before this call came.
+            Some(id) if id <= state.taken => Put::Kept,
             // Behind those that are still in the store, or there is no order.
             Some(id) if full || state.left > 0 => {
                 state.left = state.left.max(id);
@@ -201,6 +203,14 @@ mod tests {
         inbox.refill(&mut store(4)).expect("readable");
         assert_eq!(inbox.put(parcel(5)), Put::Kept);
         assert_eq!(drain(&inbox), [1, 2, 3, 4, 5]);
+    }
+
+    #[test]
+    fn what_a_page_brought_between_its_commit_and_its_bell_is_there_once() {
+        let inbox = Inbox::new(3);
+        inbox.refill(&mut store(5)).expect("readable");
+        assert_eq!([4, 5, 6].map(|id| inbox.put(parcel(id))), [Put::Kept; 3]);
+        assert_eq!(drain(&inbox), [1, 2, 3, 4, 5, 6]);
     }
 
     #[test]

@@ -28,7 +28,8 @@ const REASON_LIMIT: usize = 160;
 pub struct Record {
     /// [`VERSION`].
     pub version: u32,
-    /// The same whenever this record is sent again, and never that of another.
+    /// The same whenever this record is sent again, since what is sent again is the payload that was
+    /// kept, and never that of another: it has the time in it, for one rollout can fail twice.
     pub id: String,
     /// When it happened: RFC 3339, UTC, milliseconds.
     pub time: String,
@@ -124,7 +125,9 @@ impl Record {
             ..Record::new(level, words, around)
         };
         let id = match (&record.uid, record.attempt) {
-            (Some(uid), Some(attempt)) => format!("{uid}/{attempt}/{}", record.event),
+            (Some(uid), Some(attempt)) => {
+                format!("{uid}/{attempt}/{}/{}", record.event, record.time)
+            }
             _ => format!("{key}/{}/{}", record.event, record.time),
         };
         Some(Record { id, ..record })
@@ -235,6 +238,7 @@ fn reason(what: &What) -> Option<String> {
     let text = match what {
         What::Failed { failure, .. } | What::Troubled { failure, .. } => short(failure),
         What::RollbackFailed { cause: Some(cause), .. } => short(cause),
+        What::RollbackFailed { refused: Some(message), .. } => printable(message),
         What::TimedOut { lateness, cause, .. } => {
             let late = match lateness {
                 Lateness::NoProgress(limit) => {

@@ -1,12 +1,16 @@
 //! What the receivers are sent: as snapshots for people, and against the limits of each receiver.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 use serde_json::Value;
 
 use super::kind::{KINDS, Kind};
-use super::record::Record;
+use super::record::{Circumstances, Record};
 use super::samples;
 use super::text::length;
+use super::words::words;
+use crate::model::{Notice, ServiceKey, What};
 
 const CHAT: [Kind; 3] = [Kind::Slack, Kind::Teams, Kind::Discord];
 
@@ -42,6 +46,20 @@ fn a_record_survives_being_written_down() {
         let text = serde_json::to_string(&record).expect("JSON");
         assert_eq!(serde_json::from_str::<Record>(&text).expect("a record"), record);
     }
+}
+
+#[test]
+fn what_happens_twice_to_one_rollout_has_two_ids() {
+    let key = ServiceKey::new("shop", "prod").expect("a key");
+    let what = What::Succeeded { changes: Vec::new(), took: Duration::from_secs(1) };
+    let notice = Notice { key, what };
+    let id = |time: &str| {
+        let (uid, attempt) = (Some("3f0f6d1c".into()), Some(7));
+        let around = Circumstances { uid, attempt, time: time.into(), ..Circumstances::default() };
+        Record::of(&notice, &words(&notice), &around).expect("a record").id
+    };
+    assert_eq!(id("2026-11-24T10:15:30.250Z"), "3f0f6d1c/7/deployed/2026-11-24T10:15:30.250Z");
+    assert_ne!(id("2026-11-24T10:15:30.250Z"), id("2026-11-24T10:17:00.000Z"));
 }
 
 /// Security row 15: what comes from a cluster or a file stays text.
@@ -179,8 +197,11 @@ proptest! {
 
 /// Nothing that failed is left out, whatever the receiver.
 #[test]
-fn a_thousand_failures_of_ordinary_length_are_at_most_twenty_messages_for_each_receiver() {
+fn a_thousand_failures_with_long_reasons_are_less_than_twenty_messages_for_each_receiver() {
     let failure = samples::all().remove(1);
+    let reason =
+        Some("registry_of@example.com cannot_be_reached ".chars().cycle().take(160).collect());
+    let failure = Record { reason, ..failure };
     let named = |n: usize| Record { service: Some(format!("svc-{n}")), ..failure.clone() };
     let records: Vec<Record> = (1..=1000).map(named).collect();
     for kind in CHAT {
@@ -191,7 +212,7 @@ fn a_thousand_failures_of_ordinary_length_are_at_most_twenty_messages_for_each_r
             bodies.push(kind.body(now));
             rest = later;
         }
-        assert!(bodies.len() <= 20, "{}: {}", kind.name(), bodies.len());
+        assert!(bodies.len() <= 19, "{}: {}", kind.name(), bodies.len());
         let all = bodies.concat();
         for n in 1..=1000 {
             let named = all.contains(&format!("svc-{n} (prod)"));
