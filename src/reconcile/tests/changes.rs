@@ -108,7 +108,7 @@ fn drift_is_corrected_where_asked_and_ever_more_slowly_against_a_fighter() {
     desk.policy.drift = Drift::Correct;
     desk.status(3, 3, 3);
     desk.look("succeeded in 0s");
-    for (pause, said) in [(0, "drift nginx:1.25→nginx:1.20 "), (30, ""), (60, "")] {
+    for (pause, said) in [(0, "corrects drift nginx:1.25→nginx:1.20 "), (30, ""), (60, "")] {
         desk.workload().containers[0].image = "nginx:1.20".into();
         desk.workload().generation += 1;
         if pause > 0 {
@@ -148,7 +148,10 @@ fn a_rollout_that_somebody_interrupts_ends_in_words_whatever_is_done_about_drift
     };
     check(Drift::Report, told).look("");
     check(Drift::Ignore, told).look("");
-    let mut desk = check(Drift::Correct, &format!("{told} → patch app=nginx:1.25"));
+    let mut desk = check(
+        Drift::Correct,
+        "superseded by somebody corrects drift nginx:1.25→nginx:1.20 → patch app=nginx:1.25",
+    );
     desk.patch_goes_through();
     desk.look("");
     desk.workload().containers[0].image = "nginx:1.20".into();
