@@ -149,6 +149,10 @@ fn history_of(
         | What::Superseded { .. } => {
             Some(HistoryChange::Ended { verdict: words.title, detail: words.sentence.clone() })
         }
+        // Its next rollout, should the file come back, is attempt 1 again and another one.
+        What::Unmanaged => {
+            Some(HistoryChange::LetGo { verdict: words.title, detail: words.sentence.clone() })
+        }
         _ => None,
     }
 }

@@ -80,7 +80,7 @@ struct Keeper {
 }
 
 struct Watch {
-    _reflector: Reflector,
+    reflector: Reflector,
     needed: Moment,
 }
 
@@ -92,6 +92,8 @@ impl Keeper {
             self.open.remove(&Scope::Cluster);
             self.cover.refuse(now);
         }
+        // A watch whose thread died is opened anew where it is needed.
+        self.open.retain(|_, watch| watch.reflector.is_running());
         let namespaces = floor.interest.lock().namespaces();
         for scope in self.cover.scopes(namespaces.iter().map(|name| &**name), now) {
             if let Some(watch) = self.open.get_mut(&scope) {
@@ -123,7 +125,7 @@ impl Keeper {
             }
         };
         match spawn_reflector::<Pod>(&self.client, (), scope.clone(), sink) {
-            Ok(reflector) => Some(Watch { _reflector: reflector, needed: clock::now() }),
+            Ok(reflector) => Some(Watch { reflector, needed: clock::now() }),
             Err(problem) => {
                 error!("cannot watch pods: {problem}; failures are told at the time limit only");
                 None
@@ -174,4 +176,60 @@ pub fn take(floor: &Floor, scope: &Scope, event: WatchEvent<Pod>) {
 fn touch(floor: &Floor, pod: &Pod) {
     let concerned = floor.interest.lock().concerned(pod);
     concerned.iter().for_each(|key| floor.queue.add(key));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::{Access, Authorization, ClientOptions, ServerUrl, Trust};
+    use crate::worker::tests::lone_floor;
+
+    /// A client of a server that is not there: its watches run, and fail for ever.
+    fn client() -> Client {
+        let access = Access {
+            origin: "test".into(),
+            context: "".into(),
+            cluster: "".into(),
+            server: ServerUrl::parse("http://127.0.0.1:1").expect("a URL"),
+            trust: Trust::PublicRoots,
+            tls_server_name: None,
+            identity: None,
+            authorization: Authorization::None,
+            impersonation: None,
+            proxy: None,
+            files: Vec::new(),
+        };
+        Client::new(&access, ClientOptions::default()).expect("a client")
+    }
+
+    fn keeper(floor: &Arc<Floor>) -> Keeper {
+        let workload = crate::model::fixture::workload("web");
+        floor.interest.lock().add(&workload.key, &workload.selector);
+        Keeper {
+            client: client(),
+            floor: Arc::downgrade(floor),
+            open: HashMap::new(),
+            cover: Cover::default(),
+            refused: Arc::default(),
+        }
+    }
+
+    #[test]
+    fn a_watch_whose_thread_ended_is_opened_anew() {
+        let floor = Arc::new(lone_floor());
+        let mut keeper = keeper(&floor);
+        keeper.adjust();
+        assert_eq!(keeper.open.len(), 1);
+        let limit = clock::now() + Duration::from_secs(20);
+        for watch in keeper.open.values() {
+            watch.reflector.stop();
+            while watch.reflector.is_running() {
+                assert!(clock::now() < limit, "it does not end");
+                thread::yield_now();
+            }
+        }
+        keeper.adjust();
+        assert_eq!(keeper.open.len(), 1);
+        assert!(keeper.open.values().all(|watch| watch.reflector.is_running()));
+    }
 }

@@ -3,7 +3,7 @@
 //! Nothing starts before both the cluster and the folder were seen completely, and before it is
 //! clear that this is the cluster, folder and setting of the last run (no mass accident).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use super::settings::Settings;
 use crate::clock;
 use crate::cluster::Client;
 use crate::model::{Alert, ImageSet, ServiceKey};
+use crate::observed::Sight;
 use crate::queue::backoff;
 use crate::reconcile::{FIRST_START_LIMIT, Identity, Service, differs};
 use crate::store::Store;
@@ -110,13 +111,11 @@ impl StartUp {
         if !differences.is_empty() && !self.settings.accept_change {
             return Some(Alert::IdentityChanged { differences });
         }
-        let first = Identity::is_first(&self.meta);
-        if first && differing.len() > FIRST_START_LIMIT && !self.settings.apply_all {
-            let examples =
-                differing.iter().take(EXAMPLES).map(|(key, _)| key.to_string()).collect();
-            return Some(Alert::FirstStart { differing: differing.len(), examples });
+        if !Identity::is_first(&self.meta) || self.settings.apply_all {
+            return None;
         }
-        None
+        let differing = differing.iter().map(|(key, _)| key.clone());
+        too_many(differing.chain(unseen(&self.floor)).collect())
     }
 
     /// The services whose workload runs something else than a changed file asks for, with what.
@@ -178,7 +177,55 @@ impl StartUp {
     }
 }
 
+/// The services that nothing can be said of, because the workloads of their namespace may not be
+/// listed, now: as soon as they may, each of them could be changed.
+fn unseen(floor: &Floor) -> Vec<ServiceKey> {
+    let mut keys: Vec<ServiceKey> = {
+        let desired = floor.desired.read();
+        let asks = |key: &&ServiceKey| desired.get(key).is_some_and(|wish| wish.images.is_some());
+        desired.keys().filter(asks).cloned().collect()
+    };
+    let workloads = floor.workloads.read();
+    keys.retain(|key| workloads.sight(key.namespace()) != Sight::Complete);
+    keys.sort_unstable();
+    keys
+}
+
+/// What speaks against a first start that would or could change these services.
+fn too_many(concerned: BTreeSet<ServiceKey>) -> Option<Alert> {
+    let differing = concerned.len();
+    let examples = concerned.iter().take(EXAMPLES).map(ServiceKey::to_string).collect();
+    (differing > FIRST_START_LIMIT).then_some(Alert::FirstStart { differing, examples })
+}
+
 fn absolute(folder: &Path) -> String {
     let real = folder.canonicalize().or_else(|_| std::path::absolute(folder));
     real.unwrap_or_else(|_| folder.to_owned()).display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Image, Kind, fixture};
+    use crate::worker::tests::lone_floor;
+
+    #[test]
+    fn on_a_first_start_a_namespace_that_cannot_be_seen_counts_as_if_all_of_it_differed() {
+        let floor = lone_floor();
+        for n in 0..=FIRST_START_LIMIT {
+            let wish = ImageSet::Single(Image::parse("nginx:1.25").expect("valid"));
+            floor.desired.write().images(&fixture::key(&format!("web-{n:02}")), wish);
+        }
+        let held = || too_many(unseen(&floor).into_iter().collect());
+        let differing = FIRST_START_LIMIT + 1;
+        let examples = (0..EXAMPLES).map(|n| fixture::key(&format!("web-{n:02}")).to_string());
+        let alert = Some(Alert::FirstStart { differing, examples: examples.collect() });
+        assert_eq!(held(), alert);
+        floor.workloads.write().refuse(Kind::Deployment, None, "no");
+        assert_eq!(held(), alert);
+        for kind in Kind::ALL {
+            floor.workloads.write().replace(kind, None, Vec::new(), 1);
+        }
+        assert_eq!(held(), None);
+    }
 }

@@ -129,7 +129,7 @@ struct Keeper {
 }
 
 struct Watch {
-    _reflector: Reflector,
+    reflector: Reflector,
     /// It was listed, or that was refused.
     settled: bool,
     /// False once it is to be closed: what it still tells then is of no use.
@@ -164,6 +164,9 @@ impl Keeper {
             .into_iter()
             .flat_map(|scope| Kind::ALL.map(|kind| (kind, scope.clone())))
             .collect();
+        // A watch whose thread died is opened anew; one that is not wanted has its part of the cache
+        // closed below, dead or not.
+        self.open.retain(|place, watch| !wanted.contains(place) || watch.reflector.is_running());
         for place in &wanted {
             if !self.open.contains_key(place)
                 && let Some(watch) = self.start(place)
@@ -215,7 +218,7 @@ impl Keeper {
             }
         };
         match spawn_reflector::<Workload>(&self.client, kind, scope, sink) {
-            Ok(reflector) => Some(Watch { _reflector: reflector, settled: false, open }),
+            Ok(reflector) => Some(Watch { reflector, settled: false, open }),
             Err(problem) => {
                 let seconds = TICK.as_secs();
                 error!("cannot watch {kind}s: {problem}; tried again in {seconds} s");
@@ -345,4 +348,63 @@ fn touch_all(floor: &Floor, namespace: Option<&str>) {
     };
     keys.sort_unstable();
     keys.iter().for_each(|key| floor.queue.add(key));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::{Access, Authorization, ClientOptions, ServerUrl, Trust};
+    use crate::worker::tests::lone_floor;
+
+    /// A client of a server that is not there: its watches run, and fail for ever.
+    fn client() -> Client {
+        let access = Access {
+            origin: "test".into(),
+            context: "".into(),
+            cluster: "".into(),
+            server: ServerUrl::parse("http://127.0.0.1:1").expect("a URL"),
+            trust: Trust::PublicRoots,
+            tls_server_name: None,
+            identity: None,
+            authorization: Authorization::None,
+            impersonation: None,
+            proxy: None,
+            files: Vec::new(),
+        };
+        Client::new(&access, ClientOptions::default()).expect("a client")
+    }
+
+    fn keeper(floor: &Arc<Floor>) -> Keeper {
+        let image = crate::model::Image::parse("nginx:1.25").expect("valid");
+        let wish = crate::model::ImageSet::Single(image);
+        floor.desired.write().images(&crate::model::fixture::key("web"), wish);
+        Keeper {
+            client: client(),
+            floor: Arc::downgrade(floor),
+            words: WorkloadWatches::new().1.own,
+            cover: Cover::default(),
+            open: HashMap::new(),
+            folder_read: true,
+            seen: None,
+        }
+    }
+
+    #[test]
+    fn a_watch_whose_thread_ended_is_opened_anew() {
+        let floor = Arc::new(lone_floor());
+        let mut keeper = keeper(&floor);
+        keeper.adjust();
+        assert_eq!(keeper.open.len(), Kind::ALL.len());
+        let limit = clock::now() + Duration::from_secs(20);
+        for watch in keeper.open.values() {
+            watch.reflector.stop();
+            while watch.reflector.is_running() {
+                assert!(clock::now() < limit, "it does not end");
+                thread::yield_now();
+            }
+        }
+        keeper.adjust();
+        assert_eq!(keeper.open.len(), Kind::ALL.len());
+        assert!(keeper.open.values().all(|watch| watch.reflector.is_running()));
+    }
 }

@@ -10,7 +10,7 @@ pub fn alarm(alert: &Alert) -> Words {
         Alert::FirstStart { differing, examples } => (
             format!(
                 "depd remembers nothing of this folder, and {differing} services differ from what \
-                 their files ask for ({}, …)",
+                 their files ask for, or cannot be seen yet ({}, …)",
                 printable(&examples.join(", "))
             ),
             "Nothing is changed. If all of them are to be rolled out, start depd with --apply-all."

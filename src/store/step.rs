@@ -44,6 +44,13 @@ pub enum HistoryChange {
         /// Who asked for it, where that is known.
         by: Option<String>,
     },
+    /// The newest rollout of the service is not followed any more. One that has a verdict keeps it.
+    LetGo {
+        /// Why, in a few words.
+        verdict: &'static str,
+        /// More about it; may be empty.
+        detail: String,
+    },
     /// The newest rollout of the service has this verdict. A later verdict (recovered after failed)
     /// replaces an earlier one.
     Ended {

@@ -107,8 +107,11 @@ fn write_history(
         (HistoryChange::Ended { verdict, detail }, Some((row, ..))) => {
             end(transaction, row, verdict, detail, at)
         }
-        // Its beginning went with a store that was lost.
-        (HistoryChange::Ended { .. }, None) => Ok(()),
+        (HistoryChange::LetGo { verdict, detail }, Some((row, _, false))) => {
+            end(transaction, row, verdict, detail, at)
+        }
+        // Its beginning went with a store that was lost, or there is nothing to let go of.
+        (HistoryChange::Ended { .. }, None) | (HistoryChange::LetGo { .. }, _) => Ok(()),
     }
 }
 

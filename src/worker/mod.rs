@@ -22,4 +22,4 @@ pub use registry::WithRegistry;
 pub use services::Services;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

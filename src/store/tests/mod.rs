@@ -44,6 +44,10 @@ fn ended(verdict: &'static str) -> HistoryChange {
     HistoryChange::Ended { verdict, detail: String::new() }
 }
 
+fn let_go() -> HistoryChange {
+    HistoryChange::LetGo { verdict: "no longer managed", detail: String::new() }
+}
+
 fn tell(service: &str, payload: &str) -> Saved {
     let message = Message { receiver: "slack".into(), payload: payload.into() };
     Saved { messages: vec![message], ..Saved::of(key(service)) }

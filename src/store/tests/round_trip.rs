@@ -103,6 +103,12 @@ fn the_history_has_each_rollout_once_with_its_last_verdict() {
     check_history([started(1), started(1)], &["1[1] in flight"]);
     check_history([started(1), ended("succeeded")], &["1[1] succeeded"]);
     check_history([started(1), ended("failed"), ended("recovered")], &["1[1] recovered"]);
+    check_history([let_go()], &[]);
+    check_history([started(1), ended("failed"), let_go()], &["1[1] failed"]);
+    check_history(
+        [started(1), let_go(), started(1)],
+        &["1[1] in flight", "1[1] no longer managed"],
+    );
     check_history([started(1), started(2)], &["2[2] in flight", "1[1] superseded"]);
     check_history(
         [started(1), ended("succeeded"), started(1)],
