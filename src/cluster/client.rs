@@ -6,6 +6,7 @@
 
 use std::io::Read;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
@@ -264,6 +265,11 @@ impl Client {
                 session.shutdown();
             }
         }
+    }
+
+    /// Closes the connections for single requests if none was made for `idle`.
+    pub fn close_idle(&self, idle: Duration) {
+        self.requests.close_idle(idle);
     }
 
     /// A session of its own for a watch, which ends with this client.

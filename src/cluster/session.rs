@@ -81,6 +81,7 @@ pub(super) struct Server {
 pub(super) struct Session {
     server: Arc<Server>,
     agents: Mutex<Vec<(u64, Agent)>>,
+    used: Mutex<Instant>,
     ended: AtomicBool,
     pausing: Mutex<()>,
     wake: Condvar,
@@ -144,6 +145,7 @@ impl Session {
         Session {
             server,
             agents: Mutex::default(),
+            used: Mutex::new(Instant::now()),
             ended: AtomicBool::new(false),
             pausing: Mutex::new(()),
             wake: Condvar::new(),
@@ -154,6 +156,7 @@ impl Session {
     /// The pool of connections for a ticket. Renewed certificates need new connections; what is still
     /// in flight on older ones may finish, up to [`POOLS`].
     fn agent(&self, ticket: &Ticket) -> Agent {
+        *self.used.lock() = Instant::now();
         let mut agents = self.agents.lock();
         if let Some((_, agent)) = agents.iter().find(|(known, _)| *known == ticket.generation) {
             return agent.clone();
@@ -167,6 +170,15 @@ impl Session {
             agents.remove(0).1.shutdown();
         }
         agent
+    }
+
+    /// Closes the connections of a burst that is over: each costs a descriptor and its buffers, and the
+    /// pool itself looks at their age only when it is asked for one.
+    pub(super) fn close_idle(&self, idle: Duration) {
+        let is_quiet = self.used.lock().elapsed() >= idle && self.window.window.lock().is_idle();
+        if is_quiet {
+            self.agents.lock().clear();
+        }
     }
 
     fn new_agent(&self, ticket: &Ticket) -> Agent {

@@ -49,6 +49,11 @@ impl Window {
         Window { limit: FIRST.min(most), most, in_flight: 0, round: 0 }
     }
 
+    /// Nothing is in flight.
+    pub(super) fn is_idle(&self) -> bool {
+        self.in_flight == 0
+    }
+
     /// A place for one more request, if there is one.
     pub(super) fn enter(&mut self) -> Option<Place> {
         if self.in_flight as f64 + 1.0 > self.limit {

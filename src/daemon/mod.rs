@@ -8,6 +8,7 @@ pub mod control;
 mod cover;
 mod events;
 mod http;
+mod idle;
 mod journal;
 mod logging;
 mod permissions;

@@ -20,6 +20,7 @@ use parking_lot::{Mutex, RwLock};
 use super::authors::Authors;
 use super::control::Control;
 use super::http::Probes;
+use super::idle;
 use super::journal::Ledger;
 use super::permissions;
 use super::pod_watches::{self, PodWatches};
@@ -127,6 +128,7 @@ impl Daemon {
         let pool = Pool::start(settings.workers, &floor).map_err(StartError::Threads)?;
         start_timer(&floor).map_err(StartError::Threads)?;
         resync::begin(&floor).map_err(StartError::Threads)?;
+        idle::begin(client.clone(), &floor).map_err(StartError::Threads)?;
         pod_watches::keep(client.clone(), &floor, wanted).map_err(StartError::Threads)?;
         let renewals = ecr.filter(|_| settings.registry.pull_secret);
         let renewals = renewals.map(|ecr| registry::keep(&ecr, &floor));

@@ -91,6 +91,9 @@ pub enum What {
         changes: Vec<Change>,
         /// What is wrong, if that is known.
         cause: Option<Box<Failure>>,
+        /// Why the API server did not let them be put back, in its words: the rejected images are
+        /// still set then.
+        refused: Option<String>,
         /// From the PATCH to the verdict.
         took: Duration,
     },

@@ -119,7 +119,7 @@ pub struct Replicas {
 /// One entry of `status.conditions`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Condition {
-    /// `status` is `"True"`.
+    /// `status` is `"True"`; of `Progressing`, that it is not `"False"`.
     pub holds: bool,
     /// `reason`.
     pub reason: Box<str>,

@@ -69,6 +69,16 @@ impl Draft<'_> {
         }
     }
 
+    /// Said once for a content: an autoscaler changes the workload all the time, each change is
+    /// reason to ask again, and a webhook may word its answer differently every time.
+    fn complain_of_refusal(&mut self, what: What) {
+        let told = matches!(self.plan.service.request_complaint, Some(What::Refused { .. }));
+        self.plan.service.request_complaint = Some(what.clone());
+        if !told {
+            self.say(what);
+        }
+    }
+
     fn pause(&mut self, wait: Duration) {
         let at = self.now + wait;
         self.plan.service.retry_at = Some(at);
@@ -90,9 +100,15 @@ impl Draft<'_> {
     fn went_through(&mut self, reply: Reply) {
         self.plan.service.failures = 0;
         self.plan.service.retry_at = None;
-        // A look says nothing about whether the PATCH will get through, nor does a check.
-        if !matches!(reply, Reply::Looked(_) | Reply::ImagesChecked) {
-            self.plan.service.request_complaint = None;
+        // A look says nothing about whether the PATCH will get through, nor does a check; and one
+        // that was refused is not taken back by what comes before the next one.
+        let complaint = &mut self.plan.service.request_complaint;
+        let goes_on = match complaint {
+            Some(What::Refused { .. }) => !matches!(reply, Reply::Patched(_)),
+            _ => matches!(reply, Reply::Looked(_) | Reply::ImagesChecked),
+        };
+        if !goes_on {
+            *complaint = None;
         }
         match reply {
             Reply::Namespace(state) => self.namespace(state),
@@ -313,7 +329,7 @@ impl Draft<'_> {
                     generation: intent.generation,
                     again: None,
                 };
-                self.say(What::Refused { changes, message });
+                self.complain_of_refusal(What::Refused { changes, message });
                 self.plan.service.phase = Phase::Refused(refusal);
             }
             Phase::Returning(intent) => {
@@ -323,9 +339,8 @@ impl Draft<'_> {
                     uid: intent.uid.clone(),
                     changes: changes.clone(),
                 };
-                let cause = None;
-                self.say(What::Refused { changes: changes.clone(), message });
-                self.say(What::RollbackFailed { changes, cause, took });
+                let refused = Some(message);
+                self.say(What::RollbackFailed { changes, cause: None, refused, took });
                 self.plan.service.phase = Phase::Settled(settled);
             }
             _ => {

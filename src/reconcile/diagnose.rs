@@ -217,6 +217,13 @@ impl Evidence<'_> {
             let since = note_suspicion(rollout, sign, self.now);
             let failure =
                 self.without_container(rollout, sign, &condition.reason, &condition.message);
+            // Where some new pods could be created, the others may find room as old ones go.
+            if sign == Sign::PodCreate
+                && is_observed(rollout, workload)
+                && workload.replicas.updated > 0
+            {
+                return Finding::Suspect(failure, None);
+            }
             let until = since + self.patience.grace(sign).unwrap_or_default();
             let is_over = self.now >= until;
             return if is_over {

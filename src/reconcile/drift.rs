@@ -35,6 +35,10 @@ impl Draft<'_> {
             Drift::Ignore | Drift::Report => {
                 self.complain(What::Drift { changes, corrected: false })
             }
+            // What was rolled back is not put back.
+            Drift::Correct if self.plan.service.rejected.as_ref() == Some(images) => {
+                self.complain(What::Drift { changes, corrected: false });
+            }
             Drift::Correct => self.correct(images, workload, differing, changes),
         }
     }

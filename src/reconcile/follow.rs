@@ -28,7 +28,7 @@ impl Draft<'_> {
         match verdict {
             Verdict::Succeeded => {
                 self.content(workload);
-                self.note_success(&rollout);
+                self.note_success(&rollout, workload);
                 self.say(What::Succeeded { changes, took });
                 return self.settle(&rollout.desired, workload, rollout.changes.clone());
             }
@@ -61,9 +61,12 @@ impl Draft<'_> {
                 self.say(What::RolledBack { changes, took });
             }
             Verdict::Failed(failure) => {
-                self.say(What::RollbackFailed { changes, cause: Some(failure), took });
+                let cause = Some(failure);
+                self.say(What::RollbackFailed { changes, cause, refused: None, took });
             }
-            Verdict::TimedOut(_, cause) => self.say(What::RollbackFailed { changes, cause, took }),
+            Verdict::TimedOut(_, cause) => {
+                self.say(What::RollbackFailed { changes, cause, refused: None, took });
+            }
         }
         self.settle(&rollout.desired, workload, rollout.changes.clone());
     }
@@ -81,7 +84,7 @@ impl Draft<'_> {
         let known =
             rollout::is_observed(rollout, workload) || rollout::is_known_early(rollout, workload);
         let limit = rollout::time_limit(workload, self.view.policy.timeout);
-        let waits_for = waits_for(workload);
+        let waits_for = waits_for(rollout, workload);
         let mut lateness = None;
         if waits_for.is_some() {
             rollout.progressed = now;
@@ -177,18 +180,23 @@ impl Draft<'_> {
     }
 
     pub(super) fn await_recovery(&mut self, rollout: &Rollout, workload: &Workload) {
-        if rollout::is_complete(rollout, workload) {
+        // Scaled to zero nothing is wrong any more, and nothing has got well.
+        if workload.replicas.updated > 0 && rollout::is_complete(rollout, workload) {
             let took = self.view.now.since(rollout.started);
-            self.note_success(rollout);
+            self.note_success(rollout, workload);
             self.say(What::Recovered { changes: rollout.changes.clone(), took });
             self.settle(&rollout.desired, workload, rollout.changes.clone());
         }
     }
 }
 
-/// What keeps the rollout waiting for a person, who may take all the time there is.
-fn waits_for(workload: &Workload) -> Option<Hold> {
-    hold(workload).or_else(|| (workload.strategy == Strategy::OnDelete).then_some(Hold::OnDelete))
+/// What keeps the rollout waiting for a person, who may take all the time there is. With `OnDelete`
+/// that is over when every pod is of the new template: those must get ready in time.
+fn waits_for(rollout: &Rollout, workload: &Workload) -> Option<Hold> {
+    let replicas = workload.replicas;
+    let old_left = !rollout::is_observed(rollout, workload) || replicas.updated < replicas.wanted;
+    let by_strategy = workload.strategy == Strategy::OnDelete && old_left;
+    hold(workload).or_else(|| by_strategy.then_some(Hold::OnDelete))
 }
 
 /// Without a node or behind a stuck pod no time helps; anything else that shows is only suspected.

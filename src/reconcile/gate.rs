@@ -152,7 +152,9 @@ impl Gate {
             return None;
         }
         self.failures = self.failures.saturating_add(1);
-        let halts = self.state == State::Open && self.halt_after == Some(self.failures);
+        // More than the limit: failures of rollouts that a start-up found under way count as well.
+        let halts =
+            self.state == State::Open && self.halt_after.is_some_and(|most| self.failures >= most);
         halts.then(|| {
             self.state = State::Halted;
             Alert::Halted { failures: self.failures }
@@ -269,5 +271,15 @@ mod tests {
         assert_eq!(gate.resume(), Resumed::WasNotHalted);
         assert!(gate.admit(&key("a")));
         assert_eq!(gate.verdict(false), None, "counted anew");
+    }
+    #[test]
+    fn failures_before_the_gate_opens_do_not_carry_it_past_the_limit() {
+        let mut gate = Gate::new(None, Some(2));
+        for _ in 0..3 {
+            assert_eq!(gate.verdict(false), None, "nothing begins yet that could be halted");
+        }
+        assert!(gate.open().is_empty());
+        assert_eq!(gate.verdict(false), Some(Alert::Halted { failures: 4 }));
+        assert!(!gate.admit(&key("a")));
     }
 }

@@ -182,7 +182,14 @@ impl Draft<'_> {
             Phase::Refused(refusal) if same_wish && refusal.generation == workload.generation => {
                 self.ask_again_later(&refusal, images, workload, &differing);
             }
-            Phase::Patching(intent) if same_wish && agrees => self.adopt(&intent, workload),
+            Phase::Patching(intent) if same_wish && agrees => self.arrived(intent, workload),
+            Phase::Patching(_) | Phase::Returning(_) if agrees => {
+                // Nothing to change, unless the PATCH of the older wish went through unseen.
+                let changes = Vec::new();
+                let intent =
+                    Intent { look_first: true, changes, ..intent(images, workload, &targets) };
+                self.arrived(intent, workload);
+            }
             Phase::Waiting(_) if agrees => {
                 self.adopt(&intent(images, workload, &targets), workload);
             }
@@ -232,7 +239,8 @@ impl Draft<'_> {
             Phase::Broken(rollout) if agrees(&rollout) => self.await_recovery(&rollout, workload),
             Phase::RollingBack(rollout) => self.follow_back(rollout, workload),
             Phase::Patching(intent)
-                if resolve::runs(&intent.desired, workload, &intent.changes) =>
+                if !intent.changes.is_empty()
+                    && resolve::runs(&intent.desired, workload, &intent.changes) =>
             {
                 self.adopt(&intent, workload);
             }
@@ -279,6 +287,20 @@ impl Draft<'_> {
         self.say(What::Started { changes: rollout.changes.clone() });
         self.enter(Phase::Rolling(rollout.clone()));
         self.follow(rollout, workload);
+    }
+
+    /// The cluster shows what a PATCH was to bring, or what a newer file asks for while nobody knows
+    /// whether the PATCH for the older one went through: then what is shown may be from before it, and
+    /// the workload is asked for first.
+    fn arrived(&mut self, intent: Intent, workload: &Workload) {
+        if intent.look_first {
+            self.enter(Phase::Patching(intent));
+            self.request(Step::LookAtWorkload);
+        } else if intent.changes.is_empty() {
+            self.baseline(&intent.desired, workload);
+        } else {
+            self.adopt(&intent, workload);
+        }
     }
 
     /// The file asks for something else than the cluster runs: one PATCH.

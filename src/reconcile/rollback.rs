@@ -34,9 +34,10 @@ impl Draft<'_> {
         }
     }
 
-    /// What the workload runs just before it is changed is good if it works.
+    /// What the workload runs just before it is changed is good if it works. Where no pod runs it,
+    /// nobody knows.
     pub(super) fn note_good(&mut self, workload: &Workload, targets: &[Target]) {
-        if !rollout::is_done(workload) {
+        if !rollout::is_done(workload) || workload.replicas.updated == 0 {
             return;
         }
         let own = targets.iter().filter_map(|target| resolve::container(target, workload));
@@ -44,7 +45,10 @@ impl Draft<'_> {
         self.remember_good(&workload.uid, images);
     }
 
-    pub(super) fn note_success(&mut self, rollout: &Rollout) {
+    pub(super) fn note_success(&mut self, rollout: &Rollout, workload: &Workload) {
+        if workload.replicas.updated == 0 {
+            return;
+        }
         let images = rollout.changes.iter().map(|c| (c.container.clone(), c.to.clone())).collect();
         self.remember_good(&rollout.uid, images);
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    Drift, Patience, Phase, Plan, Policy, Reply, Service, Setback, Step, View, after, plan,
+    Drift, Patience, Phase, Plan, Policy, Reply, Service, Setback, Step, View, after, plan, retry,
 };
 use crate::desired::DesiredState;
 use crate::model::{
@@ -165,13 +165,17 @@ fn notice(notice: &Notice) -> String {
         What::RolledBack { changes, took } => {
             format!("rolled back {} in {}s", arrow(changes), took.as_secs())
         }
+        What::RollbackFailed { changes, refused: Some(message), .. } => {
+            format!("could not put back {}: {message}", arrow(changes))
+        }
         What::RollbackFailed { changes, .. } => format!("rollback failed {}", arrow(changes)),
         What::Rejected { changes } => format!("rejected {}", arrow(changes)),
         What::Superseded { by: Successor::File, .. } => "superseded".into(),
         What::Superseded { by: Successor::SomebodyElse, .. } => "superseded by somebody".into(),
         What::Recovered { .. } => "recovered".into(),
         What::ImageMissing { .. } => "image missing".into(),
-        What::Drift { changes, .. } => format!("drift {}", arrow(changes)),
+        What::Drift { changes, corrected: true } => format!("corrects drift {}", arrow(changes)),
+        What::Drift { changes, corrected: false } => format!("drift {}", arrow(changes)),
         other => format!("{other:?}"),
     }
 }

@@ -63,9 +63,9 @@ pub(super) fn run(command: &str, limit: Duration) -> Result<Vec<u8>, String> {
 /// Takes from its environment what is none of its business.
 fn hide_webhooks(process: &mut Command, names: impl Iterator<Item = OsString>) {
     let secret = |name: &OsString| name.to_string_lossy().starts_with("WEBHOOK_");
-    for name in names.filter(secret) {
+    names.filter(secret).for_each(|name| {
         process.env_remove(name);
-    }
+    });
 }
 
 fn wait(child: &mut Child, limit: Duration) -> Result<Option<std::process::ExitStatus>, String> {

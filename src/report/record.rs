@@ -238,6 +238,7 @@ fn reason(what: &What) -> Option<String> {
     let text = match what {
         What::Failed { failure, .. } | What::Troubled { failure, .. } => short(failure),
         What::RollbackFailed { cause: Some(cause), .. } => short(cause),
+        What::RollbackFailed { refused: Some(message), .. } => printable(message),
         What::TimedOut { lateness, cause, .. } => {
             let late = match lateness {
                 Lateness::NoProgress(limit) => {

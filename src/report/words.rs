@@ -77,6 +77,16 @@ pub fn words(notice: &Notice) -> Words {
                 rejected(changes)
             )),
         ),
+        What::RollbackFailed { changes, refused: Some(message), .. } => (
+            "Rollback failed",
+            format!(
+                "{} could not be put back, the API server does not accept it: {}; {} is still set",
+                put_back(changes),
+                printable(message),
+                rejected(changes)
+            ),
+            fix("depd does nothing more until the file changes. Write an image that works to"),
+        ),
         What::RollbackFailed { changes, cause, .. } => {
             let why = cause.as_deref().map(|f| format!(": {}", failed(f))).unwrap_or_default();
             let heal = cause.as_deref().and_then(|f| failure::delete_pods(f, &notice.key));

@@ -259,6 +259,7 @@ fn tokens_that_live_for_seconds(place: &Place, webhook: &Webhook) {
     assert!((3..=most).contains(&runs), "{runs} runs of the plugin, {most} at most");
 }
 
+/// What `depd rbac` prints, and the one right that `--events` needs besides.
 #[test]
 fn depd_has_the_rights_of_the_golden_list_and_no_other() {
     let Some(_place) = Place::find() else { return };

@@ -68,6 +68,19 @@ fn a_deployment_is_reduced_to_what_the_planner_needs() {
     assert_eq!(workload(|_| ()), expect);
 }
 
+/// `DeploymentPaused` and `DeploymentResumed` come with the status Unknown.
+#[test]
+fn a_rollout_whose_progress_is_unknown_has_not_stopped() {
+    for (status, holds) in [("True", true), ("Unknown", true), ("False", false)] {
+        let read = workload(|object| {
+            let conditions = object["status"]["conditions"].as_array_mut().expect("a list");
+            let progressing = conditions.iter_mut().find(|c| c["type"] == "Progressing");
+            progressing.expect("there")["status"] = status.into();
+        });
+        assert_eq!(read.progressing.expect("there").holds, holds, "{status}");
+    }
+}
+
 #[test]
 fn the_other_kinds_are_read_by_their_own_names() {
     let own = |kind, value: Value| {

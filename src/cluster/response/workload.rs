@@ -247,8 +247,10 @@ impl WorkloadObject {
             observed_generation: status.observed_generation,
             revision,
             replicas,
-            progressing: condition(&conditions, "Progressing"),
-            replica_failure: condition(&conditions, "ReplicaFailure").filter(|c| c.holds),
+            // Unknown, as it is while a Deployment is paused and after, says nothing against it.
+            progressing: condition(&conditions, "Progressing", |status| status != "False"),
+            replica_failure: condition(&conditions, "ReplicaFailure", |status| status == "True")
+                .filter(|c| c.holds),
             uid: metadata.uid,
         })
     }
@@ -315,10 +317,14 @@ fn containers(specs: Option<Vec<ContainerSpec>>) -> Box<[Container]> {
     specs.map(container).collect()
 }
 
-fn condition(all: &[ConditionFields], name: &str) -> Option<Condition> {
+fn condition(
+    all: &[ConditionFields],
+    name: &str,
+    holds: impl Fn(&str) -> bool,
+) -> Option<Condition> {
     let found = all.iter().find(|c| &*c.r#type == name)?;
     Some(Condition {
-        holds: &*found.status == "True",
+        holds: holds(&found.status),
         reason: found.reason.clone(),
         message: found.message.clone(),
         updated_at: found.last_update_time.clone().unwrap_or_default(),

@@ -24,6 +24,21 @@ fn pods_that_a_quota_forbids_are_a_failure_after_their_grace() {
 }
 
 #[test]
+fn a_quota_that_lets_some_new_pods_in_is_no_failure_but_what_is_named_at_the_time_limit() {
+    let mut desk = rolling();
+    desk.workload().replica_failure = condition(true, "FailedCreate", QUOTA);
+    desk.look("");
+    desk.later(100);
+    desk.status(3, 2, 3);
+    desk.look("");
+    desk.later(240);
+    desk.look(&format!("timed out: NoProgress(240s), by PodCreate {QUOTA}"));
+    desk.workload().replica_failure = None;
+    desk.status(3, 3, 3);
+    desk.look("recovered");
+}
+
+#[test]
 fn a_quota_that_makes_room_within_the_grace_is_no_failure() {
     let mut desk = rolling();
     desk.workload().replica_failure = condition(true, "FailedCreate", QUOTA);

@@ -115,6 +115,20 @@ fn on_delete_waits_for_people_for_as_long_as_they_take() {
 }
 
 #[test]
+fn on_delete_runs_out_of_time_once_people_have_deleted_every_old_pod() {
+    let mut desk = stateful();
+    desk.workload().strategy = Strategy::OnDelete;
+    desk.status(3, 1, 2);
+    desk.look("Held(OnDelete, StatefulSet)");
+    desk.later(100_000);
+    desk.look("");
+    desk.status(3, 3, 0);
+    desk.look("");
+    desk.later(240);
+    desk.look("timed out: NoProgress(240s)");
+}
+
+#[test]
 fn the_pods_of_a_daemon_set_are_told_apart_by_the_number_of_their_template() {
     let workload =
         Workload { kind: Kind::DaemonSet, revision: Some("1".into()), ..fixture::workload("web") };

@@ -28,6 +28,37 @@ fn a_lost_reply_leads_to_one_rollout_and_one_verdict() {
 }
 
 #[test]
+fn a_file_put_back_while_the_reply_is_lost_is_compared_with_the_workload_and_not_the_cache() {
+    let lost = || Err(Setback::Transient { text: "connection reset".into(), retry_after: None });
+    let put_back = || {
+        let mut desk = desk("nginx:1.25", Some(fixture::workload("web")));
+        desk.look("→ patch app=nginx:1.25");
+        desk.reply(lost(), "");
+        desk.save("nginx:1.24");
+        desk.look("→ LookAtWorkload");
+        desk.reply(lost(), "");
+        desk.look("");
+        desk.now = desk.wake.expect("it is asked again");
+        desk.look("→ LookAtWorkload");
+        desk
+    };
+
+    let mut went_through = put_back();
+    went_through.workload().containers[0].image = "nginx:1.25".into();
+    went_through.workload().generation = 2;
+    went_through.reply(Ok(Reply::Looked(None)), "");
+    went_through.look("→ patch app=nginx:1.24");
+    went_through.patch_goes_through();
+    went_through.status(3, 3, 3);
+    went_through.look("succeeded in 0s");
+
+    let mut did_not = put_back();
+    did_not.reply(Ok(Reply::Looked(None)), "");
+    did_not.look("AlreadyRuns");
+    did_not.look("");
+}
+
+#[test]
 fn a_failed_guard_leads_to_a_fresh_look_and_after_three_to_back_off() {
     let mut desk = desk("nginx:1.25", Some(fixture::workload("web")));
     for _ in 0..3 {
@@ -69,7 +100,7 @@ fn retry_after_is_obeyed_and_absurd_values_are_capped() {
 }
 
 #[test]
-fn a_refusal_is_final_until_the_file_or_the_workload_changes() {
+fn a_refusal_is_final_until_the_file_or_the_workload_changes_and_said_once_for_a_content() {
     let mut desk = desk("nginx:1.25", Some(fixture::workload("web")));
     desk.look("→ patch app=nginx:1.25");
     let denied = || Err(Setback::Refused("policy says no".into()));
@@ -77,11 +108,19 @@ fn a_refusal_is_final_until_the_file_or_the_workload_changes() {
                 \"nginx:1.25\" }], message: \"policy says no\" }";
     desk.reply(denied(), said);
     desk.look("");
-    desk.workload().generation += 1;
+    for seconds in 0..3 {
+        desk.workload().generation += 1;
+        desk.look("→ patch app=nginx:1.25");
+        desk.reply(Err(Setback::Refused(format!("policy says no ({seconds} s)"))), "");
+        desk.look("");
+    }
+    desk.service = retry(&desk.service);
     desk.look("→ patch app=nginx:1.25");
     desk.reply(denied(), said);
     desk.save("nginx:1.26");
     desk.look("→ patch app=nginx:1.26");
+    let other = said.replace("\"nginx:1.25", "\"nginx:1.26");
+    desk.reply(denied(), &other);
 }
 
 #[test]
@@ -130,6 +169,8 @@ fn a_missing_right_is_said_again_for_another_wish() {
     desk.look("→ patch app=nginx:1.25");
     desk.reply(forbidden(), "NotPermitted(\"lacks patch\")");
     desk.save("nginx:1.24");
+    desk.look("→ LookAtWorkload");
+    desk.reply(Ok(Reply::Looked(None)), "");
     desk.look("AlreadyRuns");
     desk.save("nginx:1.26");
     desk.look("→ patch app=nginx:1.26");

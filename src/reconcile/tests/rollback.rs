@@ -106,7 +106,20 @@ fn a_change_by_somebody_after_the_rollback_is_not_undone_even_where_drift_is_cor
     desk.policy.drift = Drift::Correct;
     desk.workload().containers[0].image = "nginx:1.20".into();
     desk.workload().generation += 1;
-    desk.look("drift nginx:1.25→nginx:1.20 rejected nginx:1.25→nginx:1.20");
+    desk.look("drift nginx:1.25→nginx:1.20");
+    desk.look("");
+}
+
+#[test]
+fn a_rollback_that_the_api_server_refuses_is_told_as_that_and_is_the_end_of_it() {
+    let mut desk = failing();
+    desk.look(FAILED);
+    desk.reply(
+        Err(Setback::Refused("policy says no".into())),
+        "could not put back nginx:1.25→nginx:1.24: policy says no",
+    );
+    desk.look("");
+    restart(&mut desk);
     desk.look("");
 }
 
@@ -150,6 +163,19 @@ fn a_first_rollout_has_nothing_to_go_back_to() {
     let mut desk = failing();
     desk.service.good = None;
     desk.look("failed(ErrImagePull nginx:1.25 1/1 old 3 log \"\")");
+}
+
+#[test]
+fn an_image_that_no_pod_runs_is_not_known_to_be_good() {
+    let mut workload = fixture::workload("web");
+    workload.replicas = Replicas::default();
+    let mut desk = desk("nginx:1.25", Some(workload));
+    desk.look("→ patch app=nginx:1.25");
+    assert_eq!(desk.service.good, None, "before the change");
+    desk.patch_goes_through();
+    desk.status(0, 0, 0);
+    desk.look("succeeded in 0s");
+    assert_eq!(desk.service.good, None, "after it");
 }
 
 #[test]

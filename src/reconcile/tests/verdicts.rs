@@ -194,6 +194,24 @@ fn scaling_during_a_rollout_changes_no_verdict() {
 }
 
 #[test]
+fn a_broken_rollout_that_is_scaled_to_zero_has_not_recovered() {
+    let mut desk = rolling();
+    desk.look("");
+    desk.later(240);
+    desk.look("timed out: NoProgress(240s)");
+    let scale = |desk: &mut Desk, wanted| {
+        desk.workload().generation += 1;
+        desk.workload().replicas.wanted = wanted;
+        desk.status(wanted, wanted, wanted);
+    };
+    scale(&mut desk, 0);
+    desk.look("");
+    assert!(matches!(desk.service.phase, Phase::Broken(_)));
+    scale(&mut desk, 2);
+    desk.look("recovered");
+}
+
+#[test]
 fn a_template_that_is_changed_on_the_way_makes_other_pods_the_new_ones() {
     let mut desk = rolling();
     desk.pods = vec![waiting("web-new", "bbb", "ErrImagePull", "authorization failed")];

@@ -56,7 +56,12 @@ fn troubled(what: What) -> What {
 
 fn rollback_failed(what: What) -> What {
     let changes = vec![change("nginx:1.25", "nginx:1.24")];
-    What::RollbackFailed { changes, cause: cause(what), took: Duration::from_secs(65) }
+    What::RollbackFailed {
+        changes,
+        cause: cause(what),
+        refused: None,
+        took: Duration::from_secs(65),
+    }
 }
 
 fn timed_out(sign: Sign, reason: &str, message: &str) -> What {
@@ -116,7 +121,13 @@ fn everything() -> Vec<What> {
         troubled(of_stateful_set(failure(Sign::Stuck, "ImagePullBackOff", "not found"))),
         What::RollingBack { changes: changes.clone() },
         What::RolledBack { changes: back.clone(), took },
-        What::RollbackFailed { changes: back.clone(), cause: None, took },
+        What::RollbackFailed { changes: back.clone(), cause: None, refused: None, took },
+        What::RollbackFailed {
+            changes: back.clone(),
+            cause: None,
+            refused: Some("policy says no".into()),
+            took,
+        },
         rollback_failed(of_stateful_set(failure(Sign::Stuck, "ImagePullBackOff", "not found"))),
         What::Rejected { changes: back },
         What::Recovered { changes: changes.clone(), took },

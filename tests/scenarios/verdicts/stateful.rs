@@ -56,7 +56,7 @@ fn a_parallel_stateful_set_heals_by_a_good_image_alone() {
 fn on_delete_waits_until_somebody_deletes_the_old_pods() {
     let Some(cluster) = real() else { return };
     label_nodes(&cluster);
-    let depd = Depd::start(&cluster.kubeconfig, &["--timeout", "1s"]);
+    let depd = Depd::start(&cluster.kubeconfig, &["--timeout", "10s"]);
     for kind in ["statefulsets", "daemonsets"] {
         let on_delete =
             |object: &mut Value| object["spec"]["updateStrategy"] = json!({ "type": "OnDelete" });
