@@ -76,8 +76,10 @@ impl Journal for Ledger {
         let words = alarm(alert);
         log_alert(&words);
         let record = Record::of_alert(alert, &words, &self.here());
-        for message in self.receivers.messages(&record) {
-            self.receivers.send_unkept(message);
+        let messages = self.receivers.messages(&record);
+        match &self.store {
+            Some(store) => store.tell(messages),
+            None => messages.into_iter().for_each(|message| self.receivers.send_unkept(message)),
         }
     }
 }
@@ -154,5 +156,44 @@ fn history_of(
             Some(HistoryChange::LetGo { verdict: words.title, detail: words.sentence.clone() })
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::OnceLock;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::daemon::settings::{ReceiverSettings, Way};
+    use crate::report::command::Command;
+    use crate::report::filter::Filter;
+    use crate::report::kind::Kind;
+    use crate::store::Reader;
+
+    #[test]
+    fn an_alert_waits_in_the_store_for_its_receiver() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (store, _) = Store::open(folder.path(), |_| {}).expect("opens");
+        let store = Arc::new(store);
+        let way = Way::Command(Command::parse("/nonexistent/program").expect("a program"));
+        let (kind, pace, filter) = (Kind::Command, Kind::Command.pace(), Filter::default());
+        let settings = [ReceiverSettings { kind, pace, filter, way }];
+        let ledger = Ledger {
+            store: Some(Arc::clone(&store)),
+            receivers: Arc::new(
+                Receivers::start(&settings, None, &Arc::new(OnceLock::new()), "ci-1")
+                    .expect("a thread"),
+            ),
+            authors: Arc::new(Authors::new(folder.path().to_owned())),
+            host: "ci-1".into(),
+            cluster: "production".into(),
+        };
+        ledger.alert(&Alert::Halted { failures: 3 });
+        assert!(store.close(Duration::from_secs(60)), "it is on disk");
+        let outbox = Reader::open(folder.path()).expect("opens").outbox().expect("reads");
+        let kept: Vec<_> =
+            outbox.iter().map(|one| (&*one.message.receiver, &one.message.key)).collect();
+        assert_eq!(kept, [("command", &None)]);
     }
 }

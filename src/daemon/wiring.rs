@@ -200,7 +200,10 @@ impl Daemon {
         let reported = self.receivers.finish(REPORT_LIMIT);
         self.client.shutdown();
         if !reported {
-            info!("messages still wait; they are sent at the next start");
+            match &self.store {
+                Some(_) => info!("messages still wait; they are sent at the next start"),
+                None => warn!("messages still wait, and without a store they are lost"),
+            }
         }
         let closed = self.store.as_deref().is_none_or(|store| store.close(REPORT_LIMIT));
         drained && closed

@@ -199,8 +199,7 @@ proptest! {
 #[test]
 fn a_thousand_failures_with_long_reasons_are_less_than_twenty_messages_for_each_receiver() {
     let failure = samples::all().remove(1);
-    let reason =
-        Some("registry_of@example.com cannot_be_reached ".chars().cycle().take(160).collect());
+    let reason = Some("a_host@b_c cannot_be_reached@d_e ".chars().cycle().take(160).collect());
     let failure = Record { reason, ..failure };
     let named = |n: usize| Record { service: Some(format!("svc-{n}")), ..failure.clone() };
     let records: Vec<Record> = (1..=1000).map(named).collect();

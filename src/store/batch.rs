@@ -73,11 +73,7 @@ impl Batch {
     /// Takes a step; its messages get the ids from `next_id` on.
     pub fn add(&mut self, step: Saved, next_id: &mut u64, at: UnixMs) {
         let Saved { key, service, history, messages } = step;
-        for Message { receiver, payload } in messages {
-            let message = Outgoing { id: *next_id, key: key.clone(), receiver, payload };
-            self.messages.insert(*next_id, Waiting { message, at, announced: false });
-            *next_id += 1;
-        }
+        self.insert(Some(&key), messages, next_id, at);
         if let Some(change) = history {
             self.history.push_back((key.clone(), change, at));
         }
@@ -85,6 +81,26 @@ impl Batch {
             self.services.insert(key, (change, at));
         }
         self.bound();
+    }
+
+    /// Takes messages that are about no service, with ids from `next_id` on.
+    pub fn tell(&mut self, messages: Vec<Message>, next_id: &mut u64, at: UnixMs) {
+        self.insert(None, messages, next_id, at);
+        self.bound();
+    }
+
+    fn insert(
+        &mut self,
+        key: Option<&ServiceKey>,
+        messages: Vec<Message>,
+        next_id: &mut u64,
+        at: UnixMs,
+    ) {
+        for Message { receiver, payload } in messages {
+            let message = Outgoing { id: *next_id, key: key.cloned(), receiver, payload };
+            self.messages.insert(*next_id, Waiting { message, at, announced: false });
+            *next_id += 1;
+        }
     }
 
     /// Takes what a receiver made of message `id`.

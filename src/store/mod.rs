@@ -153,6 +153,11 @@ impl Store {
         }
     }
 
+    /// Queues messages that are about no service, and returns at once.
+    pub fn tell(&self, messages: Vec<Message>) {
+        self.add(|pending| pending.batch.tell(messages, &mut pending.next_id, unix_ms()));
+    }
+
     /// The receiver acknowledged the message: it is forgotten.
     pub fn delivered(&self, message_id: u64) {
         self.add(|pending| pending.batch.answer(message_id, Answer::Delivered));

@@ -286,7 +286,7 @@ fn outbox(connection: &Connection) -> rusqlite::Result<Vec<StoredMessage>> {
     let rows = select.query_map((), |row| {
         let message = Outgoing {
             id: id(row, 2)?,
-            key: key(row)?,
+            key: about(row)?,
             receiver: row.get(3)?,
             payload: row.get(4)?,
         };
@@ -312,7 +312,7 @@ fn page(
     let rows = select.query_map((receiver, signed(after), signed(limit as u64)), |row| {
         Ok(Outgoing {
             id: id(row, 2)?,
-            key: key(row)?,
+            key: about(row)?,
             receiver: row.get(3)?,
             payload: row.get(4)?,
         })
@@ -340,6 +340,11 @@ fn key(row: &Row) -> rusqlite::Result<ServiceKey> {
     ServiceKey::new(&service, &namespace).map_err(|problem| {
         rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(problem))
     })
+}
+
+/// The same, and nothing where both are empty.
+fn about(row: &Row) -> rusqlite::Result<Option<ServiceKey>> {
+    if row.get_ref(0)?.as_str()?.is_empty() { Ok(None) } else { key(row).map(Some) }
 }
 
 fn id(row: &Row, column: usize) -> rusqlite::Result<u64> {

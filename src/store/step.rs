@@ -75,8 +75,8 @@ pub struct Message {
 pub struct Outgoing {
     /// Unique in this store and never used again; a later message has a greater one.
     pub id: u64,
-    /// The service that it is about.
-    pub key: ServiceKey,
+    /// The service that it is about; `None` where it is about depd itself.
+    pub key: Option<ServiceKey>,
     /// Which receiver; see [`Message::receiver`].
     pub receiver: String,
     /// The body to send.

@@ -218,12 +218,14 @@ fn delete(transaction: &Transaction, id: u64) -> rusqlite::Result<i64> {
 
 fn insert(transaction: &Transaction, message: &Outgoing, at: UnixMs) -> rusqlite::Result<()> {
     let Outgoing { id, key, receiver, payload } = message;
+    let (namespace, service) =
+        key.as_ref().map_or(("", ""), |key| (key.namespace(), key.service()));
     transaction
         .prepare_cached(
             "INSERT OR REPLACE INTO outbox (id, namespace, service, receiver, payload, created_ms)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )?
-        .execute((signed(*id), key.namespace(), key.service(), receiver, payload, at))
+        .execute((signed(*id), namespace, service, receiver, payload, at))
         .map(drop)
 }
 

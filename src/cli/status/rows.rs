@@ -86,6 +86,7 @@ struct Messages {
 #[derive(Debug, Serialize)]
 struct SetAside {
     receiver: String,
+    /// Empty, like the namespace, where the message is about depd itself.
     service: String,
     namespace: String,
     why: String,
@@ -126,10 +127,11 @@ impl Messages {
     fn new(messages: &[StoredMessage]) -> Messages {
         let set_aside = messages.iter().filter_map(|stored| {
             let (why, at) = stored.set_aside.as_ref()?;
+            let key = stored.message.key.as_ref();
             Some(SetAside {
                 receiver: stored.message.receiver.clone(),
-                service: stored.message.key.service().to_owned(),
-                namespace: stored.message.key.namespace().to_owned(),
+                service: key.map(|key| key.service().to_owned()).unwrap_or_default(),
+                namespace: key.map(|key| key.namespace().to_owned()).unwrap_or_default(),
                 why: why.clone(),
                 since: stamp(*at),
             })

@@ -118,7 +118,7 @@ fn fault_36_kill_9_in_the_middle_loses_nothing_that_save_and_wait_returned_for()
         let (store, remembered, _) = open(folder.path());
         assert_eq!(remembered.notes, [""; 0]);
         let told: std::collections::HashSet<(ServiceKey, String)> =
-            waiting(folder.path()).into_iter().map(|m| (m.key, m.payload)).collect();
+            waiting(folder.path()).into_iter().filter_map(|m| Some((m.key?, m.payload))).collect();
         let reader = Reader::open(folder.path()).expect("opens");
         for service in reader.services().expect("reads") {
             let attempt: u32 = service.state.parse().expect("a number");

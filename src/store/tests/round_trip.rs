@@ -26,7 +26,7 @@ fn what_was_saved_is_remembered_at_the_next_start() {
     assert_eq!(remembered.last_message, 2);
     let waiting = waiting(folder.path());
     assert_eq!(payloads(&waiting), [(1, "first"), (2, "second")]);
-    assert_eq!(waiting[1].key, key("api"));
+    assert_eq!(waiting[1].key, Some(key("api")));
     assert_eq!(
         remembered.meta.into_iter().collect::<Vec<_>>(),
         [("cluster".into(), "uid-2".into())]
@@ -231,6 +231,23 @@ fn steps_of_one_service_keep_their_order_whoever_else_saves() {
         let attempts: Vec<u32> = attempts.iter().map(|row| row.attempt).collect();
         assert_eq!(attempts, [300, 299, 298, 297, 296]);
     }
+}
+
+#[test]
+fn a_message_about_no_service_waits_like_every_other() {
+    let folder = temp();
+    let (store, _, messages) = open(folder.path());
+    let alert = Message { receiver: "slack".into(), payload: "held".into() };
+    store.tell(vec![alert.clone(), Message { receiver: "teams".into(), ..alert }]);
+    store.save_and_wait(tell("web", "failed"));
+    close(&store);
+    let told: Vec<Outgoing> = messages.try_iter().collect();
+    assert_eq!(told.iter().map(|message| message.id).collect::<Vec<_>>(), [1, 2, 3]);
+    let waiting = waiting(folder.path());
+    assert_eq!(payloads(&waiting), [(1, "held"), (3, "failed")]);
+    assert_eq!([&waiting[0].key, &waiting[1].key], [&None, &Some(key("web"))]);
+    let all = Reader::open(folder.path()).expect("opens").outbox().expect("reads");
+    assert_eq!(all[1].message.key, None);
 }
 
 #[test]

@@ -35,7 +35,7 @@ fn pending() -> Service {
 
 fn message(id: u64, set_aside: Option<(String, i64)>) -> StoredMessage {
     let message =
-        Outgoing { id, key: key("web"), receiver: "slack".into(), payload: String::new() };
+        Outgoing { id, key: Some(key("web")), receiver: "slack".into(), payload: String::new() };
     StoredMessage { message, created_ms: 0, set_aside }
 }
 
