@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Moment;
+
 /// An Event of type `Warning`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
@@ -9,4 +11,7 @@ pub struct Event {
     pub reason: Box<str>,
     /// `message`, in the component's words.
     pub message: Box<str>,
+    /// When it was last seen, where that is readable.
+    #[serde(default)]
+    pub seen: Option<Moment>,
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Phase, Plan, Refusal, Reply, Service, Setback, Settled, rollout};
 use crate::model::{
-    Change, Moment, NamespaceState, Notice, Question, Rollout, ServiceKey, What, Workload,
+    Change, Event, Moment, NamespaceState, Notice, Question, Rollout, ServiceKey, What, Workload,
 };
 use crate::queue::backoff;
 
@@ -16,6 +16,8 @@ const MISSING_RETRY: Duration = Duration::from_secs(60);
 const BUSY_RETRY: Duration = Duration::from_millis(100);
 /// A server's `Retry-After` is believed up to this.
 const RETRY_AFTER_CAP: Duration = Duration::from_secs(60);
+/// The clocks of the control plane and of this host may differ by this much.
+const CLOCK_SLACK: Duration = Duration::from_secs(10);
 /// Failed guards in a row before back-off sets in.
 const QUICK_LOOKS: u8 = 3;
 /// Transient failures in a row before it is worth saying.
@@ -134,7 +136,11 @@ impl Draft<'_> {
             Reply::Log(text) => self.log(text),
             Reply::Warning(warning) => {
                 if let Some(rollout) = self.answered() {
-                    rollout.warning = Some(warning);
+                    // An Event lives for an hour; one of before this rollout is about another.
+                    let is_fresh = |event: &Event| {
+                        event.seen.is_none_or(|at| at + CLOCK_SLACK >= rollout.started)
+                    };
+                    rollout.warning = Some(warning.filter(is_fresh));
                 }
             }
         }

@@ -1,8 +1,9 @@
 //! Events of `v1`. `[C]`
 
+use jiff::Timestamp;
 use serde::Deserialize;
 
-use crate::model::Event;
+use crate::model::{Event, Moment};
 
 /// An Event as it is sent. Which of its times is set depends on who wrote it: recorders of the old
 /// kind count in place (`lastTimestamp`), those of the new kind keep a series.
@@ -34,7 +35,9 @@ impl EventObject {
 /// The one that was seen last.
 pub(in crate::cluster) fn newest(events: Vec<EventObject>) -> Option<Event> {
     let newest = events.into_iter().max_by(|a, b| a.seen().cmp(b.seen()))?;
-    Some(Event { reason: newest.reason, message: newest.message })
+    let seen = newest.seen().parse::<Timestamp>().ok();
+    let seen = seen.and_then(|time| u64::try_from(time.as_millisecond()).ok()).map(Moment);
+    Some(Event { reason: newest.reason, message: newest.message, seen })
 }
 
 #[cfg(test)]
@@ -54,6 +57,7 @@ mod tests {
         ]);
         let found = newest(serde_json::from_value(events).unwrap()).unwrap();
         assert_eq!((&*found.reason, &*found.message), ("FailedMount", "new"));
+        assert_eq!(found.seen, Some(Moment(1_795_543_260_000)));
         assert_eq!(newest(Vec::new()), None);
     }
 }

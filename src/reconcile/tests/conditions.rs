@@ -107,7 +107,7 @@ fn a_pod_that_never_gets_ready_is_the_time_limits_reason_with_what_somebody_warn
     desk.reply(Ok(Reply::ReplicaSet(Some("bbb".into()))), "");
     desk.look("→ ReadWarning { uid: \"uid-web-new\", reason: None }");
     let message = "Readiness probe failed: HTTP probe failed with statuscode: 503".into();
-    let warning = Event { reason: "Unhealthy".into(), message };
+    let warning = Event { reason: "Unhealthy".into(), message, seen: None };
     desk.reply(Ok(Reply::Warning(Some(warning))), "");
     desk.look(
         "timed out: NoProgress(240s), by Unready Readiness probe failed: HTTP probe failed with \

@@ -97,9 +97,28 @@ fn pods_that_stay_missing_are_asked_about_and_the_controllers_warning_is_the_rea
     desk.look("");
     desk.later(15);
     desk.look(ask);
-    let warning = Event { reason: "FailedCreate".into(), message: "exceeded quota".into() };
+    let warning =
+        Event { reason: "FailedCreate".into(), message: "exceeded quota".into(), seen: None };
     desk.reply(Ok(Reply::Warning(Some(warning))), "");
     desk.look("failed(FailedCreate  3/3 old 2 log \"\")");
+}
+
+#[test]
+fn a_warning_of_before_the_rollout_says_nothing_about_it() {
+    let mut desk = stateful();
+    let Phase::Rolling(rollout) = &mut desk.service.phase else { panic!("it rolls") };
+    rollout.started = Moment(60_000);
+    desk.status(2, 0, 2);
+    desk.look("");
+    desk.later(15);
+    desk.look("→ ReadWarning { uid: \"uid-web\", reason: Some(\"FailedCreate\") }");
+    let old = Event {
+        reason: "FailedCreate".into(),
+        message: "exceeded quota".into(),
+        seen: Some(Moment(0)),
+    };
+    desk.reply(Ok(Reply::Warning(Some(old))), "");
+    desk.look("");
 }
 
 #[test]
