@@ -6,11 +6,10 @@ use clap::Args;
 
 use super::Failure;
 use super::print::print;
-use super::stored::StoreArguments;
-use super::stored::parse_key;
+use super::stored::{StoreArguments, parse_key};
 use super::workload::{ClusterArguments, mark};
 use crate::cluster::Mark;
-use crate::daemon::control::{Request, ask};
+use crate::daemon::control::Request;
 use crate::model::ServiceKey;
 
 /// Go on with a service that depd pause held, or with everything after --halt-after.
@@ -61,7 +60,5 @@ fn resume_all(arguments: &ResumeArguments) -> Result<String, Failure> {
         state: arguments.state.clone(),
         env_file: arguments.cluster.env_file.clone(),
     };
-    let folder = store.folder(&store.environment()?);
-    let answer = ask(&folder, &Request::ResumeAll).map_err(Failure::work)?;
-    if answer.done { Ok(answer.text) } else { Err(Failure::work(answer.text)) }
+    store.ask(&Request::ResumeAll)
 }

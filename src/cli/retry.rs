@@ -7,7 +7,7 @@ use clap::Args;
 use super::Failure;
 use super::print::print;
 use super::stored::{StoreArguments, parse_key};
-use crate::daemon::control::{Request, ask};
+use crate::daemon::control::Request;
 use crate::model::ServiceKey;
 
 /// Tell the running depd to try once more what was rolled back or refused.
@@ -29,14 +29,9 @@ pub struct RetryArguments {
 
 /// Asks, and prints the answer.
 pub fn run(arguments: &RetryArguments) -> Result<ExitCode, Failure> {
-    let folder = arguments.store.folder(&arguments.store.environment()?);
     let key = &arguments.key;
     let request =
         Request::Retry { service: key.service().to_owned(), namespace: key.namespace().to_owned() };
-    let answer = ask(&folder, &request).map_err(Failure::work)?;
-    if !answer.done {
-        return Err(Failure::work(answer.text));
-    }
-    print(&format!("{}\n", answer.text))?;
+    print(&format!("{}\n", arguments.store.ask(&request)?))?;
     Ok(ExitCode::SUCCESS)
 }

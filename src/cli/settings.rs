@@ -47,7 +47,7 @@ pub fn validate(arguments: &RunArguments, env: &Environment) -> Result<Settings,
         workers: usize::from(arguments.workers),
         policy: policy(arguments),
         registry: registry(arguments, env),
-        state: (!arguments.dry_run).then(|| state(arguments, env)),
+        state: (!arguments.dry_run).then(|| state(arguments.state.as_deref(), env)),
         max_rollouts: arguments.max_rollouts.and_then(|most| usize::try_from(most).ok()),
         halt_after: arguments.halt_after,
         accept_change: arguments.accept_change,
@@ -106,9 +106,10 @@ fn registry(arguments: &RunArguments, env: &Environment) -> RegistrySettings {
     }
 }
 
-fn state(arguments: &RunArguments, env: &Environment) -> PathBuf {
+/// The state folder, whether it is there or not: as given, else what [`store::folder`] chooses.
+pub fn state(given: Option<&Path>, env: &Environment) -> PathBuf {
     let is_root = rustix::process::geteuid().is_root();
-    store::folder(arguments.state.clone(), |name| env.get(name), is_root)
+    store::folder(given.map(Path::to_owned), |name| env.get(name), is_root)
 }
 
 /// How images are completed: by the argument, else by `ECR_REPO`, else not at all.

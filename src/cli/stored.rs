@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use clap::Args;
 use jiff::Timestamp;
 
-use super::Failure;
 use super::env_file::Environment;
+use super::{Failure, settings};
+use crate::daemon::control::{self, Request};
 use crate::model::{Moment, ServiceKey};
-use crate::store::{self, Reader};
+use crate::store::Reader;
 
 /// Names that are offered for one that is unknown.
 const NEAR_MOST: usize = 3;
@@ -39,8 +40,17 @@ impl StoreArguments {
 
     /// The state folder, whether it is there or not.
     pub fn folder(&self, env: &Environment) -> PathBuf {
-        let is_root = rustix::process::geteuid().is_root();
-        store::folder(self.state.clone(), |name| env.get(name), is_root)
+        settings::state(self.state.as_deref(), env)
+    }
+
+    /// Asks the depd that runs on the state folder, and gives its answer.
+    ///
+    /// # Errors
+    /// None runs there, or it does not do what it is asked, and why.
+    pub fn ask(&self, request: &Request) -> Result<String, Failure> {
+        let folder = self.folder(&self.environment()?);
+        let answer = control::ask(&folder, request).map_err(Failure::work)?;
+        if answer.done { Ok(answer.text) } else { Err(Failure::work(answer.text)) }
     }
 
     /// Opens the store for reading.
