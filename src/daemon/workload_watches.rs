@@ -84,8 +84,8 @@ impl WorkloadWatches {
     }
 }
 
-/// Starts the thread that opens and closes watches; `seen` is told once when every scope was listed,
-/// or cannot be.
+/// Starts the thread that opens and closes watches; `seen` is told whenever every scope was listed, or
+/// cannot be.
 ///
 /// # Errors
 /// The operating system gives no thread.
@@ -102,7 +102,8 @@ pub fn keep(
         cover: Cover::default(),
         open: HashMap::new(),
         folder_read: false,
-        seen: Some(seen),
+        seen,
+        introduced: false,
     };
     let run = move || {
         loop {
@@ -124,8 +125,10 @@ struct Keeper {
     cover: Cover,
     open: HashMap<Place, Watch>,
     folder_read: bool,
-    /// Who waits for the first complete sight of the cluster.
-    seen: Option<Sender<Seen>>,
+    /// Who waits for a complete sight of the cluster.
+    seen: Sender<Seen>,
+    /// What was seen of it first was written into the log.
+    introduced: bool,
 }
 
 struct Watch {
@@ -179,10 +182,11 @@ impl Keeper {
             return;
         }
         self.close_all_but(&floor, &wanted);
-        if let Some(seen) = self.seen.take() {
+        if !std::mem::replace(&mut self.introduced, true) {
             introduce(floor.workloads.read().len(), &wanted);
-            let _ = seen.send(Seen::Cluster);
         }
+        // Nobody listens any more once start-up is over.
+        let _ = self.seen.send(Seen::Cluster);
     }
 
     fn close_all_but(&mut self, floor: &Floor, wanted: &HashSet<Place>) {
@@ -385,7 +389,8 @@ mod tests {
             cover: Cover::default(),
             open: HashMap::new(),
             folder_read: true,
-            seen: None,
+            seen: crate::daemon::start_up::bell().0,
+            introduced: false,
         }
     }
 
