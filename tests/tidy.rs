@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 /// The pure core: these folders and files may not touch the world.
 const CORE: &[&str] = &[
     "src/model",
+    "src/guide",
     "src/desired",
     "src/observed",
     "src/reconcile",
@@ -104,6 +105,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("clock", &["model"]),
     ("failpoint", &[]),
+    ("guide", &[]),
     ("desired", &["model"]),
     ("observed", &["model"]),
     ("queue", &["model", "clock"]),
