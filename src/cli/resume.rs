@@ -89,7 +89,9 @@ fn lift_halt(folder: &Path) -> Result<Option<String>, Failure> {
     store.stands(&Standing { turn: 1, failures: 0, halted: false });
     if !store.close(SAVE_LIMIT) {
         let folder = folder.display();
-        return Err(Failure::work(format!("the state in {folder} cannot be written: see its disk")));
+        return Err(Failure::work(format!(
+            "the state in {folder} cannot be written: see its disk"
+        )));
     }
     Ok(Some("no depd runs now; the next one goes on".to_owned()))
 }

@@ -11,6 +11,8 @@ mod http;
 mod idle;
 mod journal;
 mod logging;
+#[cfg(test)]
+mod nowhere;
 mod permissions;
 mod pod_watches;
 mod receivers;

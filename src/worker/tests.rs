@@ -10,7 +10,8 @@ use parking_lot::{Mutex, RwLock};
 use super::*;
 use crate::desired::Register;
 use crate::model::{
-    Alert, Image, ImagePatch, ImageSet, Kind, NamespaceState, ServiceKey, Standing, Workload, fixture,
+    Alert, Image, ImagePatch, ImageSet, Kind, NamespaceState, ServiceKey, Standing, Workload,
+    fixture,
 };
 use crate::reconcile::{Drift, Gate, Patience, Phase, Policy, Reply, Setback, Step};
 

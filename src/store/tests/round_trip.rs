@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::{Arc, Barrier};
 
 use super::*;
+use crate::model::Standing;
 
 #[test]
 fn what_was_saved_is_remembered_at_the_next_start() {
