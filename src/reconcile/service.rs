@@ -25,6 +25,9 @@ pub struct Service {
     /// The images that worked last.
     #[serde(default)]
     pub good: Option<Good>,
+    /// The rollout that was in flight when the file last changed, until another one begins.
+    #[serde(default)]
+    pub given_up: Option<GivenUp>,
     /// Rollouts so far; numbers the messages and the history.
     pub attempts: u32,
     /// Corrections of drift in a row that did not last.
@@ -119,6 +122,16 @@ pub struct Good {
     pub uid: Box<str>,
     /// Container and image, as the API server stored it.
     pub images: Vec<(Box<str>, Box<str>)>,
+}
+
+/// A rollout without a verdict: the file asked for something else before there was one. Should that never
+/// come to the cluster and the file say again what it said before, the verdict is still due.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GivenUp {
+    /// The workload.
+    pub uid: Box<str>,
+    /// What it changed.
+    pub changes: Vec<Change>,
 }
 
 /// A change that was refused.

@@ -89,15 +89,23 @@ pub enum Seen {
 /// What is listed and watched.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scope {
-    Workloads(Kind),
-    PodsOf(String),
+    /// In this namespace, or in all.
+    Workloads(Kind, Option<String>),
+    Pods(Option<String>),
 }
 
 impl Scope {
     fn covers(&self, seen: &Seen) -> bool {
+        let of = |namespace: &Option<String>, own: &str| {
+            namespace.as_ref().is_none_or(|name| name == own)
+        };
         match (self, seen) {
-            (Scope::Workloads(kind), Seen::Workload(w) | Seen::WorkloadGone(w)) => w.kind == *kind,
-            (Scope::PodsOf(name), Seen::Pod(pod) | Seen::PodGone(pod)) => *pod.namespace == **name,
+            (Scope::Workloads(kind, namespace), Seen::Workload(w) | Seen::WorkloadGone(w)) => {
+                w.kind == *kind && of(namespace, w.key.namespace())
+            }
+            (Scope::Pods(namespace), Seen::Pod(pod) | Seen::PodGone(pod)) => {
+                of(namespace, &pod.namespace)
+            }
             _ => false,
         }
     }
@@ -117,8 +125,10 @@ pub struct Cluster {
     pub stalled: bool,
     /// PATCHes under way whose sender died or gave up.
     pub wire: Vec<ImagePatch>,
-    /// Every (uid, image) whose rollout was complete at some time.
-    pub reached: BTreeSet<(String, String)>,
+    /// Every (uid, image) whose rollout was complete at some time, and the version at the last.
+    pub reached: BTreeMap<(String, String), u64>,
+    /// The version at which depd itself last set (uid, image).
+    pub set: BTreeMap<(String, String), u64>,
     /// The uids of workloads that were deleted.
     pub deleted: BTreeSet<String>,
     /// The workloads whose images depd was the last to change: uid and image.
@@ -140,7 +150,8 @@ impl Cluster {
             healed: BTreeSet::new(),
             stalled: false,
             wire: Vec::new(),
-            reached: BTreeSet::new(),
+            reached: BTreeMap::new(),
+            set: BTreeMap::new(),
             deleted: BTreeSet::new(),
             own: BTreeMap::new(),
             patches: 0,
@@ -291,7 +302,9 @@ impl Cluster {
         let same_uid = unguarded || workload.uid == patch.uid;
         let fits = patch.targets.iter().all(|target| {
             let own = workload.containers.get(target.index);
-            !target.init && own.is_some_and(|own| own.name == target.container)
+            let is_expected = |image: &str| target.expected.as_deref().is_none_or(|it| it == image);
+            !target.init
+                && own.is_some_and(|own| own.name == target.container && is_expected(&own.image))
         });
         if !same_uid || !fits || workload.has_annotations != patch.has_annotations {
             return Err(Class::TestFailed);
@@ -315,8 +328,9 @@ impl Cluster {
             workload.generation += 1;
             number_template(workload);
             let written = (workload.uid.to_string(), workload.containers[0].image.to_string());
-            self.own.insert(patch.key.clone(), written);
+            self.own.insert(patch.key.clone(), written.clone());
             self.touch(&patch.key);
+            self.set.insert(written, self.version);
         }
         Ok(self.objects[&patch.key].workload.clone())
     }
@@ -329,13 +343,18 @@ impl Cluster {
         self.objects.get(key).map(|object| object.workload.containers[0].image.to_string())
     }
 
-    pub fn workloads(&self, kind: Kind) -> Vec<Workload> {
+    pub fn workloads(&self, kind: Kind, namespace: Option<&str>) -> Vec<Workload> {
         let all = self.objects.values().map(|object| &object.workload);
-        all.filter(|workload| workload.kind == kind).cloned().collect()
+        let of = |w: &&Workload| {
+            w.kind == kind && namespace.is_none_or(|name| name == w.key.namespace())
+        };
+        all.filter(of).cloned().collect()
     }
 
-    pub fn pods(&self, namespace: &str) -> Vec<Pod> {
-        let of = |(key, _): &(&ServiceKey, &Object)| key.namespace() == namespace;
+    pub fn pods(&self, namespace: Option<&str>) -> Vec<Pod> {
+        let of = |(key, _): &(&ServiceKey, &Object)| {
+            namespace.is_none_or(|name| name == key.namespace())
+        };
         let objects = self.objects.iter().filter(of);
         objects.flat_map(|(_, object)| object.pods.values().cloned()).collect()
     }

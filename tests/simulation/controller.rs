@@ -166,7 +166,7 @@ impl Cluster {
             && object.new_ready == updated;
         if complete {
             let image = workload.containers[0].image.to_string();
-            self.reached.insert((workload.uid.to_string(), image));
+            self.reached.insert((workload.uid.to_string(), image), self.version);
         }
     }
 }

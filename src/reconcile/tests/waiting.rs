@@ -127,6 +127,24 @@ fn a_service_that_is_not_admitted_waits_without_a_word_and_leaves_its_old_rollou
 }
 
 #[test]
+fn a_rollout_that_was_left_for_content_that_had_to_wait_is_taken_up_when_the_file_says_it_again() {
+    let mut desk = rolling();
+    desk.admitted = false;
+    desk.save("nginx:1.26");
+    desk.look("superseded");
+    desk.save("nginx:1.25");
+    desk.look("started");
+    assert_eq!((desk.service.attempts, desk.service.in_flight()), (2, true));
+    desk.status(4, 4, 4);
+    desk.look("succeeded in 0s");
+    // Once it was seen to work, there is nothing more to tell of it.
+    desk.save("nginx:1.26");
+    desk.look("");
+    desk.save("nginx:1.25");
+    desk.look("");
+}
+
+#[test]
 fn a_missing_namespace_is_not_created_where_that_is_turned_off() {
     let mut desk = desk("nginx:1.25", None);
     desk.policy.create_namespaces = false;
