@@ -390,6 +390,7 @@ pub fn name(what: &What) -> &'static str {
         What::Succeeded { .. } => "succeeded",
         What::RolledBack { .. } => "rolled back",
         What::RollbackFailed { .. } => "rollback failed",
+        What::Rejected { .. } => "rejected",
         What::Failed { .. } => "failed",
         What::TimedOut { .. } => "timed out",
         What::Recovered { .. } => "recovered",

@@ -55,8 +55,13 @@ fn kind_of(key: &ServiceKey) -> Kind {
 /// The API server itself numbers the templates of a DaemonSet; other kinds' controllers do it later.
 fn number_template(workload: &mut Workload) {
     if workload.kind == Kind::DaemonSet {
-        workload.revision = Some(format!("h{}", workload.generation).into());
+        workload.revision = Some(new_hash(workload).into());
     }
+}
+
+/// What the pods of this template are told by; of a namesake that was there before they are others.
+pub fn new_hash(workload: &Workload) -> String {
+    format!("h{}-{}", workload.uid, workload.generation)
 }
 
 /// The image as a file asks for it, of an image as the server stores it.
@@ -171,7 +176,7 @@ impl Cluster {
         self.namespaces.insert(key.namespace().to_owned(), NamespaceState::Active);
         self.uids += 1;
         let label = SelectorRule::In("app".into(), Box::new([key.service().into()]));
-        let workload = Workload {
+        let mut workload = Workload {
             kind,
             key: key.clone(),
             uid: format!("uid-{}", self.uids).into(),
@@ -197,11 +202,12 @@ impl Cluster {
             pull_secrets: Box::new([]),
             service_account: None,
             observed_generation: 0,
-            revision: (kind == Kind::DaemonSet).then(|| "h1".into()),
+            revision: None,
             replicas: Replicas { wanted, ..Replicas::default() },
             progressing: None,
             replica_failure: None,
         };
+        number_template(&mut workload);
         let object = Object {
             workload,
             hash: String::new(),

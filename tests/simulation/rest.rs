@@ -10,7 +10,12 @@ use crate::folder::Folder;
 
 impl Checks {
     /// Everything has come to rest.
-    pub fn at_rest(&mut self, folder: &Folder, cluster: &Cluster, last: &BTreeMap<ServiceKey, bool>) {
+    pub fn at_rest(
+        &mut self,
+        folder: &Folder,
+        cluster: &Cluster,
+        last: &BTreeMap<ServiceKey, bool>,
+    ) {
         for id in 0..self.records.len() {
             let Some(record) = &self.records[id] else { continue };
             if record.is_message && !self.store_lost && !self.received.contains_key(&id) {
@@ -28,7 +33,7 @@ impl Checks {
                 false => self.check_reverted(key, folder, cluster),
             }
         }
-        for (key, written) in cluster.own.iter().filter(|(key, _)| !last.contains_key(*key)) {
+        for (key, written) in cluster.own.iter().filter(|(key, _)| last.get(*key) != Some(&true)) {
             self.check_own(key, written, folder, cluster);
         }
     }
@@ -96,11 +101,14 @@ impl Checks {
         }
     }
 
-    /// The rollout failed, and the last good images were put back.
+    /// The rollout failed, and the last good images were put back, or run in a workload of that name since.
     fn came_back(&self, key: &ServiceKey, told: Option<&&'static str>) -> bool {
         let of_key = self.records.iter().flatten().filter(|record| record.key == *key);
-        let last = of_key.map(|record| name(&record.what)).filter(|name| name.starts_with("roll"));
-        matches!(told, Some(&"failed" | &"timed out")) && last.last() == Some("rolled back")
+        let ends = ["rolled back", "rollback failed", "rejected"];
+        let last =
+            of_key.map(|record| name(&record.what)).filter(|name| ends.contains(name)).last();
+        matches!(told, Some(&"failed" | &"timed out"))
+            && matches!(last, Some("rolled back" | "rejected"))
     }
 
     /// The last content is one that the file had before: it must be in force, unless somebody else has

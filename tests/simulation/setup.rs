@@ -51,9 +51,7 @@ impl Setup {
             max_rollouts: dice
                 .percent(40)
                 .then(|| 1 + usize::try_from(dice.below(3)).expect("small")),
-            halt_after: dice
-                .percent(20)
-                .then(|| 1 + u32::try_from(dice.below(3)).expect("small")),
+            halt_after: dice.percent(20).then(|| 1 + u32::try_from(dice.below(3)).expect("small")),
             drift: dice.pick(&[Drift::Report, Drift::Report, Drift::Correct, Drift::Ignore]),
             rollback: dice.percent(30),
             wide: dice.percent(40),

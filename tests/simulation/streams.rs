@@ -279,4 +279,3 @@ fn call(scope: &Scope) -> Call {
     let namespace = namespace.as_deref().map(Into::into);
     Call { verb: Verb::Watch, resource, namespace, name: None }
 }
-
