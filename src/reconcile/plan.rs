@@ -193,6 +193,11 @@ impl Draft<'_> {
             Phase::Waiting(_) if agrees => {
                 self.adopt(&intent(images, workload, &targets), workload);
             }
+            Phase::Patching(intent) if went_through(&intent, workload) => {
+                // It has its place in the history, and its end; the newer wish is the next look's.
+                self.adopt(&intent, workload);
+                self.wake_at(self.view.now);
+            }
             Phase::Rolling(rollout) | Phase::RollingBack(rollout) => {
                 let changes = rollout.changes;
                 self.say(What::Superseded { changes, by: Successor::File });
@@ -238,10 +243,7 @@ impl Draft<'_> {
             Phase::Rolling(rollout) if agrees(&rollout) => self.follow(rollout, workload),
             Phase::Broken(rollout) if agrees(&rollout) => self.await_recovery(&rollout, workload),
             Phase::RollingBack(rollout) => self.follow_back(rollout, workload),
-            Phase::Patching(intent)
-                if !intent.changes.is_empty()
-                    && resolve::runs(&intent.desired, workload, &intent.changes) =>
-            {
+            Phase::Patching(intent) if went_through(&intent, workload) => {
                 self.adopt(&intent, workload);
             }
             Phase::Rolling(Rollout { desired, changes, .. }) => {
@@ -383,6 +385,11 @@ impl Draft<'_> {
             self.plan.service.phase = Phase::New;
         }
     }
+}
+
+/// The cluster shows what a PATCH was to bring whose reply nobody has seen.
+fn went_through(intent: &Intent, workload: &Workload) -> bool {
+    !intent.changes.is_empty() && resolve::runs(&intent.desired, workload, &intent.changes)
 }
 
 pub(super) fn hold(workload: &Workload) -> Option<Hold> {
