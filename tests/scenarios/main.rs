@@ -6,12 +6,17 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod api;
 mod cluster;
+mod control_plane;
 mod depd;
+mod http;
+mod proxy;
 mod receiver;
 mod wait;
 
 mod access;
+mod admission;
 mod bad_input;
 mod crashing;
 mod credentials;
@@ -19,7 +24,9 @@ mod deploying;
 mod failing;
 mod faults;
 mod holding;
+mod killing;
 mod machine;
+mod outages;
 mod pending;
 mod people;
 mod pull_secrets;
