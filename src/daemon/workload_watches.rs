@@ -369,6 +369,7 @@ mod tests {
             authorization: Authorization::None,
             impersonation: None,
             proxy: None,
+            bundle: None,
             files: Vec::new(),
         };
         Client::new(&access, ClientOptions::default()).expect("a client")
