@@ -132,7 +132,9 @@ impl Echo {
     fn start_encrypted(authority: &Authority) -> Echo {
         let answers: Arc<AtomicUsize> = Arc::default();
         let count = Arc::clone(&answers);
-        let serve = move |stream| drop(echo(stream, &count));
+        let serve = move |stream| {
+            let _ = echo(stream, &count);
+        };
         let address = listen(authority.server("localhost"), serve);
         Echo { address: address.replace("127.0.0.1", "localhost"), answers }
     }
