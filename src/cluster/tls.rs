@@ -24,7 +24,7 @@ use super::access::{Access, ClientIdentity, Material, Trust};
 use crate::net::roots::public_roots;
 use verify::Verifier;
 
-pub(super) use verify::webpki_error;
+pub(super) use verify::{UnusableKey, webpki_error};
 
 /// What is wrong with PEM that has no end or is not base64.
 const TORN: &str = "the PEM text is cut or damaged; copy it again";
@@ -223,6 +223,12 @@ fn authority(
             faults.push(e);
         }
     }
+    if listed.iter().any(|der| has_expired(der)) {
+        log::warn!(
+            "{WHAT} in {}: a certificate has expired, and kubectl refuses it; renew it",
+            place(material)
+        );
+    }
     match (store.len(), faults.first()) {
         (0, None) => Err(unusable(WHAT, place(material), "it holds no PEM certificate")),
         (0, Some(fault)) => {
@@ -238,6 +244,11 @@ fn authority(
             Ok((store, listed))
         }
     }
+}
+
+/// webpki believes an authority whatever its dates say.
+fn has_expired(der: &CertificateDer<'_>) -> bool {
+    der::Fields::read(der).is_some_and(|fields| fields.not_after < UnixTime::now().as_secs())
 }
 
 /// The client certificate with its key, proven to belong together.
@@ -322,5 +333,7 @@ impl ServerCertVerifier for AnyCertificate {
     }
 }
 
+#[cfg(test)]
+mod odd_tests;
 #[cfg(test)]
 mod tests;

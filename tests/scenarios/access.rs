@@ -191,17 +191,25 @@ fn credential_plugins_do_and_expiring_tokens_cause_no_failure_and_no_storm() {
     tokens_that_live_for_seconds(&place, &webhook);
 }
 
+/// What `aws eks get-token` makes with the key AKIAEXAMPLE.
+fn is_of_eks(token: &str) -> bool {
+    let Some(url) = token.strip_prefix("k8s-aws-v1.") else { return false };
+    let url = URL_SAFE_NO_PAD.decode(url).unwrap_or_default();
+    let url = String::from_utf8_lossy(&url).into_owned();
+    url.starts_with("https://sts.") && url.contains("X-Amz-Credential=AKIAEXAMPLE")
+}
+
+/// From now on the API server takes tokens of `aws eks get-token`, from this test process.
+pub fn accept_tokens_of_eks() {
+    Webhook::start().accept(is_of_eks);
+}
+
 fn the_real_aws(place: &Place, webhook: &Webhook) {
     let Some(aws) = std::env::var_os("DEPD_TEST_AWS") else {
         println!("skipped: aws eks get-token; DEPD_TEST_AWS names no aws (scripts/test-cluster)");
         return;
     };
-    webhook.accept(|token| {
-        let Some(url) = token.strip_prefix("k8s-aws-v1.") else { return false };
-        let url = URL_SAFE_NO_PAD.decode(url).unwrap_or_default();
-        let url = String::from_utf8_lossy(&url).into_owned();
-        url.starts_with("https://sts.") && url.contains("X-Amz-Credential=AKIAEXAMPLE")
-    });
+    webhook.accept(is_of_eks);
     let user = format!(
         "exec: {{apiVersion: client.authentication.k8s.io/v1beta1, command: {}, args: [--region, \
          eu-central-1, eks, get-token, --cluster-name, shop, --output, json], env: [{{name: \
