@@ -86,6 +86,11 @@ impl Depd {
         self.wait_for_log("services differ from them");
     }
 
+    /// The same, without waiting.
+    pub fn launch_unready_with_log(&mut self, filters: &str, arguments: &[&str]) {
+        self.spawn(filters, arguments);
+    }
+
     fn spawn(&mut self, filters: &str, arguments: &[&str]) {
         let command = self.command(arguments);
         self.run(filters, command);
