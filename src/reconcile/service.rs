@@ -33,6 +33,9 @@ pub struct Service {
     pub corrected_at: Option<Moment>,
     /// Failed requests in a row.
     pub failures: u32,
+    /// PATCHes in a row that were refused for want of a right.
+    #[serde(skip)]
+    pub denials: u32,
     /// No request before this.
     pub retry_at: Option<Moment>,
 }
@@ -184,7 +187,7 @@ impl Service {
     /// look finds out again.
     #[must_use]
     pub fn durable(&self) -> Service {
-        let mut kept = Service { failures: 0, retry_at: None, ..self.clone() };
+        let mut kept = Service { failures: 0, denials: 0, retry_at: None, ..self.clone() };
         if let Phase::Rolling(rollout) | Phase::Broken(rollout) | Phase::RollingBack(rollout) =
             &mut kept.phase
         {
@@ -214,6 +217,19 @@ impl Service {
             rollout.progressed = now;
         }
         self
+    }
+
+    /// What is left of a service whose file is gone: the number of its rollouts, so that the next one,
+    /// should the file come back, is not taken for the first.
+    #[must_use]
+    pub fn let_go(&self) -> Service {
+        Service { attempts: self.attempts, ..Service::default() }
+    }
+
+    /// Nothing is known of it but that.
+    #[must_use]
+    pub fn is_let_go(&self) -> bool {
+        *self == self.let_go()
     }
 
     /// It counts among the rollouts that may be in flight at once.

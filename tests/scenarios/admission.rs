@@ -138,7 +138,7 @@ fn fault_26_an_image_that_a_policy_pins_to_its_digest_is_taken_as_ours_and_said_
     });
     let mut depd = Depd::start(&cluster.kubeconfig, &["--drift", "correct"]);
     let said = |depd: &Depd| {
-        let is_it = |line: &&String| line.contains(DIGEST) && line.contains("web_");
+        let is_it = |line: &&String| line.contains("Image rewritten: ") && line.contains(DIGEST);
         depd.log().iter().filter(is_it).count()
     };
     for (n, version) in ["nginx:1.25", "nginx:1.26"].into_iter().enumerate() {
@@ -153,11 +153,11 @@ fn fault_26_an_image_that_a_policy_pins_to_its_digest_is_taken_as_ours_and_said_
         &json!({ "metadata": { "labels": { "note": "seen" } } }),
     );
     depd.look_at_everything(&namespace);
-    println!("{:#?}", depd.log().iter().filter(|line| line.contains(DIGEST)).collect::<Vec<_>>());
-    println!("said {} times", said(&depd));
+    assert_eq!(said(&depd), 2, "once for each image");
     depd.kill();
     depd.launch(&["--drift", "correct"]);
     depd.look_at_everything(&namespace);
+    assert_eq!(said(&depd), 0, "and not again");
     assert_eq!(cluster.changes_by_depd(&namespace).len(), 2, "no fight");
     assert_eq!(depd.slack.titles().len(), 4, "{:?}", depd.slack.titles());
 }

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::api::Api;
 use crate::control_plane::{ControlPlane, Share, share};
-use crate::proxy::Proxy;
+use crate::relay::Relay;
 use crate::wait::wait_for;
 
 /// A cluster, and an administrator's access to it.
@@ -23,7 +23,7 @@ pub struct Cluster {
     pub kubeconfig: PathBuf,
     admin: Api,
     /// What stands between depd and the cluster, and the folder of the kubeconfig for it.
-    proxy: Option<(Proxy, TempDir)>,
+    relay: Option<(Relay, TempDir)>,
     _share: Option<Share>,
 }
 
@@ -54,25 +54,25 @@ impl Cluster {
     }
 
     /// A cluster that can be made to misbehave: the sandbox does it itself, before a real one stands a
-    /// proxy that does.
+    /// relay that does.
     pub fn start_for_faults() -> Cluster {
         let cluster = Cluster::start();
-        if cluster.is_real() { cluster.behind_a_proxy() } else { cluster }
+        if cluster.is_real() { cluster.behind_a_relay() } else { cluster }
     }
 
-    /// The same cluster, which depd reaches through a proxy only.
-    pub fn behind_a_proxy(mut self) -> Cluster {
-        let proxy = Proxy::start(&self.kubeconfig);
+    /// The same cluster, which depd reaches through a relay only.
+    pub fn behind_a_relay(mut self) -> Cluster {
+        let relay = Relay::start(&self.kubeconfig);
         let folder = tempfile::tempdir().expect("a folder");
         self.kubeconfig = folder.path().join("kubeconfig");
-        fs::write(&self.kubeconfig, proxy.kubeconfig("127.0.0.1")).expect("written");
-        self.proxy = Some((proxy, folder));
+        fs::write(&self.kubeconfig, relay.kubeconfig("127.0.0.1")).expect("written");
+        self.relay = Some((relay, folder));
         self
     }
 
     /// What depd reaches it through.
-    pub fn proxy(&self) -> &Proxy {
-        &self.proxy.as_ref().expect("it is behind a proxy").0
+    pub fn relay(&self) -> &Relay {
+        &self.relay.as_ref().expect("it is behind a relay").0
     }
 
     /// From now on every request is shown to `hook`, which may let it go wrong.
@@ -80,8 +80,8 @@ impl Cluster {
         &self,
         hook: impl Fn(&RequestView<'_>) -> Option<Fault> + Send + Sync + 'static,
     ) {
-        match (&self.kind, &self.proxy) {
-            (_, Some((proxy, _))) => proxy.set_faults(Arc::new(hook)),
+        match (&self.kind, &self.relay) {
+            (_, Some((relay, _))) => relay.set_faults(Arc::new(hook)),
             (Kind::Sandbox { sandbox, .. }, None) => sandbox.set_faults(hook),
             (Kind::Real { .. }, None) => panic!("a real cluster has no faults on demand"),
         }
@@ -89,8 +89,8 @@ impl Cluster {
 
     /// From now on nothing goes wrong.
     pub fn clear_faults(&self) {
-        match (&self.kind, &self.proxy) {
-            (_, Some((proxy, _))) => proxy.clear_faults(),
+        match (&self.kind, &self.relay) {
+            (_, Some((relay, _))) => relay.clear_faults(),
             (Kind::Sandbox { sandbox, .. }, None) => sandbox.clear_faults(),
             (Kind::Real { .. }, None) => {}
         }
@@ -100,7 +100,7 @@ impl Cluster {
         let path = |name: &str| PathBuf::from(std::env::var_os(name).expect(name));
         let admin = Api::from_kubeconfig(&path("DEPD_TEST_ADMIN_KUBECONFIG"));
         let kind = Kind::Real { audit_log: path("DEPD_TEST_AUDIT_LOG") };
-        Cluster { kind, kubeconfig, admin, proxy: None, _share: share }
+        Cluster { kind, kubeconfig, admin, relay: None, _share: share }
     }
 
     fn sandbox() -> Cluster {
@@ -112,7 +112,7 @@ impl Cluster {
         // Another user than depd, so that requests can be told apart.
         admin.become_bearer(sandbox.token(), sandbox.ca_pem());
         let kind = Kind::Sandbox { sandbox, _folder: folder };
-        Cluster { kind, kubeconfig, admin, proxy: None, _share: None }
+        Cluster { kind, kubeconfig, admin, relay: None, _share: None }
     }
 
     /// Where it listens on loopback.
@@ -285,8 +285,8 @@ impl Cluster {
 
     /// Those that keep its view as well.
     pub fn all_requests_of_depd(&self, namespace: &str) -> Vec<String> {
-        match (&self.kind, &self.proxy) {
-            (_, Some((proxy, _))) => recorded(proxy.requests(), namespace),
+        match (&self.kind, &self.relay) {
+            (_, Some((relay, _))) => recorded(relay.requests(), namespace),
             (Kind::Sandbox { sandbox, .. }, None) => recorded(sandbox.requests(), namespace),
             (Kind::Real { audit_log }, None) => audited(audit_log, namespace),
         }
@@ -319,6 +319,18 @@ impl Cluster {
             &format!("{path}/{namespace}/roles/depd"),
             &json!([{ "op": "add", "path": "/rules/0/verbs/-", "value": "patch" }]),
         );
+        let role = format!("{path}/{namespace}/rolebindings/depd");
+        let subject = self.admin.get(&role).expect("a binding")["subjects"][0].clone();
+        let home = subject["namespace"].as_str().expect("a namespace");
+        let review = json!({ "spec": {
+            "user": format!("system:serviceaccount:{home}:depd"),
+            "resourceAttributes": { "group": "apps", "resource": "deployments", "verb": "patch",
+                                    "namespace": namespace } } });
+        let reviews = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
+        wait_for("the right to be in force", || {
+            let answer = self.admin.post(reviews, &review);
+            (answer["status"]["allowed"] == true).then_some(())
+        });
     }
 
     /// A kubeconfig of a user whose rights end at these namespaces: a Role in each of them. The
@@ -399,7 +411,7 @@ fn beyond(request: &RequestView<'_>, allowed: &[String]) -> Option<Fault> {
     Some(Fault::Respond(Response::status(&status)))
 }
 
-/// What the sandbox or the proxy has answered.
+/// What the sandbox or the relay has answered.
 fn recorded(requests: Vec<RequestRecord>, namespace: &str) -> Vec<String> {
     let part = format!("/namespaces/{namespace}");
     let line = |request: RequestRecord| {

@@ -1,6 +1,6 @@
 //! An API server that misbehaves: what was asked for happens all the same, once.
 //!
-//! The faults are made by the sandbox itself, and by a proxy before a real control plane; the comments
+//! The faults are made by the sandbox itself, and by a relay before a real control plane; the comments
 //! name the rows of `tests/FAULTS.md`.
 
 use std::sync::Arc;
@@ -192,7 +192,7 @@ fn a_missing_permission_is_named_and_the_others_go_on() {
     depd.save("other", &namespace, "nginx:1.25");
     depd.slack.wait_for("Deployed: other");
     assert_eq!(depd.slack.titles().len(), 2, "{:?}", depd.slack.titles());
-    assert_eq!(patches(&cluster, &namespace, "web"), 1, "the next is tried after 30 s");
+    assert_eq!(patches(&cluster, &namespace, "web"), 3, "the next is tried after 30 s");
     // A newer file does not wait for the slow retry.
     cluster.clear_faults();
     depd.save("web", &namespace, "nginx:1.26");

@@ -56,12 +56,12 @@ fn fault_13_an_api_server_that_is_not_there_yet_is_waited_for() {
 
 #[test]
 fn fault_13_a_server_whose_name_has_no_address_yet_is_waited_for() {
-    let cluster = Cluster::start().behind_a_proxy();
+    let cluster = Cluster::start().behind_a_relay();
     let namespace = cluster.namespace();
     cluster.deployment(&namespace, "web", "nginx:1.24", 1);
     let folder = tempfile::tempdir().expect("a folder");
     let place = |name: &str| folder.path().join(name);
-    fs::write(place("kubeconfig"), cluster.proxy().kubeconfig("api.depd.test")).expect("written");
+    fs::write(place("kubeconfig"), cluster.relay().kubeconfig("api.depd.test")).expect("written");
     fs::write(place("hosts"), "127.0.0.1 localhost\n").expect("written");
     // Nobody answers questions there.
     fs::write(place("resolv.conf"), "nameserver 127.0.0.1\n").expect("written");
@@ -141,7 +141,7 @@ fn fault_14_a_watch_that_falls_silent_is_opened_anew() {
 #[test]
 fn fault_19_a_history_that_etcd_has_compacted_is_listed_again_and_nothing_is_missed() {
     let Some((cluster, mut server)) = Cluster::start_alone() else { return };
-    let cluster = cluster.behind_a_proxy();
+    let cluster = cluster.behind_a_relay();
     let namespace = cluster.namespace();
     for name in ["web", "gone", "slow"] {
         cluster.deployment(&namespace, name, "nginx:1.24", 1);
@@ -156,7 +156,7 @@ fn fault_19_a_history_that_etcd_has_compacted_is_listed_again_and_nothing_is_mis
     wait_for("the PATCH", || (cluster.changes_by_depd(&namespace).len() == 3).then_some(()));
     // All that happens now is in the history only, and that is taken away: also what the server's own
     // cache has of it.
-    cluster.proxy().cut();
+    cluster.relay().cut();
     cluster.set_image(&namespace, "web", "nginx:1.20");
     cluster.delete_deployment(&namespace, "gone");
     cluster.wait_until_available(&namespace, "slow");
@@ -164,12 +164,12 @@ fn fault_19_a_history_that_etcd_has_compacted_is_listed_again_and_nothing_is_mis
     server.compact();
     server.stop_server();
     server.start_server();
-    cluster.proxy().mend();
+    cluster.relay().mend();
     depd.slack.wait_for("Changed in the cluster: web");
     depd.slack.wait_for("Workload deleted: gone");
     depd.wait_for_deployed("slow", "nginx:flaky");
     let refused = |uri: &str| uri.contains("watch=") && uri.contains("/deployments?");
-    let expired = cluster.proxy().expired();
+    let expired = cluster.relay().expired();
     assert!(expired.iter().any(|uri| refused(uri)), "410 was the answer: {expired:?}");
     // It goes on from there.
     depd.save("web", &namespace, "nginx:1.26");
@@ -181,7 +181,7 @@ fn fault_19_a_history_that_etcd_has_compacted_is_listed_again_and_nothing_is_mis
 /// What is late is passed on in the end: first of all that the former rollout is complete.
 #[test]
 fn fault_21_a_watch_that_is_late_makes_no_false_success() {
-    let cluster = Cluster::start().behind_a_proxy();
+    let cluster = Cluster::start().behind_a_relay();
     let namespace = cluster.namespace();
     for (name, late) in [("of-workloads", "/deployments?"), ("of-pods", "/pods?"), ("all", "/")] {
         cluster.deployment(&namespace, name, "nginx:1.24", 1);
@@ -189,7 +189,7 @@ fn fault_21_a_watch_that_is_late_makes_no_false_success() {
         // Its namespace is watched from now on.
         depd.save(name, &namespace, "nginx:1.24");
         depd.wait_for_log("Up to date");
-        cluster.proxy().hold(late);
+        cluster.relay().hold(late);
         depd.save(name, &namespace, "nginx:1.25");
         wait_for("the first", || (cluster.image(&namespace, name) == "nginx:1.25").then_some(()));
         cluster.wait_until_available(&namespace, name);
@@ -197,7 +197,7 @@ fn fault_21_a_watch_that_is_late_makes_no_false_success() {
         depd.save(name, &namespace, "nginx:hang");
         wait_for("the second", || (cluster.image(&namespace, name) == "nginx:hang").then_some(()));
         depd.look_at_everything(&namespace);
-        cluster.proxy().let_go();
+        cluster.relay().let_go();
         depd.slack.wait_for(&format!("Timed out: {name} "));
         depd.look_at_everything(&namespace);
         let told = depd.told("Deployed");

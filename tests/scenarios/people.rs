@@ -91,7 +91,9 @@ fn fault_25_a_workload_that_is_made_anew_during_its_rollout_is_not_taken_for_the
     assert!(!message.text.contains("nginx:1.24"), "that was the old one: {message:?}");
     depd.look_at_everything(&namespace);
     assert_eq!(depd.slack.titles().len(), 3, "{:?}", depd.slack.titles());
-    assert_eq!(changes(&cluster, &namespace), 3, "hang, hang, 1.25");
+    // hang, hang, 1.25; the new one may get its first annotation while it is patched.
+    let tries = changes(&cluster, &namespace);
+    assert!((3..6).contains(&tries), "{tries} PATCHes");
 }
 
 #[test]
@@ -134,6 +136,8 @@ fn fault_43_another_cluster_is_held_and_nothing_is_patched_there() {
     cluster.deployment(&namespace, "web", "nginx:1.24", 1);
     let mut depd = Depd::start(&cluster.kubeconfig, &[]);
     depd.save("web", &namespace, "nginx:1.25");
+    cluster.deployment(&namespace, "old", "nginx:1.24", 1);
+    depd.save("old", &namespace, "nginx:1.24");
     depd.slack.wait_for("Deployed: web");
     depd.kill();
     // Somebody switched the context: the same names, another cluster.
@@ -163,9 +167,15 @@ fn fault_43_another_cluster_is_held_and_nothing_is_patched_there() {
     let message = depd.slack.wait_for("Everything is held");
     assert!(message.text.contains("the cluster was"), "{message:?}");
     depd.save("web", &namespace, "nginx:1.26");
+    // One that the other cluster does not have, in a namespace that it does not have either.
+    depd.save("new", &cluster.unused_namespace(), "nginx:1.26");
+    fs::remove_file(depd.file(&format!("old_{namespace}.dep"))).expect("removed");
     depd.look_at_everything(&namespace);
-    let touched = other.requests().into_iter().any(|r| r.user == "depd" && r.method == "PATCH");
-    assert!(!touched, "nothing is patched in the other cluster");
+    let touched = other.requests().into_iter().any(|r| r.user == "depd" && r.method != "GET");
+    assert!(!touched, "nothing is changed in the other cluster");
+    let told = ["Deployed", "Everything is held", "Bad dep file"];
+    let is_due = |title: &String| told.iter().any(|due| title.starts_with(due));
+    assert!(depd.slack.titles().iter().all(is_due), "{:?}", depd.slack.titles());
     assert_eq!(changes(&cluster, &namespace), 1);
     depd.kill();
     depd.launch(&[]);

@@ -1,238 +1,185 @@
-//! A proxy between depd and an API server, which makes anything go wrong that can go wrong on the way.
-//!
-//! depd speaks plain HTTP with it, as it would with `kubectl proxy`; the proxy adds the credentials of
-//! depd's own kubeconfig, so that for the server it is depd. The faults are those of the sandbox, and
-//! besides a whole connection can be cut and a watch be kept waiting.
+//! Proxies of our own: CONNECT, SOCKS 5, and CONNECT inside of TLS.
 
-use std::io::{self, BufReader, Read, Write};
+use std::collections::HashMap;
+use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
-use depd::sandbox::{Fault, FaultHook, RequestRecord, RequestView};
-use ureq::Body;
-use ureq::http::Response;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustls::{ServerConfig, ServerConnection};
 
-use crate::api::Api;
-use crate::http::Request;
+use crate::tls::Authority;
 
-const CHUNKED: &str =
-    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
-
-/// Listens until the process ends.
+/// A proxy on loopback, until the process ends.
 pub struct Proxy {
-    port: u16,
-    shared: Arc<Shared>,
+    pub address: String,
+    state: Arc<State>,
 }
 
-struct Shared {
-    api: Api,
-    hook: Mutex<Option<FaultHook>>,
-    requests: Mutex<Vec<RequestRecord>>,
-    /// Targets of watches whose history was gone.
-    expired: Mutex<Vec<String>>,
-    /// Every connection; `None` while all are cut and none is taken.
-    open: Mutex<Option<Vec<TcpStream>>>,
-    /// What watches of such targets tell is kept back.
-    held: Mutex<Option<String>>,
-    let_go: Condvar,
+#[derive(Default)]
+struct State {
+    tunnels: AtomicUsize,
+    /// Whom it was asked for.
+    targets: Mutex<Vec<String>>,
+    /// Where these lead, instead of there.
+    detours: HashMap<String, String>,
+    /// Nobody passes without these.
+    credentials: Option<String>,
+    tls: Option<Arc<ServerConfig>>,
 }
 
 impl Proxy {
-    /// In front of the server of this kubeconfig.
-    pub fn start(kubeconfig: &Path) -> Proxy {
+    /// For everybody, to everywhere.
+    pub fn start() -> Proxy {
+        Proxy::with(State::default())
+    }
+
+    /// For who knows `user:password`; the way to some names leads elsewhere. With an authority it speaks
+    /// TLS, as `localhost`.
+    pub fn guarded(pair: &str, detours: &[(&str, &str)], authority: Option<&Authority>) -> Proxy {
+        let own = |(from, to): &(&str, &str)| ((*from).to_owned(), (*to).to_owned());
+        Proxy::with(State {
+            detours: detours.iter().map(own).collect(),
+            credentials: Some(STANDARD.encode(pair)),
+            tls: authority.map(|authority| authority.server("localhost")),
+            ..State::default()
+        })
+    }
+
+    fn with(state: State) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let port = listener.local_addr().expect("bound").port();
-        let shared = Arc::new(Shared {
-            api: Api::from_kubeconfig(kubeconfig),
-            hook: Mutex::default(),
-            requests: Mutex::default(),
-            expired: Mutex::default(),
-            open: Mutex::new(Some(Vec::new())),
-            held: Mutex::default(),
-            let_go: Condvar::new(),
-        });
-        let own = Arc::clone(&shared);
+        let address = listener.local_addr().expect("an address").to_string();
+        let state = Arc::new(state);
+        let shared = Arc::clone(&state);
         thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                if let Some(open) = &mut *own.open.lock().expect("fine") {
-                    open.push(stream.try_clone().expect("a handle"));
-                    let own = Arc::clone(&own);
-                    thread::spawn(move || drop(own.serve(stream)));
-                }
+            for stream in listener.incoming().map_while(Result::ok) {
+                let state = Arc::clone(&shared);
+                thread::spawn(move || drop(tunnel(stream, &state)));
             }
         });
-        Proxy { port, shared }
+        Proxy { address, state }
     }
 
-    /// A kubeconfig without credentials, whose server is the proxy, known by this name.
-    pub fn kubeconfig(&self, host: &str) -> String {
-        format!(
-            "current-context: proxied\n\
-             clusters: [{{name: proxied, cluster: {{server: 'http://{host}:{}'}}}}]\n\
-             contexts: [{{name: proxied, context: {{cluster: proxied, user: none}}}}]\n\
-             users: [{{name: none, user: {{}}}}]\n",
-            self.port
-        )
+    /// How many connections were passed on.
+    pub fn tunnels(&self) -> usize {
+        self.state.tunnels.load(Ordering::SeqCst)
     }
 
-    pub fn set_faults(&self, hook: FaultHook) {
-        *self.shared.hook.lock().expect("fine") = Some(hook);
-    }
-
-    pub fn clear_faults(&self) {
-        *self.shared.hook.lock().expect("fine") = None;
-    }
-
-    /// Everything that was answered, by whom ever.
-    pub fn requests(&self) -> Vec<RequestRecord> {
-        self.shared.requests.lock().expect("fine").clone()
-    }
-
-    /// What was watched from a version that the server knows no more: it says so as the answer, or in
-    /// the first event.
-    pub fn expired(&self) -> Vec<String> {
-        self.shared.expired.lock().expect("fine").clone()
-    }
-
-    /// Ends every connection, and takes none until [`Proxy::mend`].
-    pub fn cut(&self) {
-        for stream in self.shared.open.lock().expect("fine").take().unwrap_or_default() {
-            let _ = stream.shutdown(Shutdown::Both);
-        }
-    }
-
-    pub fn mend(&self) {
-        *self.shared.open.lock().expect("fine") = Some(Vec::new());
-    }
-
-    /// From now on what a watch with this part in its target tells is kept until [`Proxy::let_go`].
-    pub fn hold(&self, part: &str) {
-        *self.shared.held.lock().expect("fine") = Some(part.to_owned());
-    }
-
-    pub fn let_go(&self) {
-        *self.shared.held.lock().expect("fine") = None;
-        self.shared.let_go.notify_all();
+    /// Whom it was asked for, passed on or not.
+    pub fn targets(&self) -> Vec<String> {
+        self.state.targets.lock().expect("fine").clone()
     }
 }
 
-impl Shared {
-    /// One connection to its end.
-    fn serve(&self, mut stream: TcpStream) -> io::Result<()> {
-        stream.set_nodelay(true)?;
-        let mut reader = BufReader::new(stream.try_clone()?);
-        while let Some(request) = Request::read(&mut reader)? {
-            if !self.exchange(&request, &mut stream)? {
-                break;
-            }
-        }
-        stream.shutdown(Shutdown::Both)
+fn tunnel(mut client: TcpStream, state: &State) -> io::Result<()> {
+    if let Some(config) = &state.tls {
+        let mut connection = ServerConnection::new(Arc::clone(config)).map_err(io::Error::other)?;
+        let mut stream = rustls::Stream::new(&mut connection, &mut client);
+        let server = over_http(&mut stream, &[], state)?;
+        state.tunnels.fetch_add(1, Ordering::SeqCst);
+        return pump(connection, client, server);
     }
-
-    /// One request; whether the connection serves another one.
-    fn exchange(&self, request: &Request, stream: &mut TcpStream) -> io::Result<bool> {
-        let watch = request.method == "GET" && request.target.contains("watch=");
-        let (method, target) = (&*request.method, &*request.target);
-        let view = RequestView { method, target, user: "depd", watch };
-        let hook = self.hook.lock().expect("fine").clone();
-        let fault = hook.and_then(|hook| hook(&view));
-        match &fault {
-            Some(Fault::ResetBefore) => return Ok(false),
-            Some(Fault::Respond(response)) => {
-                self.record(request, response.code());
-                stream.write_all(&response.to_wire())?;
-                return Ok(true);
-            }
-            Some(Fault::HangWatch) => {
-                self.record(request, 200);
-                stream.write_all(CHUNKED.as_bytes())?;
-                // Until the other side gives up.
-                let _ = stream.read(&mut [0]);
-                return Ok(false);
-            }
-            Some(Fault::WatchBytes(bytes)) => {
-                self.record(request, 200);
-                stream.write_all(CHUNKED.as_bytes())?;
-                chunk(stream, bytes)?;
-                return Ok(false);
-            }
-            Some(Fault::Delay(time)) => thread::sleep(*time),
-            Some(Fault::ResetAfter) | None => {}
-        }
-        let Ok(answer) = self.api.forward(request) else { return Ok(false) };
-        let code = answer.status().as_u16();
-        self.record(request, code);
-        if matches!(fault, Some(Fault::ResetAfter)) {
-            return Ok(false);
-        }
-        match watch && code == 200 {
-            true => self.stream(request, answer, stream)?,
-            false => {
-                if code == 410 {
-                    self.expired.lock().expect("fine").push(request.target.clone());
-                }
-                whole(answer, stream)?;
-            }
-        }
-        Ok(true)
-    }
-
-    fn record(&self, request: &Request, status: u16) {
-        let (method, uri) = (request.method.clone(), request.target.clone());
-        let record = RequestRecord { method, uri, user: "depd".into(), status };
-        self.requests.lock().expect("fine").push(record);
-    }
-
-    /// Passes on what comes, as it comes, unless it is held.
-    fn stream(
-        &self,
-        request: &Request,
-        answer: Response<Body>,
-        stream: &mut TcpStream,
-    ) -> io::Result<()> {
-        stream.write_all(CHUNKED.as_bytes())?;
-        let mut body = answer.into_body().into_reader();
-        let mut buffer = vec![0; 64 * 1024];
-        loop {
-            let count = body.read(&mut buffer)?;
-            let text = String::from_utf8_lossy(&buffer[..count]);
-            if text.starts_with("{\"type\":\"ERROR\"") && text.contains("410") {
-                self.expired.lock().expect("fine").push(request.target.clone());
-            }
-            let held = self.held.lock().expect("fine");
-            let is_held = |held: &mut Option<String>| {
-                held.as_ref().is_some_and(|part| request.target.contains(part))
-            };
-            drop(self.let_go.wait_while(held, is_held).expect("fine"));
-            if count == 0 {
-                return stream.write_all(b"0\r\n\r\n");
-            }
-            chunk(stream, &buffer[..count])?;
-        }
-    }
-}
-
-fn whole(answer: Response<Body>, stream: &mut TcpStream) -> io::Result<()> {
-    let code = answer.status().as_u16();
-    let header = |name: &str| {
-        let value = answer.headers().get(name)?.to_str().ok()?;
-        Some(format!("{name}: {value}\r\n"))
+    let mut first = [0];
+    client.read_exact(&mut first)?;
+    let server = match first {
+        [5] => over_socks(&mut client)?,
+        _ => over_http(&mut client, &first, state)?,
     };
-    let headers = ["content-type", "retry-after"].into_iter().filter_map(header);
-    let mut head: String = format!("HTTP/1.1 {code} Answer\r\n");
-    head.extend(headers);
-    let mut body = Vec::new();
-    answer.into_body().into_reader().read_to_end(&mut body)?;
-    let mut bytes = format!("{head}Content-Length: {}\r\n\r\n", body.len()).into_bytes();
-    bytes.extend(body);
-    stream.write_all(&bytes)
+    state.tunnels.fetch_add(1, Ordering::SeqCst);
+    let (mut from, mut to) = (client.try_clone()?, server.try_clone()?);
+    let up = thread::spawn(move || {
+        let _ = io::copy(&mut from, &mut to);
+        let _ = to.shutdown(Shutdown::Both);
+    });
+    let (mut from, mut to) = (server, client);
+    let _ = io::copy(&mut from, &mut to);
+    let _ = to.shutdown(Shutdown::Both);
+    let _ = up.join();
+    Ok(())
 }
 
-fn chunk(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<()> {
-    let mut framed = format!("{:x}\r\n", bytes.len()).into_bytes();
-    framed.extend_from_slice(bytes);
-    framed.extend_from_slice(b"\r\n");
-    stream.write_all(&framed)
+fn over_http(
+    client: &mut (impl Read + Write),
+    begun: &[u8],
+    state: &State,
+) -> io::Result<TcpStream> {
+    let mut head = begun.to_vec();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        client.read_exact(&mut byte)?;
+        head.push(byte[0]);
+    }
+    let text = String::from_utf8_lossy(&head).into_owned();
+    let target = text.split(' ').nth(1).unwrap_or_default().to_owned();
+    state.targets.lock().expect("fine").push(target.clone());
+    let known = |pair: &String| text.contains(&format!("Basic {pair}\r\n"));
+    if !state.credentials.as_ref().is_none_or(known) {
+        // As some do, it shows what it was sent.
+        let length = text.len();
+        let status = "HTTP/1.1 407 Proxy Authentication Required";
+        write!(client, "{status}\r\ncontent-length: {length}\r\n\r\n{text}")?;
+        return Err(io::Error::other("refused"));
+    }
+    let server = TcpStream::connect(state.detours.get(&target).unwrap_or(&target))?;
+    client.write_all(b"HTTP/1.1 200 OK\r\n\r\n")?;
+    client.flush()?;
+    Ok(server)
+}
+
+fn over_socks(client: &mut TcpStream) -> io::Result<TcpStream> {
+    let mut methods = [0];
+    client.read_exact(&mut methods)?;
+    client.read_exact(&mut vec![0; usize::from(methods[0])])?;
+    client.write_all(&[5, 0])?;
+    let mut request = [0; 10];
+    client.read_exact(&mut request)?;
+    assert_eq!(request[..4], [5, 1, 0, 1], "CONNECT to an IPv4 address");
+    let address: [u8; 4] = request[4..8].try_into().expect("four");
+    let server = TcpStream::connect((
+        std::net::Ipv4Addr::from(address),
+        u16::from_be_bytes([request[8], request[9]]),
+    ))?;
+    client.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0])?;
+    Ok(server)
+}
+
+/// Both ways between an encrypted connection and a plain one, until one of them ends.
+fn pump(
+    mut connection: ServerConnection,
+    mut client: TcpStream,
+    mut server: TcpStream,
+) -> io::Result<()> {
+    let mut bytes = vec![0; 64 << 10];
+    loop {
+        let state = connection.process_new_packets().map_err(io::Error::other)?;
+        let waiting = state.plaintext_bytes_to_read();
+        if waiting > 0 {
+            let length = connection.reader().read(&mut bytes)?;
+            server.write_all(&bytes[..length])?;
+            continue;
+        }
+        while connection.wants_write() {
+            connection.write_tls(&mut client)?;
+        }
+        let (from_client, from_server) = {
+            let mut both =
+                [PollFd::new(&client, PollFlags::IN), PollFd::new(&server, PollFlags::IN)];
+            poll(&mut both, None)?;
+            (!both[0].revents().is_empty(), !both[1].revents().is_empty())
+        };
+        if from_client && connection.read_tls(&mut client)? == 0 {
+            return server.shutdown(Shutdown::Both);
+        }
+        if from_server {
+            let length = server.read(&mut bytes)?;
+            if length == 0 {
+                return client.shutdown(Shutdown::Both);
+            }
+            connection.writer().write_all(&bytes[..length])?;
+        }
+    }
 }
