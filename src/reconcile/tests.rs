@@ -22,6 +22,7 @@ mod kinds;
 mod requests;
 mod restarts;
 mod rollback;
+mod template;
 mod verdicts;
 mod waiting;
 
