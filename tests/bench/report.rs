@@ -14,8 +14,6 @@ pub struct Report {
     mode: &'static str,
     server_version: String,
     rows: Vec<Row>,
-    /// CPU of the raw loop for each change, ms: the measure for depd's.
-    pub raw_cpu_ms: f64,
     /// Connections of the raw loop that was best.
     pub best_connections: usize,
 }
@@ -78,12 +76,22 @@ impl Row {
             Some(goal) => format!("≤ {} ({})", number(goal.limit), goal.words),
         };
         let mark = match self.reached() {
-            None => "",
-            Some(true) => "yes",
-            Some(false) => "NO",
+            None => String::new(),
+            Some(true) => "yes".to_owned(),
+            Some(false) => format!("NO{}", self.miss()),
         };
         let measured = format!("{} {}", number(self.measured), self.unit);
-        [self.what.clone(), measured.trim_end().to_owned(), goal, mark.into(), self.note.clone()]
+        [self.what.clone(), measured.trim_end().to_owned(), goal, mark, self.note.clone()]
+    }
+
+    /// By how much the goal is missed: `, 1.3 × the goal`.
+    fn miss(&self) -> String {
+        match &self.goal {
+            Some(goal) if !goal.is_count && goal.limit > 0.0 => {
+                format!(", {} × the goal", number(self.measured / goal.limit))
+            }
+            _ => String::new(),
+        }
     }
 
     fn json(&self) -> Value {
@@ -107,7 +115,6 @@ impl Report {
             mode: options.mode,
             server_version: version["gitVersion"].as_str().unwrap_or_default().to_owned(),
             rows: Vec::new(),
-            raw_cpu_ms: 0.0,
             best_connections: 32,
         }
     }
