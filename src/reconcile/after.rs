@@ -199,7 +199,7 @@ impl Draft<'_> {
         let goes_back = matches!(self.plan.service.phase, Phase::Returning(_));
         let asked = intent.changes.clone();
         let attempt = self.plan.service.attempts.saturating_add(1);
-        let rollout = rollout::begin(attempt, intent, workload, self.now);
+        let rollout = Box::new(rollout::begin(attempt, intent, workload, self.now));
         let rewritten: Vec<Change> = asked
             .iter()
             .zip(&rollout.changes)

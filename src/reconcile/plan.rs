@@ -248,7 +248,8 @@ impl Draft<'_> {
             Phase::Patching(intent) if went_through(&intent, workload) => {
                 self.adopt(&intent, workload);
             }
-            Phase::Rolling(Rollout { desired, changes, .. }) => {
+            Phase::Rolling(rollout) => {
+                let Rollout { desired, changes, .. } = *rollout;
                 self.say(What::Superseded {
                     changes: changes.clone(),
                     by: Successor::SomebodyElse,
@@ -287,7 +288,7 @@ impl Draft<'_> {
     pub(super) fn adopt(&mut self, intent: &Intent, workload: &Workload) {
         let attempt = self.plan.service.attempts.saturating_add(1);
         self.plan.service.attempts = attempt;
-        let rollout = rollout::begin(attempt, intent, workload, self.view.now);
+        let rollout = Box::new(rollout::begin(attempt, intent, workload, self.view.now));
         self.say(What::Started { changes: rollout.changes.clone() });
         self.enter(Phase::Rolling(rollout.clone()));
         self.follow(rollout, workload);

@@ -40,7 +40,7 @@ pub struct Service {
     pub retry_at: Option<Moment>,
 }
 
-/// Where a service stands.
+/// Where a service stands. Most are settled, so what is larger is boxed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Phase {
     /// Nothing was done yet for what the file asks.
@@ -51,14 +51,14 @@ pub enum Phase {
     /// A PATCH is about to be sent, or was sent and its reply is not known.
     Patching(Intent),
     /// The PATCH went through; the rollout is followed to its verdict.
-    Rolling(Rollout),
+    Rolling(Box<Rollout>),
     /// The rollout failed or timed out; it may still recover.
-    Broken(Rollout),
+    Broken(Box<Rollout>),
     /// The rollout failed, and a PATCH that puts the last good images back is about to be sent, or was
     /// sent and its reply is not known.
     Returning(Intent),
     /// The last good images were put back; that is followed to its verdict.
-    RollingBack(Rollout),
+    RollingBack(Box<Rollout>),
     /// The cluster agreed with the file when it was last looked at after a change of the file.
     Settled(Settled),
     /// The API server refused the change; final until the file or the workload changes.
