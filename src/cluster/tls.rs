@@ -201,6 +201,27 @@ fn content(what: &'static str, material: &Material) -> Result<Vec<u8>, ConnectEr
     }
 }
 
+/// What tells the authority of this access from others: a digest of its certificates, in whatever order
+/// and form they are written.
+pub(super) fn fingerprint(access: &Access) -> Result<String, ConnectError> {
+    Ok(match &access.trust {
+        _ if !access.server.is_https() => "plain http".to_owned(),
+        Trust::Unverified => "unverified".to_owned(),
+        Trust::PublicRoots => "public".to_owned(),
+        Trust::Authority(material) => {
+            let pem = content("certificate authority", material)?;
+            let mut certificates: Vec<CertificateDer<'_>> =
+                CertificateDer::pem_slice_iter(&pem).flatten().collect();
+            certificates.sort_unstable_by(|a, b| a.as_ref().cmp(b.as_ref()));
+            let mut digest = ::ring::digest::Context::new(&::ring::digest::SHA256);
+            certificates.iter().for_each(|certificate| digest.update(certificate));
+            let digest = digest.finish();
+            let hex: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+            format!("sha256:{hex}")
+        }
+    })
+}
+
 /// Certificates of an authority. One that cannot be understood is passed over with a warning, as
 /// long as another one can be used: kubectl is content with that as well, but silent about it.
 fn authority(
