@@ -61,6 +61,7 @@ pub fn run(arguments: &DemoArguments) -> Result<ExitCode, Failure> {
             create_namespaces: true,
             allow_namespaces: Vec::new(),
             ecr: Default::default(),
+            images: Default::default(),
         },
         registry: RegistrySettings::default(),
         state: None,

@@ -355,12 +355,8 @@ impl Draft<'_> {
             }
             Phase::Returning(intent) => {
                 let (changes, took) = (intent.changes.clone(), Duration::ZERO);
-                let settled = Settled {
-                    desired: intent.desired.clone(),
-                    uid: intent.uid.clone(),
-                    changes: changes.clone(),
-                };
-                let refused = Some(message);
+                let settled = Settled::of(intent);
+                let refused = Some(format!("the API server does not accept it: {message}"));
                 self.say(What::RollbackFailed { changes, cause: None, refused, took });
                 self.plan.service.phase = Phase::Settled(settled);
             }

@@ -159,7 +159,7 @@ impl Draft<'_> {
 
     fn with_workload(&mut self, images: &ImageSet, workload: &Workload) {
         self.note_replacement(workload);
-        let targets = match resolve::targets(images, workload) {
+        let targets = match self.targets(images, workload) {
             Ok(targets) => targets,
             Err(problem) => return self.misfit(problem, workload),
         };
@@ -211,6 +211,16 @@ impl Draft<'_> {
             }
             _ if agrees => self.baseline(images, workload),
             _ => self.change(images, workload, &differing),
+        }
+    }
+
+    /// What the file means, as far as all of its images may be set.
+    fn targets(&self, images: &ImageSet, workload: &Workload) -> Result<Vec<Target>, Problem> {
+        let targets = resolve::targets(images, workload)?;
+        let limits = &self.view.policy.images;
+        match targets.iter().find_map(|target| limits.objection(&target.image)) {
+            Some(text) => Err(Problem { place: None, text }),
+            None => Ok(targets),
         }
     }
 

@@ -115,6 +115,14 @@ pub struct Settled {
     pub changes: Vec<Change>,
 }
 
+impl Settled {
+    /// Nothing more is done for what was intended.
+    pub(super) fn of(intent: &Intent) -> Settled {
+        let Intent { desired, uid, changes, .. } = intent.clone();
+        Settled { desired, uid, changes }
+    }
+}
+
 /// The images that a workload was last seen to work with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Good {
