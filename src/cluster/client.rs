@@ -21,7 +21,7 @@ use super::response::{
     current_template_hash, newest,
 };
 use super::session::{ClientOptions, Server, Session, failed};
-use super::tls::{ConnectError, Tls, fingerprint};
+use super::tls::{ConnectError, fingerprint};
 use crate::model::{Event, ImagePatch, Kind, NamespaceState, Pod, ServiceKey, Workload};
 
 /// One object; a Deployment beyond this is not one that etcd could hold.
@@ -74,7 +74,6 @@ impl Client {
         let server = Arc::new(Server {
             url: access.server.clone(),
             proxy: access.proxy.as_ref().and_then(|proxy| proxy.url.to_ureq()),
-            proxy_tls: Tls::load_for_proxy(access)?,
             live: Live::new(access)?,
             options,
         });

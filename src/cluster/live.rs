@@ -9,6 +9,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use log::{info, warn};
@@ -19,6 +20,9 @@ use super::credentials::{Credentials, CredentialsError, Held, Stamp};
 use super::kubeconfig;
 use super::secret::Secret;
 use super::tls::{ConnectError, Tls};
+
+/// A start that meets files which are just being replaced looks again for so long.
+const TORN: Duration = Duration::from_secs(2);
 
 /// How often the files are looked at.
 const EVERY: Duration = Duration::from_secs(1);
@@ -34,6 +38,8 @@ struct State {
     /// Of the impersonation.
     headers: Arc<[(String, String)]>,
     tls: Option<Tls>,
+    /// For a proxy that is https itself.
+    proxy_tls: Option<Tls>,
     /// The certificate in `tls` that came from a plugin.
     pair: Option<Arc<ClientIdentity>>,
     /// Rises when new connections are needed.
@@ -52,6 +58,8 @@ pub(super) struct Ticket {
     pub headers: Arc<[(String, String)]>,
     /// What connections are made with; `None` for plain http.
     pub tls: Option<Tls>,
+    /// What connections to an https proxy are made with.
+    pub proxy_tls: Option<Tls>,
     /// Connections of another generation are not to be used.
     pub generation: u64,
     serial: u64,
@@ -59,13 +67,27 @@ pub(super) struct Ticket {
 }
 
 impl Live {
-    /// Reads and checks everything that is in files; runs no plugin.
+    /// Reads and checks everything that is in files; runs no plugin. Whoever renews a pair replaces one
+    /// file after the other, so what does not fit and is quite new is read again.
     pub(super) fn new(access: &Access) -> Result<Live, ConnectError> {
+        let start = Instant::now();
+        loop {
+            match Live::read(access) {
+                Err(_) if start.elapsed() < TORN && is_fresh(access) => {
+                    thread::sleep(Duration::from_millis(20));
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    fn read(access: &Access) -> Result<Live, ConnectError> {
         let stamps = stamps(access);
         Ok(Live(Mutex::new(State {
             credentials: Arc::new(Credentials::new(&access.authorization)),
             headers: headers(access.impersonation.as_ref()),
             tls: Tls::load(access, None)?,
+            proxy_tls: Tls::load_for_proxy(access)?,
             access: access.clone(),
             pair: None,
             generation: 0,
@@ -91,6 +113,7 @@ impl Live {
             authorization: held.header,
             headers: Arc::clone(&state.headers),
             tls: state.tls.clone(),
+            proxy_tls: state.proxy_tls.clone(),
             generation: state.generation,
             serial: held.serial,
             credentials,
@@ -171,7 +194,9 @@ impl State {
         }
         let is_same_login = access.authorization == self.access.authorization;
         let pair = self.pair.clone().filter(|_| is_same_login);
-        self.tls = Tls::load(&access, pair.as_deref()).map_err(|e| e.to_string())?;
+        let tls = Tls::load(&access, pair.as_deref()).map_err(|e| e.to_string())?;
+        self.proxy_tls = Tls::load_for_proxy(&access).map_err(|e| e.to_string())?;
+        self.tls = tls;
         self.pair = pair;
         self.generation += 1;
         if !is_same_login {
@@ -191,9 +216,23 @@ fn headers(who: Option<&Impersonation>) -> Arc<[(String, String)]> {
     who.map(Impersonation::headers).unwrap_or_default().into()
 }
 
+/// Whether a certificate, a key or the authority was written just now.
+fn is_fresh(access: &Access) -> bool {
+    materials(access).iter().any(|path| {
+        let modified = std::fs::metadata(path).and_then(|file| file.modified());
+        modified.is_ok_and(|at| at.elapsed().is_ok_and(|age| age < TORN))
+    })
+}
+
 /// Every file that the access depends on, but for a token file, which looks after itself.
 fn stamps(access: &Access) -> Vec<(PathBuf, Option<Stamp>)> {
-    let mut files = access.files.clone();
+    let files = access.files.iter().cloned().chain(materials(access));
+    files.map(|path| (path.clone(), Stamp::of(&path).ok())).collect()
+}
+
+/// The files with certificates and keys.
+fn materials(access: &Access) -> Vec<PathBuf> {
+    let mut files = Vec::new();
     let mut add = |material: &Material| {
         if let Material::File(path) = material {
             files.push(path.clone());
@@ -206,7 +245,7 @@ fn stamps(access: &Access) -> Vec<(PathBuf, Option<Stamp>)> {
         add(&identity.certificate);
         add(&identity.key);
     }
-    files.into_iter().map(|path| (path.clone(), Stamp::of(&path).ok())).collect()
+    files
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ pub fn client() -> Client {
         authorization: Authorization::None,
         impersonation: None,
         proxy: None,
+        bundle: None,
         files: Vec::new(),
     };
     Client::new(&access, ClientOptions::default()).expect("a client")

@@ -128,6 +128,7 @@ impl Draft<'_> {
     pub(super) fn enter(&mut self, phase: Phase) {
         if self.plan.service.phase.desired() != phase.desired() {
             self.plan.service.failures = 0;
+            self.plan.service.denials = 0;
             self.plan.service.retry_at = None;
             self.plan.service.request_complaint = None;
         }
@@ -159,7 +160,7 @@ impl Draft<'_> {
 
     fn with_workload(&mut self, images: &ImageSet, workload: &Workload) {
         self.note_replacement(workload);
-        let targets = match resolve::targets(images, workload) {
+        let targets = match self.targets(images, workload) {
             Ok(targets) => targets,
             Err(problem) => return self.misfit(problem, workload),
         };
@@ -195,6 +196,11 @@ impl Draft<'_> {
             Phase::Waiting(_) if agrees => {
                 self.adopt(&intent(images, workload, &targets), workload);
             }
+            Phase::Patching(intent) if went_through(&intent, workload) => {
+                // It has its place in the history, and its end; the newer wish is the next look's.
+                self.adopt(&intent, workload);
+                self.wake_at(self.view.now);
+            }
             Phase::Rolling(rollout) | Phase::RollingBack(rollout) => {
                 let (uid, changes) = (rollout.uid, rollout.changes);
                 self.plan.service.given_up = Some(GivenUp { uid, changes: changes.clone() });
@@ -207,6 +213,16 @@ impl Draft<'_> {
             }
             _ if agrees => self.take_up(&intent(images, workload, &targets), workload),
             _ => self.change(images, workload, &differing),
+        }
+    }
+
+    /// What the file means, as far as all of its images may be set.
+    fn targets(&self, images: &ImageSet, workload: &Workload) -> Result<Vec<Target>, Problem> {
+        let targets = resolve::targets(images, workload)?;
+        let limits = &self.view.policy.images;
+        match targets.iter().find_map(|target| limits.objection(&target.image)) {
+            Some(text) => Err(Problem { place: None, text }),
+            None => Ok(targets),
         }
     }
 
@@ -241,13 +257,11 @@ impl Draft<'_> {
             Phase::Rolling(rollout) if agrees(&rollout) => self.follow(rollout, workload),
             Phase::Broken(rollout) if agrees(&rollout) => self.await_recovery(&rollout, workload),
             Phase::RollingBack(rollout) => self.follow_back(rollout, workload),
-            Phase::Patching(intent)
-                if !intent.changes.is_empty()
-                    && resolve::runs(&intent.desired, workload, &intent.changes) =>
-            {
+            Phase::Patching(intent) if went_through(&intent, workload) => {
                 self.adopt(&intent, workload);
             }
-            Phase::Rolling(Rollout { desired, changes, .. }) => {
+            Phase::Rolling(rollout) => {
+                let Rollout { desired, changes, .. } = *rollout;
                 self.say(What::Superseded {
                     changes: changes.clone(),
                     by: Successor::SomebodyElse,
@@ -302,7 +316,7 @@ impl Draft<'_> {
         let attempt = self.plan.service.attempts.saturating_add(1);
         self.plan.service.attempts = attempt;
         self.plan.service.given_up = None;
-        let rollout = rollout::begin(attempt, intent, workload, self.view.now);
+        let rollout = Box::new(rollout::begin(attempt, intent, workload, self.view.now));
         self.say(What::Started { changes: rollout.changes.clone() });
         self.enter(Phase::Rolling(rollout.clone()));
         self.follow(rollout, workload);
@@ -402,6 +416,11 @@ impl Draft<'_> {
             self.plan.service.phase = Phase::New;
         }
     }
+}
+
+/// The cluster shows what a PATCH was to bring whose reply nobody has seen.
+fn went_through(intent: &Intent, workload: &Workload) -> bool {
+    !intent.changes.is_empty() && resolve::runs(&intent.desired, workload, &intent.changes)
 }
 
 pub(super) fn hold(workload: &Workload) -> Option<Hold> {

@@ -22,6 +22,7 @@ mod kinds;
 mod requests;
 mod restarts;
 mod rollback;
+mod template;
 mod verdicts;
 mod waiting;
 
@@ -64,6 +65,7 @@ fn desk(file: &str, workload: Option<Workload>) -> Desk {
             create_namespaces: true,
             allow_namespaces: Vec::new(),
             ecr: Default::default(),
+            images: Default::default(),
         },
         now: Moment(1000),
         step: None,
