@@ -25,8 +25,9 @@ pub fn validate(arguments: &RunArguments, env: &Environment) -> Result<Settings,
         Choice { kubeconfig: arguments.kubeconfig.clone(), context: arguments.context.clone() };
     let access = kubeconfig::load(&choice, |name| env.get(name)).map_err(Failure::usage)?;
     let mut secret_files = access.secret_files();
-    let filed = ReceiverArguments::SECRETS.iter().any(|name| env.is_from_file(name));
-    secret_files.extend(env.file.clone().filter(|_| filed));
+    let filed = ReceiverArguments::SECRETS.iter().chain(AwsEnvironment::SECRETS);
+    let filed = filed.into_iter().any(|name| env.is_from_file(name));
+    secret_files.extend(env.file.clone().filter(|_| filed || env.has_proxy_password()));
     Ok(Settings {
         deps,
         poll: arguments.poll,
@@ -103,6 +104,7 @@ fn registry(arguments: &RunArguments, env: &Environment) -> RegistrySettings {
         check: arguments.ecr_check,
         renew_after: arguments.ecr_renew,
         environment: AwsEnvironment::read(|name| env.get(name)?.into_string().ok()),
+        surroundings: env.surroundings(),
     }
 }
 

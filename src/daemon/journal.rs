@@ -13,7 +13,7 @@ use super::logging::{log_alert, log_notice};
 use super::progress::Bell;
 use super::receivers::Receivers;
 use crate::failpoint::Failpoint;
-use crate::model::{Alert, ImageSet, Notice, What};
+use crate::model::{Alert, ImageSet, Notice, Standing, What};
 use crate::report::alarm::alarm;
 use crate::report::record::{Circumstances, Record};
 use crate::report::words::{Words, images, words};
@@ -59,6 +59,7 @@ impl Journal for Ledger {
             service: entry.service.as_ref().and_then(change),
             history: history.next(),
             messages,
+            standing: entry.standing,
         };
         if entry.before_action {
             Failpoint::BeforeIntent.pass();
@@ -85,6 +86,10 @@ impl Journal for Ledger {
             Some(store) => store.tell(messages),
             None => messages.into_iter().for_each(|message| self.receivers.send_unkept(message)),
         }
+    }
+
+    fn stands(&self, standing: &Standing) {
+        self.store.iter().for_each(|store| store.stands(standing));
     }
 }
 
@@ -155,7 +160,6 @@ fn history_of(
         | What::Superseded { .. } => {
             Some(HistoryChange::Ended { verdict: words.title, detail: words.sentence.clone() })
         }
-        // Its next rollout, should the file come back, is attempt 1 again and another one.
         What::Unmanaged => {
             Some(HistoryChange::LetGo { verdict: words.title, detail: words.sentence.clone() })
         }

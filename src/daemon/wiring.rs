@@ -36,7 +36,7 @@ use super::survey::Survey;
 use super::workload_watches::{self, WorkloadWatches};
 use crate::clock;
 use crate::cluster::{Access, Authorization, Client, ClientOptions, ConnectError, Trust};
-use crate::model::{ServiceKey, shown};
+use crate::model::{ServiceKey, Standing, shown};
 use crate::reconcile::{Gate, Service};
 use crate::source::{FileReport, FolderEvent, FolderState, Source, SourceError, SourceOptions};
 use crate::store::{Remembered, Store, StoreError};
@@ -105,7 +105,11 @@ impl Daemon {
             pods: RwLock::default(),
             interest: Mutex::default(),
             retries: Mutex::default(),
-            gate: Mutex::new(Gate::new(settings.max_rollouts, settings.halt_after)),
+            gate: Mutex::new(Gate::new(
+                settings.max_rollouts,
+                settings.halt_after,
+                Standing::from_meta(&remembered.meta),
+            )),
             services: Default::default(),
             cluster: registry::runner(&client, ecr.as_ref()),
             journal: Box::new(ledger),
@@ -124,7 +128,7 @@ impl Daemon {
             meta: remembered.meta,
             remembered: services,
             settings: settings.clone(),
-            over,
+            over: Some(over),
         };
         start_up.begin(waits).map_err(StartError::Threads)?;
         let pool = Pool::start(settings.workers, &floor).map_err(StartError::Threads)?;
@@ -364,6 +368,8 @@ fn watch_folder(
             if take_folder_event(&floor, event) {
                 watches.namespaces_changed();
             }
+            // Nobody listens any more once start-up is over.
+            let _ = seen.send(Seen::File);
         }
     })
 }

@@ -8,7 +8,9 @@
 
 mod cluster;
 mod depd;
+mod proxy;
 mod receiver;
+mod tls;
 mod wait;
 
 mod access;
@@ -27,5 +29,6 @@ mod pull_secrets;
 mod reporting;
 mod restarting;
 mod scopes;
+mod secrets;
 mod stopping;
 mod verdicts;
