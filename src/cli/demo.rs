@@ -55,6 +55,7 @@ pub fn run(arguments: &DemoArguments) -> Result<ExitCode, Failure> {
         secret_files: Vec::new(),
         http: None,
         workers: 100,
+        watch_idle: None,
         policy: Policy {
             patience: Patience::default(),
             rollback: false,
@@ -63,6 +64,7 @@ pub fn run(arguments: &DemoArguments) -> Result<ExitCode, Failure> {
             create_namespaces: true,
             allow_namespaces: Vec::new(),
             ecr: Default::default(),
+            images: Default::default(),
         },
         registry: RegistrySettings::default(),
         state: None,

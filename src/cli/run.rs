@@ -92,6 +92,11 @@ pub struct RunArguments {
     #[arg(long, value_name = "N", default_value_t = 100, hide = true, value_parser = value_parser!(u32).range(1..=1000))]
     pub grace_percent: u32,
 
+    /// The longest silence on a watch, after which it is opened anew [default: 90s]; for tests, which
+    /// have no time
+    #[arg(long, value_name = "TIME", hide = true, value_parser = parse_duration)]
+    pub watch_idle: Option<Duration>,
+
     /// A namespace of Kubernetes itself (kube-system and the like) that may be deployed to; can be
     /// given several times
     #[arg(long, value_name = "NAME")]

@@ -9,7 +9,7 @@ use super::receivers::ReceiverArguments;
 use super::run::{DriftChoice, RollbackChoice, RunArguments};
 use crate::cluster::kubeconfig::{self, Choice};
 use crate::daemon::Settings;
-use crate::desired::{EcrRepo, ImageRules};
+use crate::desired::{EcrRepo, ImageLimits, ImageRules};
 use crate::model::shown;
 use crate::reconcile::{Drift, EcrPolicy, Patience, Policy};
 use crate::registry::{AwsEnvironment, RegistrySettings};
@@ -46,6 +46,7 @@ pub fn validate(arguments: &RunArguments, env: &Environment) -> Result<Settings,
             None => env.text("CLUSTER_NAME")?,
         },
         workers: usize::from(arguments.workers),
+        watch_idle: arguments.watch_idle,
         policy: policy(arguments),
         registry: registry(arguments, env),
         state: (!arguments.dry_run).then(|| state(arguments.state.as_deref(), env)),
@@ -94,6 +95,7 @@ fn policy(arguments: &RunArguments) -> Policy {
         },
         allow_namespaces: arguments.allow_namespace.clone(),
         ecr: EcrPolicy { pull_secret: arguments.ecr_pull_secret, check: arguments.ecr_check },
+        images: limits(&arguments.images),
         create_namespaces: !arguments.no_create_namespaces && !arguments.dry_run,
     }
 }
@@ -114,6 +116,10 @@ pub fn state(given: Option<&Path>, env: &Environment) -> PathBuf {
     store::folder(given.map(Path::to_owned), |name| env.get(name), is_root)
 }
 
+fn limits(arguments: &ImageArguments) -> ImageLimits {
+    ImageLimits { allowed: arguments.allow_image.clone(), digest_only: arguments.digest_only }
+}
+
 /// How images are completed: by the argument, else by `ECR_REPO`, else not at all.
 ///
 /// # Errors
@@ -124,9 +130,5 @@ pub fn image_rules(arguments: &ImageArguments, env: &Environment) -> Result<Imag
         None => env.text("ECR_REPO")?,
     };
     let repo = repo.map(|repo| EcrRepo::parse(&repo)).transpose().map_err(Failure::usage)?;
-    Ok(ImageRules {
-        ecr_repo: repo,
-        allowed: arguments.allow_image.clone(),
-        digest_only: arguments.digest_only,
-    })
+    Ok(ImageRules { ecr_repo: repo, limits: limits(arguments) })
 }

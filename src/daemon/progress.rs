@@ -149,8 +149,8 @@ fn flight(floor: &Floor, key: &ServiceKey) -> Look {
     match service.phase {
         Phase::Patching(intent) => Look::Found(sent(intent, false)),
         Phase::Returning(intent) => Look::Found(sent(intent, true)),
-        Phase::Rolling(rollout) => Look::Found(under_way(floor, key, rollout, false)),
-        Phase::RollingBack(rollout) => Look::Found(under_way(floor, key, rollout, true)),
+        Phase::Rolling(rollout) => Look::Found(under_way(floor, key, *rollout, false)),
+        Phase::RollingBack(rollout) => Look::Found(under_way(floor, key, *rollout, true)),
         _ => Look::Over,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::cluster::Access;
 use crate::desired::ImageRules;
@@ -40,6 +41,8 @@ pub struct Settings {
     pub http: Option<SocketAddr>,
     /// Threads that speak to the cluster.
     pub workers: usize,
+    /// The longest silence on a watch, where it is not the usual one.
+    pub watch_idle: Option<Duration>,
     /// Time limit, drift, namespaces.
     pub policy: Policy,
     /// What is done for images of Amazon ECR.

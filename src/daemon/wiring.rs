@@ -92,8 +92,9 @@ impl Daemon {
         introduce(settings);
         let (store, receivers) = (ledger.store.clone(), Arc::clone(&ledger.receivers));
         let (authors, steps) = (Arc::clone(&ledger.authors), ledger.bell.clone());
-        let options =
+        let mut options =
             ClientOptions { idle_connections: settings.workers + 8, ..ClientOptions::default() };
+        options.watch_idle_limit = settings.watch_idle.unwrap_or(options.watch_idle_limit);
         let client = Client::new(&settings.access, options).map_err(StartError::Connect)?;
         let ecr = registry::open(&settings.registry, &client);
         let _ = clients.set(client.clone());

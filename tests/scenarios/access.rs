@@ -3,7 +3,7 @@
 //! The sandbox knows one token and one certificate, so these tests say why they do nothing there.
 
 use std::fs;
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{self, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -21,6 +21,7 @@ use tempfile::TempDir;
 
 use crate::cluster::Cluster;
 use crate::depd::Depd;
+use crate::http::Request;
 use crate::proxy::Proxy;
 
 /// The control plane, and what its kubeconfigs say.
@@ -418,24 +419,8 @@ impl Webhook {
 /// One TokenReview after the other on a connection.
 fn review(stream: TcpStream, judge: &Mutex<Judge>) -> io::Result<()> {
     let mut reader = BufReader::new(stream);
-    loop {
-        let mut length = 0;
-        loop {
-            let mut line = String::new();
-            if reader.read_line(&mut line)? == 0 {
-                return Ok(());
-            }
-            let line = line.trim().to_ascii_lowercase();
-            if let Some(value) = line.strip_prefix("content-length:") {
-                length = value.trim().parse().unwrap_or(0);
-            }
-            if line.is_empty() {
-                break;
-            }
-        }
-        let mut body = vec![0; length];
-        reader.read_exact(&mut body)?;
-        let asked: Value = serde_json::from_slice(&body)?;
+    while let Some(request) = Request::read(&mut reader)? {
+        let asked: Value = serde_json::from_slice(&request.body)?;
         let token = asked["spec"]["token"].as_str().unwrap_or_default();
         let authenticated = judge.lock().expect("fine")(token);
         let answer = json!({
@@ -449,4 +434,5 @@ fn review(stream: TcpStream, judge: &Mutex<Judge>) -> io::Result<()> {
         );
         reader.get_mut().write_all(format!("{head}{answer}").as_bytes())?;
     }
+    Ok(())
 }
