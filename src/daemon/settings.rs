@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::cluster::Access;
 use crate::desired::ImageRules;
@@ -38,6 +39,8 @@ pub struct Settings {
     pub secret_files: Vec<PathBuf>,
     /// Where probes are answered, if anywhere.
     pub http: Option<SocketAddr>,
+    /// Ready is still who sees nothing of folder or cluster for less than this.
+    pub sight_patience: Duration,
     /// Threads that speak to the cluster.
     pub workers: usize,
     /// Time limit, drift, namespaces.

@@ -25,6 +25,7 @@ mod holding;
 mod machine;
 mod pending;
 mod people;
+mod probing;
 mod pull_secrets;
 mod reporting;
 mod restarting;
