@@ -11,7 +11,7 @@ use super::live::{self, Live};
 use super::run::end;
 use super::{Failure, sandbox};
 use crate::cluster::kubeconfig::{self, Choice};
-use crate::daemon::{Daemon, Log, LogStyle, Requests, Settings, init_logging};
+use crate::daemon::{Daemon, Log, LogStyle, Requests, SIGHT_PATIENCE, Settings, init_logging};
 use crate::desired::ImageRules;
 use crate::model::shown;
 use crate::reconcile::{Drift, Patience, Policy};
@@ -54,6 +54,7 @@ pub fn run(arguments: &DemoArguments) -> Result<ExitCode, Failure> {
         cluster_name: None,
         secret_files: Vec::new(),
         http: None,
+        sight_patience: SIGHT_PATIENCE,
         workers: 100,
         watch_idle: None,
         policy: Policy {

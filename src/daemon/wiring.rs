@@ -31,6 +31,7 @@ use super::requests;
 use super::resync;
 use super::service_manager::ServiceManager;
 use super::settings::Settings;
+use super::sight::{self, Scene};
 use super::start_up::{self, Seen, StartUp};
 use super::survey::Survey;
 use super::workload_watches::{self, WorkloadWatches};
@@ -146,7 +147,9 @@ impl Daemon {
         let source = watch_folder(settings, &floor, authors, seen, workloads.clone())
             .map_err(StartError::Source)?;
         let control = settings.state.as_deref().and_then(|folder| requests::listen(folder, &floor));
-        let _probes = answer_probes(settings, &floor, &started_up)?;
+        let in_sight = Arc::clone(&workloads.sight);
+        let _probes = sight::answer_probes(settings, &floor, &started_up, in_sight)
+            .map_err(|(address, error)| StartError::Http(address, error))?;
         Ok(Daemon {
             _renewals,
             source,
@@ -322,22 +325,6 @@ fn introduce_access(settings: &Settings) {
     permissions::warn_of_exposed(&settings.secret_files);
 }
 
-/// Ready is whoever has seen folder and cluster completely, and goes on watching.
-fn answer_probes(
-    settings: &Settings,
-    floor: &Arc<Floor>,
-    started_up: &Receiver<()>,
-) -> Result<Option<Probes>, StartError> {
-    let Some(address) = settings.http else { return Ok(None) };
-    let (floor, started_up) = (Arc::downgrade(floor), started_up.clone());
-    let ready = move || match floor.upgrade() {
-        None => Err("depd is stopping"),
-        Some(_) if started_up.is_empty() => Err("folder or cluster was not seen completely yet"),
-        Some(_) => Ok(()),
-    };
-    Probes::start(address, ready).map(Some).map_err(|error| StartError::Http(address, error))
-}
-
 fn start_timer(floor: &Arc<Floor>) -> io::Result<()> {
     let floor = Arc::clone(floor);
     thread::Builder::new().name("timer".into()).spawn(move || floor.queue.run_timer()).map(drop)
@@ -359,6 +346,12 @@ fn watch_folder(
     };
     let floor = Arc::downgrade(floor);
     Source::start(options, move |event| {
+        if let FolderEvent::State(state) = &event {
+            match state {
+                FolderState::Unreadable { .. } => watches.sight.lost(Scene::Folder, clock::now()),
+                _ => watches.sight.found(&Scene::Folder),
+            }
+        }
         if let FolderEvent::Scanned { .. } = event {
             let _ = seen.send(Seen::Folder);
             watches.folder_read();
