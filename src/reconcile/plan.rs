@@ -202,8 +202,8 @@ impl Draft<'_> {
                 self.wake_at(self.view.now);
             }
             Phase::Rolling(rollout) | Phase::RollingBack(rollout) => {
-                let (uid, changes) = (rollout.uid, rollout.changes);
-                self.plan.service.given_up = Some(GivenUp { uid, changes: changes.clone() });
+                self.plan.service.given_up = self.plan.service.under_way();
+                let changes = rollout.changes;
                 self.say(What::Superseded { changes, by: Successor::File });
                 if agrees {
                     self.adopt(&intent(images, workload, &targets), workload);

@@ -240,11 +240,22 @@ impl Service {
         self
     }
 
-    /// What is left of a service whose file is gone: the number of its rollouts, so that the next one,
-    /// should the file come back, is not taken for the first.
+    /// What is left of a service whose file is gone, should it come back: the number of its rollouts, so
+    /// that the next one is not taken for the first, and that of which the verdict was not waited for.
     #[must_use]
     pub fn let_go(&self) -> Service {
-        Service { attempts: self.attempts, ..Service::default() }
+        let given_up = self.under_way().or_else(|| self.given_up.clone());
+        Service { attempts: self.attempts, given_up, ..Service::default() }
+    }
+
+    /// The rollout in flight, as it is remembered when the file asks for it no more.
+    pub(super) fn under_way(&self) -> Option<GivenUp> {
+        match &self.phase {
+            Phase::Rolling(rollout) => {
+                Some(GivenUp { uid: rollout.uid.clone(), changes: rollout.changes.clone() })
+            }
+            _ => None,
+        }
     }
 
     /// Nothing is known of it but that.

@@ -47,11 +47,14 @@ impl Setup {
         let often = |dice: &mut Dice, bound: u64| if quiet { 0 } else { dice.below(bound) };
         Setup {
             keys: (0..count).map(key).collect(),
-            steps: 200 + u32::try_from(dice.below(1200)).expect("small"),
+            steps: 300 + u32::try_from(dice.below(1500)).expect("small"),
             max_rollouts: dice
                 .percent(40)
                 .then(|| 1 + usize::try_from(dice.below(3)).expect("small")),
-            halt_after: dice.percent(20).then(|| 1 + u32::try_from(dice.below(3)).expect("small")),
+            halt_after: match sabotage {
+                Some(Sabotage::ForgottenHalt) => Some(1),
+                _ => dice.percent(20).then_some(1 + u32::try_from(dice.below(3)).expect("small")),
+            },
             drift: dice.pick(&[Drift::Report, Drift::Report, Drift::Correct, Drift::Ignore]),
             rollback: dice.percent(30),
             wide: dice.percent(40),

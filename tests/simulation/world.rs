@@ -208,7 +208,7 @@ impl World {
             (1, Move::Scan),
             (14, Move::Work),
             (7, Move::Timer),
-            (18, Move::Stream),
+            (30, Move::Stream),
             (5, Move::Watches),
             (4, Move::PodWatches),
             (u64::from(self.setup.cover_changes), Move::Cover),

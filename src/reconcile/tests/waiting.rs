@@ -84,6 +84,21 @@ fn the_rollouts_of_a_file_that_comes_back_are_numbered_on() {
 }
 
 #[test]
+fn the_verdict_of_a_rollout_is_told_when_its_file_went_away_and_came_back() {
+    let mut desk = rolling();
+    desk.desired = None;
+    desk.look("Unmanaged");
+    desk.save("nginx:1.25");
+    desk.look("started");
+    desk.status(4, 4, 4);
+    desk.look("succeeded in 0s");
+    desk.desired = None;
+    desk.look("Unmanaged");
+    desk.save("nginx:1.25");
+    desk.look("AlreadyRuns");
+}
+
+#[test]
 fn nothing_follows_from_what_is_seen_before_start_up_is_over() {
     let mut before = desk("nginx:1.25", None);
     before.started = false;
