@@ -44,6 +44,7 @@ const CORE: &[&str] = &[
     "src/cluster/initial.rs",
     "src/cluster/reflector.rs",
     "src/cluster/mark.rs",
+    "src/cluster/call.rs",
     "src/cluster/request.rs",
     "src/cluster/response.rs",
     "src/cluster/response",
