@@ -14,7 +14,9 @@ use tempfile::TempDir;
 use ureq::Agent;
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 
+use crate::relay::{self, Relay};
 use crate::wait::wait_for;
+use crate::way::{self, events_about, user_of};
 
 /// A cluster, and an administrator's access to it.
 pub struct Cluster {
@@ -25,15 +27,26 @@ pub struct Cluster {
 }
 
 enum Kind {
-    Sandbox { sandbox: Sandbox, _folder: TempDir },
-    Real { audit_log: PathBuf },
+    Sandbox {
+        sandbox: Sandbox,
+        _folder: TempDir,
+    },
+    /// `user` is depd's, where it is not its service account.
+    Real {
+        audit_log: PathBuf,
+        user: Option<String>,
+    },
 }
 
 impl Cluster {
-    /// The real control plane where the environment names one, else a fresh sandbox.
+    /// The real control plane where the environment names one, else a fresh sandbox. With an access of
+    /// its own where the thread was given one.
     pub fn start() -> Cluster {
+        if let Some(way) = way::current() {
+            return Cluster::real(way.kubeconfig.clone(), Some(way.identity.user.clone()));
+        }
         match std::env::var_os("DEPD_TEST_KUBECONFIG") {
-            Some(kubeconfig) => Cluster::real(kubeconfig.into()),
+            Some(kubeconfig) => Cluster::real(kubeconfig.into(), None),
             None => Cluster::sandbox(),
         }
     }
@@ -80,10 +93,10 @@ impl Cluster {
         }
     }
 
-    fn real(kubeconfig: PathBuf) -> Cluster {
+    fn real(kubeconfig: PathBuf, user: Option<String>) -> Cluster {
         let path = |name: &str| PathBuf::from(std::env::var_os(name).expect(name));
         let admin = Api::from_kubeconfig(&path("DEPD_TEST_ADMIN_KUBECONFIG"));
-        let kind = Kind::Real { audit_log: path("DEPD_TEST_AUDIT_LOG") };
+        let kind = Kind::Real { audit_log: path("DEPD_TEST_AUDIT_LOG"), user };
         Cluster { kind, kubeconfig, admin }
     }
 
@@ -102,7 +115,11 @@ impl Cluster {
     pub fn unused_namespace(&self) -> String {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let n = NEXT.fetch_add(1, Ordering::Relaxed);
-        format!("t{n}-{}", std::process::id())
+        let name = format!("t{n}-{}", std::process::id());
+        if let Some(way) = way::current() {
+            way.note(&name);
+        }
+        name
     }
 
     /// A fresh namespace.
@@ -238,8 +255,31 @@ impl Cluster {
     pub fn all_requests_of_depd(&self, namespace: &str) -> Vec<String> {
         match &self.kind {
             Kind::Sandbox { sandbox, .. } => recorded(sandbox, namespace),
-            Kind::Real { audit_log } => audited(audit_log, namespace),
+            Kind::Real { audit_log, user } => audited(audit_log, namespace, user.as_deref()),
         }
+    }
+
+    /// A new token of depd's service account.
+    pub fn token_of_depd(&self) -> String {
+        let path = "/api/v1/namespaces/depd-system/serviceaccounts/depd/token";
+        let answer = self.admin.post(path, &json!({ "spec": { "audiences": [] } }));
+        answer["status"]["token"].as_str().expect("a token").to_owned()
+    }
+
+    /// An access through a relay that can be cut.
+    pub fn relayed(&self) -> (PathBuf, Relay) {
+        if let Some(way) = way::current() {
+            return (way.kubeconfig.clone(), way.relay.clone());
+        }
+        let text = fs::read_to_string(&self.kubeconfig).expect("readable");
+        let (_, rest) = text.split_once("https://127.0.0.1:").expect("a server on loopback");
+        let port: String = rest.chars().take_while(char::is_ascii_digit).collect();
+        let target = format!("127.0.0.1:{port}").parse().expect("an address");
+        let relay = Relay::start(relay::Kind::Plain, target);
+        let file = self.kubeconfig.with_file_name(format!("{}.relayed", self.unused_namespace()));
+        fs::write(&file, text.replace(&target.to_string(), &relay.address.to_string()))
+            .expect("written");
+        (file, relay)
     }
 
     /// A kubeconfig of a user whose rights end at these namespaces: a Role in each of them. The
@@ -342,22 +382,22 @@ fn recorded(sandbox: &Sandbox, namespace: &str) -> Vec<String> {
 }
 
 /// What the API server's own audit log says.
-fn audited(audit_log: &Path, namespace: &str) -> Vec<String> {
+fn audited(audit_log: &Path, namespace: &str, user: Option<&str>) -> Vec<String> {
     let log = fs::read_to_string(audit_log).expect("the audit log");
-    let events = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let of_depd = events.filter(|event| {
-        let object = &event["objectRef"];
-        let user = event["user"]["username"].as_str().unwrap_or_default();
-        let account = user.strip_prefix("system:serviceaccount:");
+    let is_account = |name: &str| {
+        let account = name.strip_prefix("system:serviceaccount:");
         account.is_some_and(|account| account.ends_with(":depd"))
-            && object["namespace"] == namespace
-    });
+    };
+    let is_depd = |event: &Value| match user {
+        Some(user) => user_of(event) == user,
+        None => is_account(user_of(event)),
+    };
     let line = |event: Value| {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let object = &event["objectRef"];
         format!("{} {}/{}", text(&event["verb"]), text(&object["resource"]), text(&object["name"]))
     };
-    of_depd.map(line).collect()
+    events_about(&log, namespace).filter(is_depd).map(line).collect()
 }
 
 /// Plain requests, for what depd itself never does.

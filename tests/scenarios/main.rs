@@ -9,12 +9,15 @@
 mod cluster;
 mod depd;
 mod receiver;
+mod relay;
 mod wait;
+mod way;
+mod ways;
+mod webhook;
 
 mod access;
 mod bad_input;
 mod crashing;
-mod credentials;
 mod deploying;
 mod failing;
 mod faults;

@@ -4,7 +4,7 @@ use crate::cluster::Cluster;
 use crate::depd::Depd;
 
 #[test]
-fn a_new_namespace_is_created_told_and_its_workload_deployed_when_it_is_applied() {
+pub fn a_new_namespace_is_created_told_and_its_workload_deployed_when_it_is_applied() {
     let cluster = Cluster::start();
     let namespace = cluster.unused_namespace();
     let depd = Depd::start(&cluster.kubeconfig, &[]);

@@ -29,7 +29,7 @@ fn wait_for_a_look(depd: &Depd, namespace: &str) {
 }
 
 #[test]
-fn a_rollout_that_was_in_flight_at_a_kill_gets_its_one_verdict() {
+pub fn a_rollout_that_was_in_flight_at_a_kill_gets_its_one_verdict() {
     let cluster = Cluster::start();
     let namespace = cluster.namespace();
     cluster.deployment(&namespace, "web", "nginx:1.24", 1);
