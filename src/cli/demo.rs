@@ -52,6 +52,7 @@ pub fn run(arguments: &DemoArguments) -> Result<ExitCode, Failure> {
         secret_files: Vec::new(),
         http: None,
         workers: 100,
+        watch_idle: None,
         policy: Policy {
             patience: Patience::default(),
             rollback: false,
@@ -60,6 +61,7 @@ pub fn run(arguments: &DemoArguments) -> Result<ExitCode, Failure> {
             create_namespaces: true,
             allow_namespaces: Vec::new(),
             ecr: Default::default(),
+            images: Default::default(),
         },
         registry: RegistrySettings::default(),
         state: None,

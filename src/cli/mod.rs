@@ -9,6 +9,7 @@ mod demo;
 mod dep_file;
 mod documents;
 mod env_file;
+mod guide;
 mod history;
 mod images;
 mod once;
@@ -61,6 +62,7 @@ enum Command {
     Resume(resume::ResumeArguments),
     Retry(retry::RetryArguments),
     Restart(restart::RestartArguments),
+    Guide(guide::GuideArguments),
     Demo(demo::DemoArguments),
     Sandbox(sandbox::SandboxArguments),
     #[command(hide = true)]
@@ -84,6 +86,7 @@ pub fn main() -> ExitCode {
         Command::Retry(arguments) => retry::run(&arguments),
         Command::Restart(arguments) => restart::run(&arguments),
         Command::Resume(arguments) => resume::run(&arguments),
+        Command::Guide(arguments) => guide::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Sandbox(arguments) => sandbox::run(&arguments),
         Command::Documents(arguments) => documents::run(&arguments, &Arguments::command()),

@@ -12,14 +12,15 @@ use log::{error, info};
 use super::Failure;
 use super::env_file::Environment;
 use super::images::ImageArguments;
+use super::print::print;
 use super::receivers::ReceiverArguments;
 use super::settings;
 use crate::daemon::{
     Asked, Daemon, Log, LogFile, LogForm, LogStyle, Requests, ServiceManager, StartError,
     init_logging,
 };
-use crate::model::{parse_duration, shown};
-use crate::store::StoreError;
+use crate::model::{Standing, parse_duration, shown};
+use crate::store::{Reader, StoreError};
 
 /// Watch the folder and deploy what its files ask for, until stopped.
 ///
@@ -90,6 +91,11 @@ pub struct RunArguments {
     #[arg(long, value_name = "N", default_value_t = 100, hide = true, value_parser = value_parser!(u32).range(1..=1000))]
     pub grace_percent: u32,
 
+    /// The longest silence on a watch, after which it is opened anew [default: 90s]; for tests, which
+    /// have no time
+    #[arg(long, value_name = "TIME", hide = true, value_parser = parse_duration)]
+    pub watch_idle: Option<Duration>,
+
     /// A namespace of Kubernetes itself (kube-system and the like) that may be deployed to; can be
     /// given several times
     #[arg(long, value_name = "NAME")]
@@ -108,7 +114,8 @@ pub struct RunArguments {
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..))]
     pub max_rollouts: Option<u32>,
 
-    /// Start nothing more after this many failures in a row, until depd resume --all [default: never]
+    /// Start nothing more after this many failures in a row, also after a restart, until depd resume
+    /// --all [default: never]
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..))]
     pub halt_after: Option<u32>,
 
@@ -116,7 +123,9 @@ pub struct RunArguments {
     #[arg(long)]
     pub accept_change: bool,
 
-    /// Roll out everything that differs on a first start, even if that is more than 20 services
+    /// Roll out everything that differs on a first start, even if that is more than 20 services, those
+    /// counted whose namespace may not be listed yet; the first start of an empty folder goes on until
+    /// its first files are there
     #[arg(long)]
     pub apply_all: bool,
 
@@ -212,6 +221,7 @@ pub fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     if arguments.dry_run {
         started.daemon.wait_for_start_up();
         let _ = started.daemon.stop();
+        tell_of_halt(arguments)?;
         return Ok(ExitCode::SUCCESS);
     }
     let manager = ServiceManager::from_environment();
@@ -232,6 +242,23 @@ pub fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
             }
         }
     }
+}
+
+/// A dry run leaves the state of the daemon alone; but what is halted would not be rolled out.
+fn tell_of_halt(arguments: &RunArguments) -> Result<(), Failure> {
+    let environment = Environment::load(arguments.env_file.as_deref())?;
+    let folder = settings::state(arguments.state.as_deref(), &environment);
+    // Without a state there is nothing that could be halted.
+    let meta = Reader::open(&folder).and_then(|reader| reader.meta()).unwrap_or_default();
+    let standing = Standing::from_meta(&meta);
+    if standing.halted {
+        let failures = standing.failures;
+        print(&format!(
+            "but depd is halted, because {failures} rollouts failed in a row: first run depd \
+             resume --all\n"
+        ))?;
+    }
+    Ok(())
 }
 
 /// A daemon at work, and what it was started with.

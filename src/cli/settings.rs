@@ -9,7 +9,7 @@ use super::receivers::ReceiverArguments;
 use super::run::{DriftChoice, RollbackChoice, RunArguments};
 use crate::cluster::kubeconfig::{self, Choice};
 use crate::daemon::Settings;
-use crate::desired::{EcrRepo, ImageRules};
+use crate::desired::{EcrRepo, ImageLimits, ImageRules};
 use crate::model::shown;
 use crate::reconcile::{Drift, EcrPolicy, Patience, Policy};
 use crate::registry::{AwsEnvironment, RegistrySettings};
@@ -25,8 +25,9 @@ pub fn validate(arguments: &RunArguments, env: &Environment) -> Result<Settings,
         Choice { kubeconfig: arguments.kubeconfig.clone(), context: arguments.context.clone() };
     let access = kubeconfig::load(&choice, |name| env.get(name)).map_err(Failure::usage)?;
     let mut secret_files = access.secret_files();
-    let filed = ReceiverArguments::SECRETS.iter().any(|name| env.is_from_file(name));
-    secret_files.extend(env.file.clone().filter(|_| filed));
+    let filed = ReceiverArguments::SECRETS.iter().chain(AwsEnvironment::SECRETS);
+    let filed = filed.into_iter().any(|name| env.is_from_file(name));
+    secret_files.extend(env.file.clone().filter(|_| filed || env.has_proxy_password()));
     Ok(Settings {
         deps,
         poll: arguments.poll,
@@ -45,6 +46,7 @@ pub fn validate(arguments: &RunArguments, env: &Environment) -> Result<Settings,
             None => env.text("CLUSTER_NAME")?,
         },
         workers: usize::from(arguments.workers),
+        watch_idle: arguments.watch_idle,
         policy: policy(arguments),
         registry: registry(arguments, env),
         state: (!arguments.dry_run).then(|| state(arguments.state.as_deref(), env)),
@@ -93,6 +95,7 @@ fn policy(arguments: &RunArguments) -> Policy {
         },
         allow_namespaces: arguments.allow_namespace.clone(),
         ecr: EcrPolicy { pull_secret: arguments.ecr_pull_secret, check: arguments.ecr_check },
+        images: limits(&arguments.images),
         create_namespaces: !arguments.no_create_namespaces && !arguments.dry_run,
     }
 }
@@ -103,6 +106,7 @@ fn registry(arguments: &RunArguments, env: &Environment) -> RegistrySettings {
         check: arguments.ecr_check,
         renew_after: arguments.ecr_renew,
         environment: AwsEnvironment::read(|name| env.get(name)?.into_string().ok()),
+        surroundings: env.surroundings(),
     }
 }
 
@@ -110,6 +114,10 @@ fn registry(arguments: &RunArguments, env: &Environment) -> RegistrySettings {
 pub fn state(given: Option<&Path>, env: &Environment) -> PathBuf {
     let is_root = rustix::process::geteuid().is_root();
     store::folder(given.map(Path::to_owned), |name| env.get(name), is_root)
+}
+
+fn limits(arguments: &ImageArguments) -> ImageLimits {
+    ImageLimits { allowed: arguments.allow_image.clone(), digest_only: arguments.digest_only }
 }
 
 /// How images are completed: by the argument, else by `ECR_REPO`, else not at all.
@@ -122,9 +130,5 @@ pub fn image_rules(arguments: &ImageArguments, env: &Environment) -> Result<Imag
         None => env.text("ECR_REPO")?,
     };
     let repo = repo.map(|repo| EcrRepo::parse(&repo)).transpose().map_err(Failure::usage)?;
-    Ok(ImageRules {
-        ecr_repo: repo,
-        allowed: arguments.allow_image.clone(),
-        digest_only: arguments.digest_only,
-    })
+    Ok(ImageRules { ecr_repo: repo, limits: limits(arguments) })
 }

@@ -21,7 +21,7 @@ use super::response::{
     current_template_hash, newest,
 };
 use super::session::{ClientOptions, Server, Session, failed};
-use super::tls::ConnectError;
+use super::tls::{ConnectError, fingerprint};
 use crate::model::{Event, ImagePatch, Kind, NamespaceState, Pod, ServiceKey, Workload};
 
 /// One object; a Deployment beyond this is not one that etcd could hold.
@@ -45,6 +45,8 @@ pub struct Client {
     server: Arc<Server>,
     pub(super) requests: Arc<Session>,
     watches: Arc<Mutex<Watches>>,
+    /// See [`Client::authority`].
+    authority: Arc<str>,
 }
 
 /// The sessions of watches, so that they end with the client.
@@ -79,6 +81,7 @@ impl Client {
             requests: Arc::new(Session::new(server.clone())),
             server,
             watches: Arc::default(),
+            authority: fingerprint(access)?.into(),
         })
     }
 
@@ -135,6 +138,12 @@ impl Client {
         let request = Request::get_namespace("kube-system");
         let found = self.requests.send(&request).and_then(|a| a.json::<Namespace>(OBJECT_BYTES));
         Ok(none_if_missing(found)?.map(|namespace| namespace.metadata.uid))
+    }
+
+    /// What tells the certificate authority that the server was trusted by at the start from others.
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        &self.authority
     }
 
     /// [`Client::shutdown`] was called.

@@ -46,10 +46,12 @@ fn no(text: &str) -> Answer {
     Answer { done: false, text: text.to_owned() }
 }
 
-fn resume_all(floor: &Floor) -> Answer {
+/// Goes on after failures in a row.
+pub fn resume_all(floor: &Floor) -> Answer {
     let resumed = floor.gate.lock().resume();
     match resumed {
-        Resumed::GoesOn(waiting) => {
+        Resumed::GoesOn { waiting, standing } => {
+            floor.journal.stands(&standing);
             waiting.iter().for_each(|key| floor.queue.add(key));
             let text = format!("depd goes on; {} services waited", waiting.len());
             info!("resumed: {text}");

@@ -2,9 +2,11 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::cluster::Access;
 use crate::desired::ImageRules;
+use crate::net::Surroundings;
 use crate::reconcile::Policy;
 use crate::registry::RegistrySettings;
 use crate::report::command::Command;
@@ -39,6 +41,8 @@ pub struct Settings {
     pub http: Option<SocketAddr>,
     /// Threads that speak to the cluster.
     pub workers: usize,
+    /// The longest silence on a watch, where it is not the usual one.
+    pub watch_idle: Option<Duration>,
     /// Time limit, drift, namespaces.
     pub policy: Policy,
     /// What is done for images of Amazon ECR.
@@ -79,6 +83,8 @@ pub enum Way {
         url: WebhookUrl,
         /// What bodies are signed with.
         key: Option<SigningKey>,
+        /// Proxies and authorities.
+        around: Surroundings,
     },
     /// A program's standard input.
     Command(Command),

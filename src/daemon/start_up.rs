@@ -8,30 +8,41 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use log::{info, warn};
 
+use super::logging::log_alert;
 use super::settings::Settings;
 use crate::clock;
-use crate::cluster::Client;
+use crate::cluster::{Class, Client};
 use crate::model::{Alert, ImageSet, ServiceKey};
 use crate::observed::Sight;
 use crate::queue::backoff;
 use crate::reconcile::{FIRST_START_LIMIT, Identity, Service, differs};
+use crate::report::alarm::alarm;
 use crate::store::Store;
 use crate::worker::Floor;
 
 /// Keys that an alert names as examples.
 const EXAMPLES: usize = 5;
 
+/// A folder that was empty at a first start is filled when no file came for this long. Whoever copies
+/// many files, or mounts a volume, is quicker; a person who writes the first one hardly notices.
+const QUIET: Duration = Duration::from_millis(500);
+/// It is not waited for longer than this.
+const LONGEST: Duration = Duration::from_secs(30);
+
 /// What start-up waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seen {
-    /// The first list of workloads.
+    /// The workloads of every namespace that a file names were listed, or may not be.
     Cluster,
-    /// The first scan of the folder.
+    /// The folder was scanned.
     Folder,
+    /// A file is new, or others than before.
+    File,
 }
 
 /// Everything that start-up needs.
@@ -48,8 +59,8 @@ pub struct StartUp {
     pub remembered: HashMap<ServiceKey, Service>,
     /// The settings.
     pub settings: Settings,
-    /// Told when start-up is over.
-    pub over: Sender<()>,
+    /// Told when start-up is over; then it is gone.
+    pub over: Option<Sender<()>>,
 }
 
 /// The bell that start-up waits on.
@@ -63,30 +74,47 @@ impl StartUp {
     ///
     /// # Errors
     /// The operating system gives no thread.
-    pub fn begin(self, seen: Receiver<Seen>) -> io::Result<()> {
+    pub fn begin(mut self, seen: Receiver<Seen>) -> io::Result<()> {
         let run = move || {
             let (mut cluster, mut folder) = (false, false);
             while !(cluster && folder) {
                 match seen.recv() {
                     Ok(Seen::Cluster) => cluster = true,
                     Ok(Seen::Folder) => folder = true,
+                    Ok(Seen::File) => {}
                     Err(_) => return,
                 }
             }
-            self.judge();
-            let _ = self.over.send(());
+            self.judge(&seen);
+            self.is_over();
         };
         thread::Builder::new().name("start-up".into()).spawn(run).map(drop)
     }
 
-    fn judge(&self) {
-        let differing = self.differing();
+    fn is_over(&mut self) {
+        if let Some(over) = self.over.take() {
+            let _ = over.send(());
+        }
+    }
+
+    fn judge(&mut self, seen: &Receiver<Seen>) {
+        let mut differing = self.differing();
         let files = self.floor.desired.read().len();
         info!("{files} dep files, {} services differ from them", differing.len());
         if self.settings.dry_run {
             return self.tell_only(&differing);
         }
         let Some(identity) = self.identity() else { return };
+        if self.is_first() && !self.is_asked() {
+            // Everything there is was seen; but what comes into the folder now is like what lies in it
+            // at another first start.
+            info!("the folder asks for nothing yet: the first start goes on until it does");
+            self.is_over();
+            if !self.wait_for_files(seen) {
+                return;
+            }
+            differing = self.differing();
+        }
         match self.objection(&identity, &differing) {
             Some(alert) => {
                 self.floor.gate.lock().shut();
@@ -94,16 +122,60 @@ impl StartUp {
             }
             None => self.go(&identity),
         }
-        // A file that vanished while nobody watched is noticed by what the store remembers.
-        self.remembered.keys().for_each(|key| self.floor.queue.add(key));
     }
 
     fn go(&self, identity: &Identity) {
         if let Some(store) = &self.store {
-            identity.to_meta().iter().for_each(|(name, value)| store.set_meta(name, value));
+            let kept = identity.to_meta(&self.meta);
+            kept.iter().for_each(|(name, value)| store.set_meta(name, value));
         }
-        let waiting = self.floor.gate.lock().open();
-        waiting.iter().for_each(|key| self.floor.queue.add(key));
+        let_in(&self.floor);
+        let halted = self.floor.gate.lock().halted_by();
+        if let Some(failures) = halted {
+            log_alert(&alarm(&Alert::Halted { failures }));
+        }
+    }
+
+    /// Nobody has decided yet that this folder is to be rolled out to this cluster.
+    fn is_first(&self) -> bool {
+        Identity::is_first(&self.meta) && !self.settings.apply_all
+    }
+
+    /// A file asks for something.
+    fn is_asked(&self) -> bool {
+        let desired = self.floor.desired.read();
+        desired.keys().any(|key| desired.get(key).is_some_and(|wish| wish.images.is_some()))
+    }
+
+    /// Waits until files have come, no more of them come, and what they name was listed or may not be;
+    /// false when depd ends before that.
+    fn wait_for_files(&self, seen: &Receiver<Seen>) -> bool {
+        let mut began = None;
+        loop {
+            let word = match began {
+                None => seen.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(_) => seen.recv_timeout(QUIET),
+            };
+            began = began.or_else(|| Some(clock::now())).filter(|_| self.is_asked());
+            let is_long = began.is_some_and(|at| clock::now().since(at) >= LONGEST);
+            match word {
+                Err(RecvTimeoutError::Disconnected) => return false,
+                Ok(_) if !is_long => {}
+                Ok(_) | Err(RecvTimeoutError::Timeout) => {
+                    if began.is_some() && self.is_listed() {
+                        return true;
+                    }
+                }
+            }
+        }
+    }
+
+    fn is_listed(&self) -> bool {
+        let desired = self.floor.desired.read();
+        let named: Vec<String> = desired.namespaces().map(str::to_owned).collect();
+        drop(desired);
+        let workloads = self.floor.workloads.read();
+        named.iter().all(|namespace| workloads.sight(namespace) != Sight::Unseen)
     }
 
     fn objection(&self, identity: &Identity, differing: &[(ServiceKey, String)]) -> Option<Alert> {
@@ -111,7 +183,7 @@ impl StartUp {
         if !differences.is_empty() && !self.settings.accept_change {
             return Some(Alert::IdentityChanged { differences });
         }
-        if !Identity::is_first(&self.meta) || self.settings.apply_all {
+        if !self.is_first() {
             return None;
         }
         let differing = differing.iter().map(|(key, _)| key.clone());
@@ -149,32 +221,46 @@ impl StartUp {
     /// Asks the cluster who it is, until it answers; `None` when depd is stopped meanwhile.
     fn identity(&self) -> Option<Identity> {
         let mut failures = 0;
-        let cluster = loop {
+        let uid = loop {
             match self.client.cluster_uid() {
-                Ok(Some(uid)) => break uid,
-                Ok(None) => break self.settings.access.server.to_string(),
-                Err(error) if error.is_transient() => {
-                    if self.client.is_shut_down() {
-                        return None;
-                    }
+                Ok(uid) => break uid,
+                Err(error) if matches!(error.class, Class::Forbidden(_) | Class::Denied { .. }) => {
+                    warn!("{error}; the cluster is known by its address instead");
+                    break None;
+                }
+                // Whoever does not answer may be any cluster.
+                Err(_) if self.client.is_shut_down() => return None,
+                Err(error) => {
                     failures += 1;
                     let wait = backoff::delay(failures, clock::now().0);
-                    warn!("{error}; again in {} ms", wait.as_millis());
+                    let ms = wait.as_millis();
+                    warn!("{error}; nothing is changed before that is known; again in {ms} ms");
                     thread::sleep(wait);
-                }
-                Err(error) => {
-                    warn!("{error}; the cluster is known by its address instead");
-                    break self.settings.access.server.to_string();
                 }
             }
         };
         let repo = self.settings.image_rules.ecr_repo.as_ref();
         Some(Identity {
-            cluster,
+            uid,
+            server: self.settings.access.server.to_string(),
+            authority: self.client.authority().to_owned(),
             folder: absolute(&self.settings.deps),
             ecr_repo: repo.map(|repo| repo.as_str().to_owned()).unwrap_or_default(),
         })
     }
+}
+
+/// From now on what is seen counts, and rollouts may begin: every service is looked at.
+///
+/// A file that vanished while nobody watched is noticed by what the store remembers of its service.
+pub fn let_in(floor: &Floor) {
+    let mut keys: Vec<ServiceKey> = floor.gate.lock().open();
+    let known = floor.services.all().into_iter().map(|(key, _)| key);
+    let mut all: Vec<ServiceKey> = known.chain(floor.desired.read().keys().cloned()).collect();
+    // In the same order every time, so that a simulation can be repeated.
+    all.sort_unstable();
+    keys.extend(all);
+    keys.iter().for_each(|key| floor.queue.add(key));
 }
 
 /// The services that nothing can be said of, because the workloads of their namespace may not be

@@ -35,7 +35,7 @@ use super::survey::Survey;
 use super::workload_watches::{self, WorkloadWatches};
 use crate::clock;
 use crate::cluster::{Access, Authorization, Client, ClientOptions, ConnectError, Trust};
-use crate::model::{ServiceKey, shown};
+use crate::model::{ServiceKey, Standing, shown};
 use crate::reconcile::{Gate, Service};
 use crate::source::{FileReport, FolderEvent, FolderState, Source, SourceError, SourceOptions};
 use crate::store::{Remembered, Store, StoreError};
@@ -90,8 +90,9 @@ impl Daemon {
         introduce(settings);
         let (store, receivers) = (ledger.store.clone(), Arc::clone(&ledger.receivers));
         let authors = Arc::clone(&ledger.authors);
-        let options =
+        let mut options =
             ClientOptions { idle_connections: settings.workers + 8, ..ClientOptions::default() };
+        options.watch_idle_limit = settings.watch_idle.unwrap_or(options.watch_idle_limit);
         let client = Client::new(&settings.access, options).map_err(StartError::Connect)?;
         let ecr = registry::open(&settings.registry, &client);
         let _ = clients.set(client.clone());
@@ -103,7 +104,11 @@ impl Daemon {
             pods: RwLock::default(),
             interest: Mutex::default(),
             retries: Mutex::default(),
-            gate: Mutex::new(Gate::new(settings.max_rollouts, settings.halt_after)),
+            gate: Mutex::new(Gate::new(
+                settings.max_rollouts,
+                settings.halt_after,
+                Standing::from_meta(&remembered.meta),
+            )),
             services: Default::default(),
             cluster: registry::runner(&client, ecr.as_ref()),
             journal: Box::new(ledger),
@@ -122,7 +127,7 @@ impl Daemon {
             meta: remembered.meta,
             remembered: services,
             settings: settings.clone(),
-            over,
+            over: Some(over),
         };
         start_up.begin(waits).map_err(StartError::Threads)?;
         let pool = Pool::start(settings.workers, &floor).map_err(StartError::Threads)?;
@@ -354,6 +359,8 @@ fn watch_folder(
             if take_folder_event(&floor, event) {
                 watches.namespaces_changed();
             }
+            // Nobody listens any more once start-up is over.
+            let _ = seen.send(Seen::File);
         }
     })
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Patience, Service, Step};
-use crate::desired::DesiredState;
+use crate::desired::{DesiredState, ImageLimits};
 use crate::model::{Kind, Moment, Notice, Pod, Problem, ServiceKey, Workload};
 
 /// All that a decision depends on, besides the service's own state.
@@ -14,6 +14,10 @@ pub struct View<'a> {
     pub key: &'a ServiceKey,
     /// What the folder says; `None` when it has no dep file for the service.
     pub desired: Option<&'a DesiredState>,
+    /// Start-up is over, and this is the cluster, folder and setting of the last run. Before that, and
+    /// where it is not, what folder and cluster show may be about something else altogether: then
+    /// nothing follows from it.
+    pub started: bool,
     /// The cache holds a complete list, so that an absent workload is really absent.
     pub synced: bool,
     /// The workload, as far as the cache knows.
@@ -48,6 +52,8 @@ pub struct Policy {
     pub allow_namespaces: Vec<String>,
     /// What is done for images of Amazon ECR before they are rolled out.
     pub ecr: EcrPolicy,
+    /// Which images may be set, whoever asks for them.
+    pub images: ImageLimits,
 }
 
 /// What is done for images of Amazon ECR before they are rolled out; by default nothing.

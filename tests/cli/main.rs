@@ -70,6 +70,8 @@ fn help_reads_well() {
     insta::assert_snapshot!("help-retry", text(&["retry", "--help"]));
     insta::assert_snapshot!("help-restart", text(&["restart", "--help"]));
     insta::assert_snapshot!("help-once", text(&["once", "--help"]));
+    insta::assert_snapshot!("help-guide", text(&["guide", "--help"]));
+    insta::assert_snapshot!("guide", text(&["guide"]));
     insta::assert_snapshot!("help-demo", text(&["demo", "--help"]));
     insta::assert_snapshot!("help-sandbox", text(&["sandbox", "--help"]));
 }

@@ -36,7 +36,7 @@ const SUITE: &[Scenario] = scenarios![
     failing::an_image_that_does_not_exist_is_named_and_a_good_one_is_deployed_at_once,
     failing::a_crash_loop_is_named_with_the_last_lines_of_the_log,
     pending::a_new_namespace_is_created_told_and_its_workload_deployed_when_it_is_applied,
-    restarting::a_rollout_that_was_in_flight_at_a_kill_gets_its_one_verdict,
+    restarting::a_rollout_that_ended_while_depd_was_down_gets_its_verdict,
     faults::connections_that_are_cut_are_made_again_and_nothing_is_missed,
     stopping::a_term_signal_ends_it_in_order,
 ];

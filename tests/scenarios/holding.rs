@@ -1,6 +1,7 @@
 //! Everything is held until a person says to go on.
 
 use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
 
 use crate::cluster::Cluster;
 use crate::depd::Depd;
@@ -31,13 +32,76 @@ fn failures_in_a_row_halt_the_rest_until_it_is_resumed() {
     assert!(message.text.contains("2 rollouts failed in a row"), "{message:?}");
     assert!(message.text.contains("depd resume --all"), "{message:?}");
     depd.save("three", &namespace, "nginx:1.25");
-    depd.save("barrier", &namespace, "this is no image");
-    depd.slack.wait_for("Bad dep file: barrier");
+    depd.look_at_everything(&namespace);
     assert_eq!(cluster.image(&namespace, "three"), "nginx:1.24");
     let (code, text) = resume(&depd);
     assert_eq!((code, &*text), (Some(0), "depd goes on; 1 services waited\n"));
     depd.slack.wait_for("Deployed: three");
     assert_eq!(cluster.image(&namespace, "three"), "nginx:1.25");
+}
+
+#[test]
+fn what_failures_in_a_row_halted_stays_so_over_restarts_until_it_is_resumed() {
+    let cluster = Cluster::start();
+    let namespace = cluster.namespace();
+    for name in ["one", "two", "three"] {
+        cluster.deployment(&namespace, name, "nginx:1.24", 1);
+    }
+    let halt = ["--halt-after", "2"];
+    let mut depd = Depd::start(&cluster.kubeconfig, &halt);
+    depd.save("one", &namespace, "nginx:missing");
+    depd.slack.wait_for("Failed: one");
+    // One failure before the restart and one after it are two in a row.
+    depd.kill();
+    depd.launch(&halt);
+    depd.save("two", &namespace, "nginx:missing");
+    depd.slack.wait_for("Everything is held");
+    depd.slack.wait_for("Failed: two");
+    depd.kill();
+    depd.save("three", &namespace, "nginx:1.25");
+    let said = |depd: &Depd, command: &mut Command| {
+        let output = command.stdout(Stdio::piped()).output().expect("it runs");
+        let text = [output.stdout, output.stderr].concat();
+        assert_eq!(cluster.image(&namespace, "three"), "nginx:1.24", "{}", depd.folder().display());
+        (output.status.code(), String::from_utf8(text).expect("UTF-8"))
+    };
+    let (code, text) = said(&depd, &mut depd.command(&["--dry-run", "--halt-after", "2"]));
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("depd is halted, because 2 rollouts failed in a row"), "{text}");
+    let (code, text) = said(&depd, &mut depd.once(&halt));
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("go on with: depd resume --all"), "{text}");
+    let (code, text) = said(&depd, &mut depd.program(&["status", "--state", "state"]));
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("everything is held: 2 rollouts failed in a row"), "{text}");
+    // Whatever the settings are now, it takes a person.
+    depd.launch(&[]);
+    depd.wait_for_log("Everything is held: 2 rollouts failed in a row");
+    depd.look_at_everything(&namespace);
+    assert_eq!(cluster.image(&namespace, "three"), "nginx:1.24");
+    assert_eq!(resume(&depd), (Some(0), "depd goes on; 1 services waited\n".to_owned()));
+    depd.slack.wait_for("Deployed: three");
+    assert_eq!(depd.told("Everything is held"), 1, "told once");
+}
+
+#[test]
+fn a_halt_is_lifted_where_no_depd_runs_too() {
+    let cluster = Cluster::start();
+    let namespace = cluster.namespace();
+    for name in ["one", "two"] {
+        cluster.deployment(&namespace, name, "nginx:1.24", 1);
+    }
+    let halt = ["--halt-after", "1"];
+    let mut depd = Depd::start(&cluster.kubeconfig, &halt);
+    depd.save("one", &namespace, "nginx:missing");
+    depd.slack.wait_for("Failed: one");
+    depd.kill();
+    assert_eq!(resume(&depd), (Some(0), "no depd runs now; the next one goes on\n".to_owned()));
+    let (code, text) = resume(&depd);
+    assert_eq!(code, Some(1), "there is nothing more to lift: {text}");
+    depd.save("two", &namespace, "nginx:1.25");
+    depd.launch(&halt);
+    depd.slack.wait_for("Deployed: two");
 }
 
 #[test]
@@ -64,8 +128,7 @@ fn the_control_socket_is_for_its_user_only_and_goes_with_the_daemon() {
     let socket = depd.folder().join("state/control");
     let mode = std::fs::metadata(&socket).expect("there").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
-    let term = std::process::Command::new("kill").args(["-TERM", &depd.pid().to_string()]).status();
-    assert!(term.expect("kill runs").success());
+    depd.signal("-TERM");
     assert!(depd.wait().success());
     assert!(!socket.exists());
     let (code, text) = resume(&depd);

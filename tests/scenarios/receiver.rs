@@ -1,7 +1,7 @@
 //! A Slack of our own: takes webhook messages on loopback and keeps them.
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::http::Request;
+use crate::tls::{Authority, listen};
 use crate::wait::wait_for;
 
 /// A message as it arrived.
@@ -26,6 +28,14 @@ pub struct Message {
     pub body: Value,
     /// The lines before it.
     pub headers: Vec<String>,
+}
+
+impl Message {
+    /// Its field `Image`: from which to which.
+    pub fn change(&self) -> Option<&str> {
+        let fields = self.body["attachments"][0]["fields"].as_array()?;
+        fields.iter().find(|field| field["title"] == "Image")?["value"].as_str()
+    }
 }
 
 /// Listens until the process ends.
@@ -58,10 +68,20 @@ impl Receiver {
                     continue;
                 }
                 let shared = Arc::clone(&shared);
+                stream.set_read_timeout(Some(Duration::from_secs(120))).expect("a limit");
                 thread::spawn(move || serve(stream, &shared));
             }
         });
         Receiver { port, state }
+    }
+
+    /// One that speaks TLS, as `name`; its address besides.
+    pub fn start_encrypted(name: &str, authority: &Authority) -> (Receiver, String) {
+        let state: Arc<State> = Arc::default();
+        let shared = Arc::clone(&state);
+        let address = listen(authority.server(name), move |stream| serve(stream, &shared));
+        let port = address.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
+        (Receiver { port, state }, address)
     }
 
     /// From now on every new connection is closed without an answer.
@@ -106,11 +126,10 @@ impl Receiver {
     }
 }
 
-fn serve(stream: TcpStream, state: &State) {
-    stream.set_read_timeout(Some(Duration::from_secs(120))).expect("a limit");
+fn serve(stream: impl Read + Write, state: &State) {
     let mut reader = BufReader::new(stream);
-    while let Some((headers, text)) = read_request(&mut reader) {
-        let body: Value = serde_json::from_str(&text).expect("a message is JSON");
+    while let Ok(Some(request)) = Request::read(&mut reader) {
+        let body: Value = serde_json::from_slice(&request.body).expect("a message is JSON");
         let attachment = &body["attachments"][0];
         let text = |name: &str| attachment[name].as_str().unwrap_or_default().to_owned();
         let message = Message {
@@ -119,7 +138,7 @@ fn serve(stream: TcpStream, state: &State) {
             text: text("text"),
             at: Instant::now(),
             body: body.clone(),
-            headers,
+            headers: request.head,
         };
         if state.down.load(Ordering::SeqCst) {
             state.refused.fetch_add(1, Ordering::SeqCst);
@@ -135,27 +154,4 @@ fn serve(stream: TcpStream, state: &State) {
             return;
         }
     }
-}
-
-/// The headers and the body.
-fn read_request(reader: &mut impl BufRead) -> Option<(Vec<String>, String)> {
-    let mut length = 0;
-    let mut headers = Vec::new();
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line).ok()? == 0 {
-            return None;
-        }
-        headers.push(line.trim_end().to_owned());
-        let line = line.trim_end().to_ascii_lowercase();
-        if let Some(value) = line.strip_prefix("content-length:") {
-            length = value.trim().parse().expect("a number");
-        }
-        if line.is_empty() {
-            break;
-        }
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).ok()?;
-    Some((headers, String::from_utf8(body).expect("UTF-8")))
 }

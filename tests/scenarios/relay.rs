@@ -1,249 +1,238 @@
-//! What stands between depd and its API server: a plain relay or a proxy, whose connections are counted
-//! and can be cut.
+//! A relay between depd and an API server, which makes anything go wrong that can go wrong on the way.
+//!
+//! depd speaks plain HTTP with it, as it would with `kubectl proxy`; the relay adds the credentials of
+//! depd's own kubeconfig, so that for the server it is depd. The faults are those of the sandbox, and
+//! besides a whole connection can be cut and a watch be kept waiting.
 
-use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::io::{self, BufReader, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use depd::sandbox::{Fault, FaultHook, RequestRecord, RequestView};
+use ureq::Body;
+use ureq::http::Response;
 
-/// How the client is spoken to before its bytes are passed on.
-#[derive(Clone)]
-pub enum Kind {
-    /// Not at all.
-    Plain,
-    /// A proxy for CONNECT, which wants [`USER`] and [`PASSWORD`].
-    Http,
-    /// A proxy for CONNECT that is itself reached by TLS.
-    Https(Arc<ServerConfig>),
-    /// A proxy for SOCKS 5, which wants [`USER`] and [`PASSWORD`].
-    Socks,
-}
+use crate::api::Api;
+use crate::http::Request;
 
-pub const USER: &str = "ann";
-pub const PASSWORD: &str = "proxy-secret";
+const CHUNKED: &str =
+    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
 
-/// Listens until the process ends; whatever a client asks a proxy for, it gets the one target.
-#[derive(Clone)]
+/// Listens until the process ends.
 pub struct Relay {
-    pub address: SocketAddr,
-    state: Arc<State>,
+    port: u16,
+    shared: Arc<Shared>,
 }
 
-struct State {
-    kind: Kind,
-    target: SocketAddr,
-    down: AtomicBool,
-    tunnels: AtomicUsize,
-    open: Mutex<Vec<TcpStream>>,
-    /// What clients asked a proxy for.
-    asked: Mutex<Vec<String>>,
+struct Shared {
+    api: Api,
+    hook: Mutex<Option<FaultHook>>,
+    requests: Mutex<Vec<RequestRecord>>,
+    /// Targets of watches whose history was gone.
+    expired: Mutex<Vec<String>>,
+    /// Every connection; `None` while all are cut and none is taken.
+    open: Mutex<Option<Vec<TcpStream>>>,
+    /// What watches of such targets tell is kept back.
+    held: Mutex<Option<String>>,
+    let_go: Condvar,
 }
 
 impl Relay {
-    pub fn start(kind: Kind, target: SocketAddr) -> Relay {
+    /// In front of the server of this kubeconfig.
+    pub fn start(kubeconfig: &Path) -> Relay {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = listener.local_addr().expect("an address");
-        let state = Arc::new(State {
-            kind,
-            target,
-            down: AtomicBool::default(),
-            tunnels: AtomicUsize::default(),
-            open: Mutex::default(),
-            asked: Mutex::default(),
+        let port = listener.local_addr().expect("bound").port();
+        let shared = Arc::new(Shared {
+            api: Api::from_kubeconfig(kubeconfig),
+            hook: Mutex::default(),
+            requests: Mutex::default(),
+            expired: Mutex::default(),
+            open: Mutex::new(Some(Vec::new())),
+            held: Mutex::default(),
+            let_go: Condvar::new(),
         });
-        let shared = Arc::clone(&state);
+        let own = Arc::clone(&shared);
         thread::spawn(move || {
-            for client in listener.incoming().map_while(Result::ok) {
-                if !shared.down.load(Ordering::SeqCst) {
-                    let shared = Arc::clone(&shared);
-                    thread::spawn(move || drop(shared.serve(client)));
+            for stream in listener.incoming().flatten() {
+                if let Some(open) = &mut *own.open.lock().expect("fine") {
+                    open.push(stream.try_clone().expect("a handle"));
+                    let own = Arc::clone(&own);
+                    thread::spawn(move || drop(own.serve(stream)));
                 }
             }
         });
-        Relay { address, state }
+        Relay { port, shared }
     }
 
-    /// Connections that were passed on.
-    pub fn tunnels(&self) -> usize {
-        self.state.tunnels.load(Ordering::SeqCst)
+    /// A kubeconfig without credentials, whose server is the relay, known by this name.
+    pub fn kubeconfig(&self, host: &str) -> String {
+        format!(
+            "current-context: proxied\n\
+             clusters: [{{name: proxied, cluster: {{server: 'http://{host}:{}'}}}}]\n\
+             contexts: [{{name: proxied, context: {{cluster: proxied, user: none}}}}]\n\
+             users: [{{name: none, user: {{}}}}]\n",
+            self.port
+        )
     }
 
-    /// The different hosts and ports that a proxy was asked for.
-    pub fn asked(&self) -> Vec<String> {
-        let mut asked = self.state.asked.lock().expect("fine").clone();
-        asked.sort();
-        asked.dedup();
-        asked
+    pub fn set_faults(&self, hook: FaultHook) {
+        *self.shared.hook.lock().expect("fine") = Some(hook);
     }
 
-    /// Cuts every connection, and takes no new one.
-    pub fn go_down(&self) {
-        self.state.down.store(true, Ordering::SeqCst);
-        for stream in self.state.open.lock().expect("fine").drain(..) {
+    pub fn clear_faults(&self) {
+        *self.shared.hook.lock().expect("fine") = None;
+    }
+
+    /// Everything that was answered, by whom ever.
+    pub fn requests(&self) -> Vec<RequestRecord> {
+        self.shared.requests.lock().expect("fine").clone()
+    }
+
+    /// What was watched from a version that the server knows no more: it says so as the answer, or in
+    /// the first event.
+    pub fn expired(&self) -> Vec<String> {
+        self.shared.expired.lock().expect("fine").clone()
+    }
+
+    /// Ends every connection, and takes none until [`Relay::mend`].
+    pub fn cut(&self) {
+        for stream in self.shared.open.lock().expect("fine").take().unwrap_or_default() {
             let _ = stream.shutdown(Shutdown::Both);
         }
     }
 
-    pub fn come_back(&self) {
-        self.state.down.store(false, Ordering::SeqCst);
+    pub fn mend(&self) {
+        *self.shared.open.lock().expect("fine") = Some(Vec::new());
+    }
+
+    /// From now on what a watch with this part in its target tells is kept until [`Relay::let_go`].
+    pub fn hold(&self, part: &str) {
+        *self.shared.held.lock().expect("fine") = Some(part.to_owned());
+    }
+
+    pub fn let_go(&self) {
+        *self.shared.held.lock().expect("fine") = None;
+        self.shared.let_go.notify_all();
     }
 }
 
-impl State {
-    fn serve(&self, mut client: TcpStream) -> io::Result<()> {
-        client.set_nodelay(true)?;
-        match &self.kind {
-            Kind::Plain => {}
-            Kind::Http => self.connect(&mut client, true)?,
-            Kind::Socks => self.socks(&mut client)?,
-            Kind::Https(config) => return self.serve_tls(client, Arc::clone(config)),
-        }
-        let server = self.open(&client)?;
-        let (from, to) = (client.try_clone()?, server.try_clone()?);
-        let up = thread::spawn(move || pass(from, to));
-        pass(server, client);
-        let _ = up.join();
-        Ok(())
-    }
-
-    fn open(&self, client: &TcpStream) -> io::Result<TcpStream> {
-        let server = TcpStream::connect(self.target)?;
-        server.set_nodelay(true)?;
-        self.open.lock().expect("fine").push(client.try_clone()?);
-        if self.down.load(Ordering::SeqCst) {
-            let _ = client.shutdown(Shutdown::Both);
-        }
-        self.tunnels.fetch_add(1, Ordering::SeqCst);
-        Ok(server)
-    }
-
-    fn connect(&self, client: &mut (impl Read + Write), wants_password: bool) -> io::Result<()> {
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            let mut byte = [0];
-            client.read_exact(&mut byte)?;
-            head.push(byte[0]);
-        }
-        let head = String::from_utf8_lossy(&head).into_owned();
-        let mut words = head.split(' ');
-        if words.next() != Some("CONNECT") {
-            return client
-                .write_all(b"HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\n\r\n");
-        }
-        let login = format!("basic {}", STANDARD.encode(format!("{USER}:{PASSWORD}")));
-        let header = head.lines().find_map(|line| {
-            let (name, value) = line.split_once(':')?;
-            name.eq_ignore_ascii_case("proxy-authorization").then(|| value.trim().to_owned())
-        });
-        let kind = header.as_ref().map(|value| value.replacen("Basic", "basic", 1));
-        if wants_password && kind.as_ref() != Some(&login) {
-            client.write_all(
-                b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n",
-            )?;
-            return Err(io::ErrorKind::PermissionDenied.into());
-        }
-        self.asked.lock().expect("fine").push(words.next().unwrap_or_default().to_owned());
-        client.write_all(b"HTTP/1.1 200 OK\r\n\r\n")
-    }
-
-    /// Facts: RFC 1928 and RFC 1929.
-    fn socks(&self, client: &mut TcpStream) -> io::Result<()> {
-        fn text(client: &mut TcpStream) -> io::Result<String> {
-            let mut length = [0];
-            client.read_exact(&mut length)?;
-            let mut text = vec![0; usize::from(length[0])];
-            client.read_exact(&mut text)?;
-            Ok(String::from_utf8_lossy(&text).into_owned())
-        }
-        let mut version = [0];
-        client.read_exact(&mut version)?;
-        let methods = text(client)?;
-        if !methods.contains('\u{2}') {
-            return client.write_all(&[5, 0xff]);
-        }
-        client.write_all(&[5, 2])?;
-        client.read_exact(&mut version)?;
-        let (user, password) = (text(client)?, text(client)?);
-        let is_known = user == USER && password == PASSWORD;
-        client.write_all(&[1, u8::from(!is_known)])?;
-        let mut request = [0; 4];
-        client.read_exact(&mut request)?;
-        let host = match request[3] {
-            1 => {
-                let mut address = [0; 4];
-                client.read_exact(&mut address)?;
-                std::net::Ipv4Addr::from(address).to_string()
-            }
-            3 => text(client)?,
-            _ => return client.write_all(&[5, 8, 0, 1, 0, 0, 0, 0, 0, 0]),
-        };
-        let mut port = [0; 2];
-        client.read_exact(&mut port)?;
-        let asked = format!("{host}:{}", u16::from_be_bytes(port));
-        self.asked.lock().expect("fine").push(asked);
-        client.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0])
-    }
-
-    fn serve_tls(&self, client: TcpStream, config: Arc<ServerConfig>) -> io::Result<()> {
-        let conn = ServerConnection::new(config).map_err(io::Error::other)?;
-        let mut stream = StreamOwned::new(conn, client);
-        self.connect(&mut stream, false)?;
-        stream.flush()?;
-        let StreamOwned { conn, sock: mut client } = stream;
-        let mut server = self.open(&client)?;
-        let conn = Arc::new(Mutex::new(conn));
-        let (down, mut from, mut to) =
-            (Arc::clone(&conn), server.try_clone()?, client.try_clone()?);
-        let down = thread::spawn(move || {
-            let mut bytes = [0; 16384];
-            while let Ok(count @ 1..) = from.read(&mut bytes) {
-                let mut conn = down.lock().expect("fine");
-                let written = conn.writer().write_all(&bytes[..count]);
-                if written.and_then(|()| send(&mut conn, &mut to)).is_err() {
-                    break;
-                }
-            }
-            let _ = to.shutdown(Shutdown::Both);
-        });
-        let mut bytes = [0; 16384];
-        while let Ok(count @ 1..) = client.read(&mut bytes) {
-            let clear = open(&mut conn.lock().expect("fine"), &bytes[..count]);
-            if clear.and_then(|clear| server.write_all(&clear)).is_err() {
+impl Shared {
+    /// One connection to its end.
+    fn serve(&self, mut stream: TcpStream) -> io::Result<()> {
+        stream.set_nodelay(true)?;
+        let mut reader = BufReader::new(stream.try_clone()?);
+        while let Some(request) = Request::read(&mut reader)? {
+            if !self.exchange(&request, &mut stream)? {
                 break;
             }
         }
-        let _ = server.shutdown(Shutdown::Both);
-        let _ = down.join();
-        Ok(())
+        stream.shutdown(Shutdown::Both)
+    }
+
+    /// One request; whether the connection serves another one.
+    fn exchange(&self, request: &Request, stream: &mut TcpStream) -> io::Result<bool> {
+        let watch = request.method == "GET" && request.target.contains("watch=");
+        let (method, target) = (&*request.method, &*request.target);
+        let view = RequestView { method, target, user: "depd", watch };
+        let hook = self.hook.lock().expect("fine").clone();
+        let fault = hook.and_then(|hook| hook(&view));
+        match &fault {
+            Some(Fault::ResetBefore) => return Ok(false),
+            Some(Fault::Respond(response)) => {
+                self.record(request, response.code());
+                stream.write_all(&response.to_wire())?;
+                return Ok(true);
+            }
+            Some(Fault::HangWatch) => {
+                self.record(request, 200);
+                stream.write_all(CHUNKED.as_bytes())?;
+                // Until the other side gives up.
+                let _ = stream.read(&mut [0]);
+                return Ok(false);
+            }
+            Some(Fault::WatchBytes(bytes)) => {
+                self.record(request, 200);
+                stream.write_all(CHUNKED.as_bytes())?;
+                chunk(stream, bytes)?;
+                return Ok(false);
+            }
+            Some(Fault::Delay(time)) => thread::sleep(*time),
+            Some(Fault::ResetAfter) | None => {}
+        }
+        let Ok(answer) = self.api.forward(request) else { return Ok(false) };
+        let code = answer.status().as_u16();
+        self.record(request, code);
+        if matches!(fault, Some(Fault::ResetAfter)) {
+            return Ok(false);
+        }
+        match watch && code == 200 {
+            true => self.stream(request, answer, stream)?,
+            false => {
+                if code == 410 {
+                    self.expired.lock().expect("fine").push(request.target.clone());
+                }
+                whole(answer, stream)?;
+            }
+        }
+        Ok(true)
+    }
+
+    fn record(&self, request: &Request, status: u16) {
+        let (method, uri) = (request.method.clone(), request.target.clone());
+        let record = RequestRecord { method, uri, user: "depd".into(), status };
+        self.requests.lock().expect("fine").push(record);
+    }
+
+    /// Passes on what comes, as it comes, unless it is held.
+    fn stream(
+        &self,
+        request: &Request,
+        answer: Response<Body>,
+        stream: &mut TcpStream,
+    ) -> io::Result<()> {
+        stream.write_all(CHUNKED.as_bytes())?;
+        let mut body = answer.into_body().into_reader();
+        let mut buffer = vec![0; 64 * 1024];
+        loop {
+            let count = body.read(&mut buffer)?;
+            let text = String::from_utf8_lossy(&buffer[..count]);
+            if text.starts_with("{\"type\":\"ERROR\"") && text.contains("410") {
+                self.expired.lock().expect("fine").push(request.target.clone());
+            }
+            let held = self.held.lock().expect("fine");
+            let is_held = |held: &mut Option<String>| {
+                held.as_ref().is_some_and(|part| request.target.contains(part))
+            };
+            drop(self.let_go.wait_while(held, is_held).expect("fine"));
+            if count == 0 {
+                return stream.write_all(b"0\r\n\r\n");
+            }
+            chunk(stream, &buffer[..count])?;
+        }
     }
 }
 
-fn send(conn: &mut ServerConnection, to: &mut TcpStream) -> io::Result<()> {
-    while conn.wants_write() {
-        conn.write_tls(to)?;
-    }
-    Ok(())
+fn whole(answer: Response<Body>, stream: &mut TcpStream) -> io::Result<()> {
+    let code = answer.status().as_u16();
+    let header = |name: &str| {
+        let value = answer.headers().get(name)?.to_str().ok()?;
+        Some(format!("{name}: {value}\r\n"))
+    };
+    let headers = ["content-type", "retry-after"].into_iter().filter_map(header);
+    let mut head: String = format!("HTTP/1.1 {code} Answer\r\n");
+    head.extend(headers);
+    let mut body = Vec::new();
+    answer.into_body().into_reader().read_to_end(&mut body)?;
+    let mut bytes = format!("{head}Content-Length: {}\r\n\r\n", body.len()).into_bytes();
+    bytes.extend(body);
+    stream.write_all(&bytes)
 }
 
-/// What is inside these bytes of TLS.
-fn open(conn: &mut ServerConnection, mut bytes: &[u8]) -> io::Result<Vec<u8>> {
-    let mut clear = Vec::new();
-    while !bytes.is_empty() {
-        conn.read_tls(&mut bytes)?;
-        let state = conn.process_new_packets().map_err(io::Error::other)?;
-        let start = clear.len();
-        clear.resize(start + state.plaintext_bytes_to_read(), 0);
-        conn.reader().read_exact(&mut clear[start..])?;
-    }
-    Ok(clear)
-}
-
-fn pass(mut from: TcpStream, mut to: TcpStream) {
-    let _ = io::copy(&mut from, &mut to);
-    let _ = to.shutdown(Shutdown::Both);
+fn chunk(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<()> {
+    let mut framed = format!("{:x}\r\n", bytes.len()).into_bytes();
+    framed.extend_from_slice(bytes);
+    framed.extend_from_slice(b"\r\n");
+    stream.write_all(&framed)
 }

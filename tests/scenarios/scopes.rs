@@ -25,10 +25,7 @@ fn looks(cluster: &Cluster, namespace: &str) -> usize {
 }
 
 fn wait_for_titles(depd: &Depd, part: &str, count: usize) {
-    wait_for(&format!("{count} × {part}"), || {
-        let found = depd.slack.titles().iter().filter(|title| title.starts_with(part)).count();
-        (found >= count).then_some(())
-    });
+    wait_for(&format!("{count} × {part}"), || (depd.told(part) >= count).then_some(()));
 }
 
 #[test]
@@ -84,6 +81,26 @@ fn a_namespace_is_watched_while_a_file_names_it() {
     assert!(looks(&cluster, &all[0]) > before, "it was left, and is looked at anew");
 }
 
+#[test]
+fn fault_24_a_user_who_may_only_look_is_told_the_missing_verb_and_the_right_is_noticed() {
+    let cluster = Cluster::start();
+    let namespace = cluster.namespace();
+    cluster.deployment(&namespace, "web", "nginx:1.24", 1);
+    let depd = Depd::start(&cluster.only_to_read(&namespace), &[]);
+    depd.save("web", &namespace, "nginx:1.25");
+    let message = depd.slack.wait_for("Not permitted: web");
+    assert!(message.text.contains("lacks verb patch on apps/deployments"), "{message:?}");
+    depd.look_at_everything(&namespace);
+    let tries = cluster.changes_by_depd(&namespace).len();
+    assert_eq!(tries, 3, "so many until it is believed, and the next after 30 s");
+    assert_eq!(cluster.image(&namespace, "web"), "nginx:1.24");
+    cluster.let_patch(&namespace);
+    // A newer file does not wait for the slow retry.
+    depd.save("web", &namespace, "nginx:1.26");
+    depd.slack.wait_for("Deployed: web");
+    assert_eq!(depd.told("Not permitted"), 1, "{:?}", depd.slack.titles());
+}
+
 /// Nine namespaces, with one file each.
 #[track_caller]
 fn nine_are_deployed(cluster: &Cluster, all: &[String], depd: &Depd) {
@@ -111,6 +128,28 @@ fn many_namespaces_are_watched_as_one() {
     nine_are_deployed(&cluster, &all, &depd);
     let alone: usize = all.iter().map(|namespace| looks(&cluster, namespace)).sum();
     assert_eq!(alone, 0, "none is looked at on its own");
+}
+
+#[test]
+fn a_role_in_each_of_many_namespaces_is_enough_with_few_lists_at_a_time() {
+    let cluster = Cluster::start();
+    let all = namespaces(&cluster, 40);
+    for namespace in &all {
+        cluster.apply_deployment(namespace, "web", "nginx:1.24", 1);
+    }
+    for namespace in &all {
+        cluster.wait_until_available(namespace, "web");
+    }
+    let mut depd = Depd::prepare(&cluster.restricted(&all));
+    for namespace in &all {
+        depd.save("web", namespace, "nginx:1.25");
+    }
+    depd.launch(&["--apply-all"]);
+    wait_for_titles(&depd, "Deployed: web", all.len());
+    for namespace in &all {
+        assert_eq!(cluster.image(namespace, "web"), "nginx:1.25");
+        assert_eq!(looks(&cluster, namespace), looks(&cluster, &all[0]), "none is listed twice");
+    }
 }
 
 #[test]

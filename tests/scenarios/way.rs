@@ -13,7 +13,8 @@ use std::sync::{Arc, Mutex};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::relay::Relay;
+use crate::line::Line;
+use crate::proxy::Proxy;
 use crate::wait::wait_for;
 
 /// Where an audit event has the name of the very certificate or token.
@@ -28,9 +29,9 @@ pub struct Way {
     /// What its environment has besides.
     pub env: Vec<(String, String)>,
     /// Everything goes through it.
-    pub relay: Relay,
-    /// What a proxy must have been asked for; nothing where it is none.
-    pub asked: Vec<String>,
+    pub line: Line,
+    /// What stands before the line, and what it must have been asked for.
+    pub proxy: Option<(Proxy, String)>,
     pub identity: Identity,
     /// Kept until the end.
     _folder: Arc<TempDir>,
@@ -65,13 +66,13 @@ pub fn current() -> Option<Rc<Way>> {
 }
 
 impl Way {
-    pub fn new(relay: Relay, kubeconfig: PathBuf, identity: Identity, folder: Arc<TempDir>) -> Way {
+    pub fn new(line: Line, kubeconfig: PathBuf, identity: Identity, folder: Arc<TempDir>) -> Way {
         Way {
             kubeconfig,
             starter: Vec::new(),
             env: Vec::new(),
-            relay,
-            asked: Vec::new(),
+            line,
+            proxy: None,
             identity,
             _folder: folder,
             namespaces: RefCell::default(),
@@ -107,9 +108,12 @@ impl Way {
                 evidence.credentials.extend(self.credential(&event));
             }
         }
-        evidence.connections = self.relay.tunnels();
-        assert!(evidence.connections > 0, "the relay was passed by");
-        assert_eq!(self.relay.asked(), self.asked, "what the proxy was asked for");
+        evidence.connections = self.line.connections();
+        assert!(evidence.connections > 0, "the line was passed by");
+        if let Some((proxy, target)) = &self.proxy {
+            assert!(proxy.tunnels() >= evidence.connections, "the proxy was passed by");
+            assert!(proxy.targets().iter().all(|asked| asked == target), "{:?}", proxy.targets());
+        }
         evidence
     }
 

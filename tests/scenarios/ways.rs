@@ -24,7 +24,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::cluster::Cluster;
-use crate::relay::{self, Relay};
+use crate::line::Line;
+use crate::proxy::Proxy;
 use crate::way::{Identity, Way};
 use crate::webhook::Webhook;
 
@@ -33,6 +34,9 @@ const ACCOUNT: &str = "system:serviceaccount:depd-system:depd";
 
 /// A name of the server's certificate that no resolver knows.
 const NAME: &str = "kubernetes.default.svc";
+
+/// What the proxies want to hear.
+const LOGIN: &str = "ann:proxy-secret";
 
 /// The control plane, and what its kubeconfigs say.
 pub struct Place {
@@ -90,7 +94,7 @@ impl Place {
     /// A place for one run.
     fn anew(&self) -> Place {
         Place {
-            cluster: Cluster::start(),
+            cluster: self.cluster.again(),
             server: self.server.clone(),
             token: self.token.clone(),
             ca: self.ca.clone(),
@@ -121,26 +125,28 @@ impl Place {
         self.address.port()
     }
 
-    fn relay(&self) -> Relay {
-        Relay::start(relay::Kind::Plain, self.address)
+    fn line(&self) -> Line {
+        Line::start(self.address)
     }
 
-    /// A way through a plain relay.
     fn way(&self, cluster: &str, user: &str, identity: Identity) -> Way {
-        let relay = self.relay();
-        let file = self.kubeconfig(&format!("https://{}", relay.address), cluster, user);
-        Way::new(relay, file, identity, Arc::clone(&self.folder))
+        let line = self.line();
+        let file = self.kubeconfig(&format!("https://{}", line.address), cluster, user);
+        Way::new(line, file, identity, Arc::clone(&self.folder))
     }
 
-    /// A way through a proxy of this kind, `%` being its address, to a server that only it finds.
-    fn proxied(&self, kind: relay::Kind, url: &str) -> Way {
-        let relay = Relay::start(kind, self.address);
+    /// A way through a proxy, `%` being its address, to a server that only it finds.
+    fn proxied(&self, tls: Option<Arc<ServerConfig>>, url: &str) -> Way {
+        let line = self.line();
+        let target = format!("{NAME}:{}", self.port());
+        let detours = [(&*target, &*line.address.to_string())];
+        let proxy = Proxy::guarded(LOGIN, &detours, tls);
         let (token, identity) = self.account();
-        let proxy = format!(", proxy-url: '{}'", url.replace('%', &relay.address.to_string()));
-        let server = format!("https://{NAME}:{}", self.port());
-        let file = self.kubeconfig(&server, &proxy, &format!("token: {token}"));
-        let mut way = Way::new(relay, file, identity, Arc::clone(&self.folder));
-        way.asked = vec![format!("{NAME}:{}", self.port())];
+        let setting = format!(", proxy-url: '{}'", url.replace('%', &proxy.address));
+        let user = format!("token: {token}");
+        let file = self.kubeconfig(&format!("https://{target}"), &setting, &user);
+        let mut way = Way::new(line, file, identity, Arc::clone(&self.folder));
+        way.proxy = Some((proxy, target));
         way
     }
 
@@ -291,13 +297,13 @@ fn certificate_data(place: &Place) -> Way {
 
 /// Minikube's own file but for the address, with all its paths.
 fn minikube(place: &Place) -> Way {
-    let relay = place.relay();
+    let line = place.line();
     let (_, identity) = certificate("DEPD_TEST_CERT_KUBECONFIG", "minikube-user");
     let text = fs::read_to_string(variable("DEPD_TEST_CERT_KUBECONFIG")).expect("readable");
     assert!(text.contains("client-certificate: /") && text.contains(&place.server), "{text}");
     let file = place.path("config");
-    write_own(&file, &text.replace(&place.server, &format!("https://{}", relay.address)));
-    Way::new(relay, file, identity, Arc::clone(&place.folder))
+    write_own(&file, &text.replace(&place.server, &format!("https://{}", line.address)));
+    Way::new(line, file, identity, Arc::clone(&place.folder))
 }
 
 /// Certificate, key and authority are replaced one after the other, so that a pair is torn for a moment.
@@ -334,15 +340,15 @@ fn certificate_files(place: &Place) -> Way {
         }
     };
     replace(&pairs[0]);
-    let relay = place.relay();
-    let server = format!("https://{}", relay.address);
+    let line = place.line();
+    let server = format!("https://{}", line.address);
     let user = "client-certificate: a.crt, client-key: a.key";
     let file = place.kubeconfig(&server, "", user);
     let text = fs::read_to_string(&file).expect("readable");
     let inline = format!("certificate-authority-data: {}", STANDARD.encode(&place.ca));
     write_own(&file, &text.replace(&inline, "certificate-authority: a-ca.crt"));
     rotate(place, pairs, replace);
-    Way::new(relay, file, identity, Arc::clone(&place.folder))
+    Way::new(line, file, identity, Arc::clone(&place.folder))
 }
 
 fn token(place: &Place) -> Way {
@@ -365,8 +371,7 @@ fn token_file(place: &Place) -> Way {
 }
 
 fn http_proxy(place: &Place) -> Way {
-    let url = format!("http://{}:{}@%", relay::USER, relay::PASSWORD);
-    place.proxied(relay::Kind::Http, &url)
+    place.proxied(None, &format!("http://{LOGIN}@%"))
 }
 
 /// The proxy has the certificate of the API server, which the authority of the kubeconfig vouches for.
@@ -381,29 +386,29 @@ fn https_proxy(place: &Place) -> Way {
         .with_no_client_auth()
         .with_single_cert(vec![chain], key)
         .expect("a pair");
-    place.proxied(relay::Kind::Https(Arc::new(config)), "https://%")
+    place.proxied(Some(Arc::new(config)), &format!("https://{LOGIN}@%"))
 }
 
 fn socks_proxy(place: &Place) -> Way {
-    let url = format!("socks5://{}:{}@%", relay::USER, relay::PASSWORD);
-    place.proxied(relay::Kind::Socks, &url)
+    place.proxied(None, &format!("socks5://{LOGIN}@%"))
 }
 
 fn proxy_of_the_environment(place: &Place) -> Way {
-    let mut way = place.proxied(relay::Kind::Http, "");
-    let proxy = format!("http://{}:{}@{}", relay::USER, relay::PASSWORD, way.relay.address);
+    let mut way = place.proxied(None, "");
+    let proxy = way.proxy.as_ref().map(|(proxy, _)| proxy.address.clone()).expect("one");
+    let proxy = format!("http://{LOGIN}@{proxy}");
     way.env = vec![("HTTPS_PROXY".into(), proxy)];
     way
 }
 
 /// Not one of the names that the server's certificate has.
 fn another_name(place: &Place) -> Way {
-    let relay = place.relay();
+    let line = place.line();
     let (token, identity) = place.account();
-    let server = format!("https://api.localhost:{}", relay.address.port());
+    let server = format!("https://api.localhost:{}", line.address.port());
     let file =
         place.kubeconfig(&server, ", tls-server-name: kubernetes", &format!("token: {token}"));
-    Way::new(relay, file, identity, Arc::clone(&place.folder))
+    Way::new(line, file, identity, Arc::clone(&place.folder))
 }
 
 fn impersonation(place: &Place) -> Way {
@@ -416,7 +421,7 @@ fn impersonation(place: &Place) -> Way {
 /// The files as the kubelet lays them out, and the variables. They change under the running depd.
 fn in_a_pod(place: &Place) -> Way {
     let (token, identity) = place.account();
-    let relay = place.relay();
+    let line = place.line();
     let account = place.path("account");
     let files = account.join("..0");
     fs::create_dir_all(&files).expect("a folder");
@@ -444,8 +449,8 @@ fn in_a_pod(place: &Place) -> Way {
         fs::rename(account.join("..data_tmp"), account.join("..data")).expect("replaced");
         fs::remove_dir_all(account.join(old)).expect("removed");
     });
-    let port = relay.address.port().to_string();
-    let mut way = Way::new(relay, PathBuf::new(), identity, Arc::clone(&place.folder));
+    let port = line.address.port().to_string();
+    let mut way = Way::new(line, PathBuf::new(), identity, Arc::clone(&place.folder));
     way.starter = ["unshare", "-m", "sh", "-c", &script, "sh"].map(str::to_owned).to_vec();
     way.env = vec![
         ("PATH".into(), "/usr/sbin:/usr/bin:/sbin:/bin".into()),
@@ -513,13 +518,18 @@ pub fn is_young(made: &str, most: u64) -> bool {
 }
 
 fn judge_tokens() {
-    let webhook = Webhook::shared();
-    webhook.judge("k8s-aws-v1.", |url| {
+    accept_tokens_of_eks();
+    let judge = |made: &str| is_young(made, TWO_SECONDS).then(|| "short-user".to_owned());
+    Webhook::shared().judge("short-", judge);
+}
+
+/// From now on the API server takes what `aws eks get-token` makes with the key AKIAEXAMPLE.
+pub fn accept_tokens_of_eks() {
+    Webhook::shared().judge("k8s-aws-v1.", |url| {
         let url = URL_SAFE_NO_PAD.decode(url).unwrap_or_default();
         let url = String::from_utf8_lossy(&url).into_owned();
         let is_good =
             url.starts_with("https://sts.") && url.contains("X-Amz-Credential=AKIAEXAMPLE");
         is_good.then(|| "aws-user".to_owned())
     });
-    webhook.judge("short-", |made| is_young(made, TWO_SECONDS).then(|| "short-user".to_owned()));
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::cli::print::{self, Cell, Tone};
 use crate::cli::stored::{age, stamp};
-use crate::model::{ImageSet, Moment, Notice, ServiceKey, What};
+use crate::model::{ImageSet, Moment, Notice, ServiceKey, Standing, What};
 use crate::reconcile::{Phase, Service};
 use crate::report::words::words;
 use crate::store::{Holder, StoredMessage, StoredRollout, StoredService};
@@ -27,6 +27,8 @@ struct Daemon {
     /// Null where that cannot be told.
     running: Option<bool>,
     pid: Option<u32>,
+    /// After so many failures in a row nothing is started until depd resume --all; null where it is.
+    halted_after: Option<u32>,
 }
 
 /// One service.
@@ -96,7 +98,7 @@ struct SetAside {
 impl Status {
     /// Of everything that the store holds.
     pub fn new(
-        holder: Holder,
+        (holder, standing): (Holder, Standing),
         services: &[StoredService],
         rollouts: &[StoredRollout],
         messages: &[StoredMessage],
@@ -110,7 +112,11 @@ impl Status {
             Holder::Unknown => (None, None),
         };
         Status {
-            daemon: Daemon { running, pid },
+            daemon: Daemon {
+                running,
+                pid,
+                halted_after: standing.halted.then_some(standing.failures),
+            },
             services: services.iter().map(row).collect(),
             messages: Messages::new(messages),
         }
@@ -262,6 +268,12 @@ pub fn table(status: &Status, now: Moment, colours: bool) -> String {
         (Some(false), _) => "depd does not run: what follows is how it left things\n".to_owned(),
         (None, _) => "whether depd runs cannot be told here\n".to_owned(),
     };
+    if let Some(failures) = status.daemon.halted_after {
+        let _ = writeln!(
+            text,
+            "everything is held: {failures} rollouts failed in a row; go on with depd resume --all"
+        );
+    }
     let rows: Vec<Vec<Cell>> = status.services.iter().map(|row| cells(row, now)).collect();
     if rows.is_empty() {
         text.push_str("no services\n");

@@ -90,6 +90,7 @@ pub(super) fn access(server: &str, trust: Trust) -> Access {
         authorization: Authorization::None,
         impersonation: None,
         proxy: None,
+        bundle: None,
         files: Vec::new(),
     }
 }
