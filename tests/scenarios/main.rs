@@ -35,6 +35,7 @@ mod machine;
 mod outages;
 mod pending;
 mod people;
+mod probing;
 mod pull_secrets;
 mod reporting;
 mod restarting;
