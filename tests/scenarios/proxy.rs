@@ -26,7 +26,7 @@ struct State {
     /// Where these lead, instead of there.
     detours: HashMap<String, String>,
     /// Nobody passes without these.
-    credentials: String,
+    credentials: Option<String>,
     tls: Option<Arc<ServerConfig>>,
     /// Nobody is let in.
     down: AtomicBool,
@@ -35,18 +35,27 @@ struct State {
 }
 
 impl Proxy {
+    /// For everybody, to everywhere.
+    pub fn start() -> Proxy {
+        Proxy::with(State::default())
+    }
+
     /// For who knows `user:password`; the way to some names leads elsewhere. It speaks TLS where it is told
     /// how.
     pub fn guarded(pair: &str, detours: &[(&str, &str)], tls: Option<Arc<ServerConfig>>) -> Proxy {
         let own = |(from, to): &(&str, &str)| ((*from).to_owned(), (*to).to_owned());
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = listener.local_addr().expect("an address").to_string();
-        let state = Arc::new(State {
+        Proxy::with(State {
             detours: detours.iter().map(own).collect(),
-            credentials: STANDARD.encode(pair),
+            credentials: Some(STANDARD.encode(pair)),
             tls,
             ..State::default()
-        });
+        })
+    }
+
+    fn with(state: State) -> Proxy {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address").to_string();
+        let state = Arc::new(state);
         let shared = Arc::clone(&state);
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
@@ -126,7 +135,8 @@ fn over_http(
     let text = String::from_utf8_lossy(&head).into_owned();
     let target = text.split(' ').nth(1).unwrap_or_default().to_owned();
     state.targets.lock().expect("fine").push(target.clone());
-    if !text.contains(&format!("Basic {}\r\n", state.credentials)) {
+    let known = |pair: &String| text.contains(&format!("Basic {pair}\r\n"));
+    if !state.credentials.as_ref().is_none_or(known) {
         // As some do, it shows what it was sent.
         let length = text.len();
         let status = "HTTP/1.1 407 Proxy Authentication Required";
@@ -142,17 +152,20 @@ fn over_http(
 /// Facts: RFC 1928, and RFC 1929 for the password.
 fn over_socks(client: &mut TcpStream, state: &State) -> io::Result<TcpStream> {
     let methods = counted(client)?;
-    if !methods.contains(&2) {
+    let method = if state.credentials.is_some() { 2 } else { 0 };
+    if !methods.contains(&method) {
         client.write_all(&[5, 0xff])?;
-        return Err(io::Error::other("no password is offered"));
+        return Err(io::Error::other("no way to log in is offered"));
     }
-    client.write_all(&[5, 2])?;
-    client.read_exact(&mut [0])?;
-    let login = [counted(client)?, counted(client)?].join(&b':');
-    let is_known = STANDARD.encode(login) == state.credentials;
-    client.write_all(&[1, u8::from(!is_known)])?;
-    if !is_known {
-        return Err(io::Error::other("refused"));
+    client.write_all(&[5, method])?;
+    if let Some(pair) = &state.credentials {
+        client.read_exact(&mut [0])?;
+        let login = [counted(client)?, counted(client)?].join(&b':');
+        let is_known = STANDARD.encode(login) == *pair;
+        client.write_all(&[1, u8::from(!is_known)])?;
+        if !is_known {
+            return Err(io::Error::other("refused"));
+        }
     }
     let mut request = [0; 4];
     client.read_exact(&mut request)?;
