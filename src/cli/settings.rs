@@ -8,7 +8,7 @@ use super::images::ImageArguments;
 use super::receivers::ReceiverArguments;
 use super::run::{DriftChoice, RollbackChoice, RunArguments};
 use crate::cluster::kubeconfig::{self, Choice};
-use crate::daemon::Settings;
+use crate::daemon::{SIGHT_PATIENCE, Settings};
 use crate::desired::{EcrRepo, ImageLimits, ImageRules};
 use crate::model::shown;
 use crate::reconcile::{Drift, EcrPolicy, Patience, Policy};
@@ -37,6 +37,7 @@ pub fn validate(arguments: &RunArguments, env: &Environment) -> Result<Settings,
         access,
         secret_files,
         http: arguments.http,
+        sight_patience: SIGHT_PATIENCE * arguments.grace_percent / 100,
         receivers: match arguments.dry_run {
             true => Vec::new(),
             false => arguments.receivers.validate(env)?,

@@ -32,6 +32,7 @@ mod machine;
 mod outages;
 mod pending;
 mod people;
+mod probing;
 mod pull_secrets;
 mod reporting;
 mod restarting;
