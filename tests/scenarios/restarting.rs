@@ -199,7 +199,7 @@ fn a_cluster_whose_uid_may_not_be_read_any_more_is_the_same_and_one_that_does_no
         let why = "User \"depd\" cannot get resource \"namespaces\" in API group \"\" at the \
                    cluster scope";
         let refusal = Response::status(&Status::forbidden(about, why));
-        is_of_the_uid(request.target).then(|| Fault::Respond(refusal))
+        is_of_the_uid(request.target).then_some(Fault::Respond(refusal))
     };
     let mut depd = Depd::start(&cluster.kubeconfig, &[]);
     let deployed = |depd: &mut Depd, image: &str| {
