@@ -20,6 +20,7 @@ mod credentials;
 mod deploying;
 mod failing;
 mod faults;
+mod files;
 mod guide;
 mod holding;
 mod machine;
