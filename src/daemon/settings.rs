@@ -43,6 +43,8 @@ pub struct Settings {
     pub sight_patience: Duration,
     /// Threads that speak to the cluster.
     pub workers: usize,
+    /// The longest silence on a watch, where it is not the usual one.
+    pub watch_idle: Option<Duration>,
     /// Time limit, drift, namespaces.
     pub policy: Policy,
     /// What is done for images of Amazon ECR.

@@ -24,6 +24,7 @@ use super::idle;
 use super::journal::Ledger;
 use super::permissions;
 use super::pod_watches::{self, PodWatches};
+use super::progress::{Bell, Progress};
 use super::receivers::{self, Outbox, Receivers};
 use super::registry;
 use super::requests;
@@ -59,6 +60,7 @@ pub struct Daemon {
     receivers: Arc<Receivers>,
     store: Option<Arc<Store>>,
     started_up: Receiver<()>,
+    bell: Bell,
     _probes: Option<Probes>,
     control: Option<Control>,
 }
@@ -90,9 +92,10 @@ impl Daemon {
         let (ledger, remembered) = open_ledger(settings, &clients)?;
         introduce(settings);
         let (store, receivers) = (ledger.store.clone(), Arc::clone(&ledger.receivers));
-        let authors = Arc::clone(&ledger.authors);
-        let options =
+        let (authors, steps) = (Arc::clone(&ledger.authors), ledger.bell.clone());
+        let mut options =
             ClientOptions { idle_connections: settings.workers + 8, ..ClientOptions::default() };
+        options.watch_idle_limit = settings.watch_idle.unwrap_or(options.watch_idle_limit);
         let client = Client::new(&settings.access, options).map_err(StartError::Connect)?;
         let ecr = registry::open(&settings.registry, &client);
         let _ = clients.set(client.clone());
@@ -157,6 +160,7 @@ impl Daemon {
             receivers,
             store,
             started_up,
+            bell: steps,
             control,
             _probes,
         })
@@ -178,6 +182,12 @@ impl Daemon {
     #[must_use]
     pub fn survey(&self) -> Survey {
         Survey::of(&self.floor)
+    }
+
+    /// The rollouts in flight, for somebody who watches.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        Progress::new(&self.floor, self.bell.clone())
     }
 
     /// Tells the service manager that the daemon works, and from now on that it still does.
@@ -250,7 +260,8 @@ fn open_ledger(
     };
     let authors = Arc::new(Authors::new(settings.deps.clone()));
     let cluster = cluster_name(settings);
-    Ok((Ledger { store, receivers, authors, host, cluster }, remembered))
+    let bell = Bell::default();
+    Ok((Ledger { store, receivers, authors, host, cluster, bell }, remembered))
 }
 
 fn cluster_name(settings: &Settings) -> String {

@@ -108,7 +108,7 @@ impl Draft<'_> {
             self.plan.service.attempts = attempt;
             let rollout = rollout::begin(attempt, &intent, workload, self.view.now);
             self.say(What::Started { changes: rollout.changes.clone() });
-            return self.follow_back(rollout, workload);
+            return self.follow_back(Box::new(rollout), workload);
         }
         if !runs(|change| &change.from) {
             return self.left_to_people(&intent.desired, &intent.changes, workload);

@@ -5,7 +5,7 @@ use crate::depd::Depd;
 use crate::wait::wait_for;
 
 #[test]
-fn a_saved_file_is_deployed_followed_and_reported() {
+pub fn a_saved_file_is_deployed_followed_and_reported() {
     let cluster = Cluster::start();
     let namespace = cluster.namespace();
     cluster.deployment(&namespace, "web", "nginx:1.24", 3);
@@ -26,13 +26,7 @@ fn a_saved_file_is_deployed_followed_and_reported() {
 fn a_hundred_files_in_a_tight_loop_are_a_hundred_patches_and_a_hundred_messages() {
     let cluster = Cluster::start();
     let namespace = cluster.namespace();
-    let names: Vec<String> = (0..100).map(|n| format!("app-{n}")).collect();
-    for name in &names {
-        cluster.apply_deployment(&namespace, name, "nginx:1.24", 1);
-    }
-    for name in &names {
-        cluster.wait_until_available(&namespace, name);
-    }
+    let names = cluster.many_deployments(&namespace, 100);
     let depd = Depd::start(&cluster.kubeconfig, &["--apply-all"]);
     for name in &names {
         depd.save(name, &namespace, "nginx:1.25");
@@ -71,7 +65,7 @@ fn files_that_are_there_at_the_start_are_deployed_and_agreeing_ones_left_alone()
 }
 
 #[test]
-fn a_newer_file_supersedes_the_rollout_in_flight() {
+pub fn a_newer_file_supersedes_the_rollout_in_flight() {
     let cluster = Cluster::start();
     let namespace = cluster.namespace();
     cluster.deployment(&namespace, "web", "nginx:1.24", 2);
@@ -88,17 +82,14 @@ fn a_newer_file_supersedes_the_rollout_in_flight() {
 }
 
 #[test]
-fn a_change_by_somebody_else_is_said_and_not_undone() {
+pub fn a_change_by_somebody_else_is_said_and_not_undone() {
     let cluster = Cluster::start();
     let namespace = cluster.namespace();
     cluster.deployment(&namespace, "web", "nginx:1.24", 1);
     let depd = Depd::start(&cluster.kubeconfig, &[]);
     depd.save("web", &namespace, "nginx:1.25");
     depd.slack.wait_for("Deployed: web");
-    let containers = serde_json::json!([{ "name": "web", "image": "nginx:1.20" }]);
-    let patch =
-        serde_json::json!({ "spec": { "template": { "spec": { "containers": containers } } } });
-    cluster.merge_patch(&namespace, "web", &patch);
+    cluster.set_image(&namespace, "web", "nginx:1.20");
     let message = depd.slack.wait_for("Changed in the cluster: web");
     assert_eq!(message.color, "warning");
     assert_eq!(cluster.image(&namespace, "web"), "nginx:1.20");

@@ -6,24 +6,34 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod api;
 mod cluster;
+mod control_plane;
 mod depd;
+mod http;
+mod line;
 mod proxy;
 mod receiver;
+mod relay;
 mod tls;
 mod wait;
+mod way;
+mod ways;
+mod webhook;
 
 mod access;
+mod admission;
 mod bad_input;
 mod crashing;
-mod credentials;
 mod deploying;
 mod failing;
 mod faults;
 mod files;
 mod guide;
 mod holding;
+mod killing;
 mod machine;
+mod outages;
 mod pending;
 mod people;
 mod probing;

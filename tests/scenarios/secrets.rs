@@ -401,7 +401,7 @@ fn security_8_a_proxy_may_speak_tls_and_its_password_is_shown_by_nobody() {
     let password = "canary-of-the-proxy-0123456789";
     let detours = [("hooks.slack.test:443", &*address)];
     let config = fs::read_to_string(&cluster.kubeconfig).expect("readable");
-    for (scheme, tls) in [("http", None), ("https", Some(&authority))] {
+    for (scheme, tls) in [("http", None), ("https", Some(authority.server("localhost")))] {
         println!("by {scheme}");
         let proxy = Proxy::guarded(&format!("{USER}:{password}"), &detours, tls);
         let port = proxy.address.rsplit(':').next().expect("a port");
