@@ -94,6 +94,14 @@ impl Proxy {
     }
 }
 
+/// The kubeconfig with this proxy in front of its server.
+pub fn through(url: &str, kubeconfig: &str) -> String {
+    let server = kubeconfig.lines().find(|line| line.trim_start().starts_with("server: "));
+    let server = server.expect("a server on a line of its own");
+    let margin = &server[..server.len() - server.trim_start().len()];
+    kubeconfig.replacen(server, &format!("{margin}proxy-url: {url}\n{server}"), 1)
+}
+
 fn tunnel(mut client: TcpStream, state: &State) -> io::Result<()> {
     if let Some(config) = &state.tls {
         let mut connection = ServerConnection::new(Arc::clone(config)).map_err(io::Error::other)?;
