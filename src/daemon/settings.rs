@@ -39,6 +39,8 @@ pub struct Settings {
     pub secret_files: Vec<PathBuf>,
     /// Where probes are answered, if anywhere.
     pub http: Option<SocketAddr>,
+    /// Ready is still who sees nothing of folder or cluster for less than this.
+    pub sight_patience: Duration,
     /// Threads that speak to the cluster.
     pub workers: usize,
     /// The longest silence on a watch, where it is not the usual one.

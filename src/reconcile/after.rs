@@ -199,7 +199,7 @@ impl Draft<'_> {
         let goes_back = matches!(self.plan.service.phase, Phase::Returning(_));
         let asked = intent.changes.clone();
         let attempt = self.plan.service.attempts.saturating_add(1);
-        let rollout = rollout::begin(attempt, intent, workload, self.now);
+        let rollout = Box::new(rollout::begin(attempt, intent, workload, self.now));
         let rewritten: Vec<Change> = asked
             .iter()
             .zip(&rollout.changes)
@@ -211,6 +211,7 @@ impl Draft<'_> {
             self.say(What::ImageRewritten { changes: rewritten });
         }
         self.plan.service.attempts = attempt;
+        self.plan.service.given_up = None;
         self.plan.service.phase = match goes_back {
             true => Phase::RollingBack(rollout),
             false => Phase::Rolling(rollout),
@@ -355,12 +356,8 @@ impl Draft<'_> {
             }
             Phase::Returning(intent) => {
                 let (changes, took) = (intent.changes.clone(), Duration::ZERO);
-                let settled = Settled {
-                    desired: intent.desired.clone(),
-                    uid: intent.uid.clone(),
-                    changes: changes.clone(),
-                };
-                let refused = Some(message);
+                let settled = Settled::of(intent);
+                let refused = Some(format!("the API server does not accept it: {message}"));
                 self.say(What::RollbackFailed { changes, cause: None, refused, took });
                 self.plan.service.phase = Phase::Settled(settled);
             }

@@ -25,6 +25,9 @@ pub struct Service {
     /// The images that worked last.
     #[serde(default)]
     pub good: Option<Good>,
+    /// The rollout that was in flight when the file last changed, until another one begins.
+    #[serde(default)]
+    pub given_up: Option<GivenUp>,
     /// Rollouts so far; numbers the messages and the history.
     pub attempts: u32,
     /// Corrections of drift in a row that did not last.
@@ -40,7 +43,7 @@ pub struct Service {
     pub retry_at: Option<Moment>,
 }
 
-/// Where a service stands.
+/// Where a service stands. Most are settled, so what is larger is boxed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Phase {
     /// Nothing was done yet for what the file asks.
@@ -51,14 +54,14 @@ pub enum Phase {
     /// A PATCH is about to be sent, or was sent and its reply is not known.
     Patching(Intent),
     /// The PATCH went through; the rollout is followed to its verdict.
-    Rolling(Rollout),
+    Rolling(Box<Rollout>),
     /// The rollout failed or timed out; it may still recover.
-    Broken(Rollout),
+    Broken(Box<Rollout>),
     /// The rollout failed, and a PATCH that puts the last good images back is about to be sent, or was
     /// sent and its reply is not known.
     Returning(Intent),
     /// The last good images were put back; that is followed to its verdict.
-    RollingBack(Rollout),
+    RollingBack(Box<Rollout>),
     /// The cluster agreed with the file when it was last looked at after a change of the file.
     Settled(Settled),
     /// The API server refused the change; final until the file or the workload changes.
@@ -115,6 +118,14 @@ pub struct Settled {
     pub changes: Vec<Change>,
 }
 
+impl Settled {
+    /// Nothing more is done for what was intended.
+    pub(super) fn of(intent: &Intent) -> Settled {
+        let Intent { desired, uid, changes, .. } = intent.clone();
+        Settled { desired, uid, changes }
+    }
+}
+
 /// The images that a workload was last seen to work with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Good {
@@ -122,6 +133,16 @@ pub struct Good {
     pub uid: Box<str>,
     /// Container and image, as the API server stored it.
     pub images: Vec<(Box<str>, Box<str>)>,
+}
+
+/// A rollout without a verdict: the file asked for something else before there was one. Should that never
+/// come to the cluster and the file say again what it said before, the verdict is still due.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GivenUp {
+    /// The workload.
+    pub uid: Box<str>,
+    /// What it changed.
+    pub changes: Vec<Change>,
 }
 
 /// A change that was refused.
@@ -219,11 +240,22 @@ impl Service {
         self
     }
 
-    /// What is left of a service whose file is gone: the number of its rollouts, so that the next one,
-    /// should the file come back, is not taken for the first.
+    /// What is left of a service whose file is gone, should it come back: the number of its rollouts, so
+    /// that the next one is not taken for the first, and that of which the verdict was not waited for.
     #[must_use]
     pub fn let_go(&self) -> Service {
-        Service { attempts: self.attempts, ..Service::default() }
+        let given_up = self.under_way().or_else(|| self.given_up.clone());
+        Service { attempts: self.attempts, given_up, ..Service::default() }
+    }
+
+    /// The rollout in flight, as it is remembered when the file asks for it no more.
+    pub(super) fn under_way(&self) -> Option<GivenUp> {
+        match &self.phase {
+            Phase::Rolling(rollout) => {
+                Some(GivenUp { uid: rollout.uid.clone(), changes: rollout.changes.clone() })
+            }
+            _ => None,
+        }
     }
 
     /// Nothing is known of it but that.

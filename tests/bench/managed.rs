@@ -15,6 +15,7 @@ use crate::raw::{self, Patch};
 use crate::report::{Report, Row};
 use crate::services::{FIRST_IMAGE, MISSING_IMAGE, Service, Services, other};
 use crate::verdicts::{Outcome, Recorded, latencies, later};
+use crate::watch::Traffic;
 
 const LIMIT: Duration = Duration::from_secs(600);
 
@@ -26,6 +27,8 @@ struct Scene<'a> {
     depd: &'a Depd,
     audit: AuditLog,
     report: &'a mut Report,
+    /// What depd used for each change, by outcome: told once the raw loop has had its turn.
+    cpu_ms: Vec<(Outcome, f64)>,
 }
 
 /// Returns the services, for whoever wants them gone before something else is measured.
@@ -33,14 +36,23 @@ pub fn measure(cluster: &Cluster, sizes: &Managed, report: &mut Report) -> Servi
     let services = Services::create(&cluster.admin, sizes.services, 1);
     let audit = AuditLog::open(&cluster.audit_log);
     let depd = Depd::start(cluster, &services.all, FIRST_IMAGE);
-    let mut scene = Scene { cluster, sizes, services: &services, depd: &depd, audit, report };
+    let cpu_ms = Vec::new();
+    let mut scene =
+        Scene { cluster, sizes, services: &services, depd: &depd, audit, report, cpu_ms };
     scene.start();
     scene.rest();
     let image = scene.succeed();
     scene.fail();
     scene.remember();
+    let cpu_ms = scene.cpu_ms;
     drop(depd);
-    raw_cpu(cluster, sizes, &services, image, report);
+    let raw_ms = raw_cpu(cluster, sizes, &services, image, report);
+    for (outcome, ms) in cpu_ms {
+        let verdict = outcome.verdict();
+        let id = format!("managed.{}.{verdict}.cpu", sizes.services);
+        let what = format!("  CPU of depd for each rollout that {verdict}, until its message");
+        report.add(Row::new(id, what, ms, "ms").at_most(3.0 * raw_ms, "3 × raw"));
+    }
     services
 }
 
@@ -93,10 +105,10 @@ impl Scene<'_> {
         let before = process::cpu_of_living_threads(pid);
         thread::sleep(sizes.idle);
         let used = process::cpu_of_living_threads(pid) - before;
-        let resident = process::resident_mib(pid);
+        let (resident, parts) = (process::resident_mib(pid), process::resident_parts(pid));
         let what = format!("idle with {} services with a pod each: resident", sizes.services);
         self.add("resident", |id| {
-            Row::new(id, what, resident, "MiB").at_most(sizes.resident_goal_mib, "")
+            Row::new(id, what, resident, "MiB").at_most(sizes.resident_goal_mib, "").note(parts)
         });
         self.add("idle", |id| {
             let share = 100.0 * used.as_secs_f64() / sizes.idle.as_secs_f64();
@@ -122,12 +134,13 @@ impl Scene<'_> {
         self.depd.wait_until_quiet();
         let cpu_ms = ms(process::cpu(self.depd.pid()) - before) / count as f64;
         let told = receiver.told(outcome.word());
-        let (shown, observed) = recorded.stop(outcome, image, began);
+        let (shown, observed, pods) = recorded.stop(outcome, image, began);
         Round {
             cpu_ms,
             latencies: latencies(&shown, &told),
             after_observed: latencies(&later(shown, &observed), &told),
             messages: receiver.count(),
+            pods,
         }
     }
 
@@ -151,6 +164,24 @@ impl Scene<'_> {
         let count = self.sizes.failing;
         let round = self.round(count, MISSING_IMAGE, Outcome::Failed);
         self.add_rounds(&[round], count, Outcome::Failed);
+        self.list_pods(count);
+    }
+
+    /// What it would cost to ask for the pods of each rollout, once, in place of watching them.
+    fn list_pods(&mut self, count: usize) {
+        let (mut bytes, began, before) = (0, Stamp::now(), process::cpu_of_this_thread());
+        for Service { namespace, name, .. } in self.some(count) {
+            let path = format!("/api/v1/namespaces/{namespace}/pods?labelSelector=app%3D{name}");
+            bytes += self.cluster.admin.get::<serde_json::Value>(&path).to_string().len();
+        }
+        let each = |total: f64| total / count as f64;
+        let (took, cpu) = (Stamp::now().ms_since(began), process::cpu_of_this_thread() - before);
+        let (kib, cpu) = (each(bytes as f64) / 1024.0, each(ms(cpu)));
+        self.add("pods.list", |id| {
+            let what = "  one list of a rollout's pods by selector, one after another";
+            let row = Row::new(id, what, each(took), "ms");
+            row.note(format!("{kib:.1} KiB and {cpu:.2} ms of CPU of the asking thread"))
+        });
     }
 
     fn add_rounds(&mut self, rounds: &[Round], count: usize, outcome: Outcome) {
@@ -187,12 +218,15 @@ impl Scene<'_> {
         self.add(&format!("{verdict}.messages"), |id| {
             Row::new(id, "  messages", messages as f64, "").exactly(changes)
         });
-        let cpu = median(&rounds.iter().map(|round| round.cpu_ms).collect::<Vec<_>>());
-        let raw = self.report.raw_cpu_ms;
-        self.add(&format!("{verdict}.cpu"), |id| {
-            let row = Row::new(id, "  CPU for each change, until its message", cpu, "ms");
-            if raw > 0.0 { row.at_most(3.0 * raw, "3 × raw") } else { row }
+        let mut pods = Traffic::default();
+        rounds.iter().for_each(|round| pods += round.pods);
+        self.add(&format!("{verdict}.pods"), |id| {
+            let each = |total: usize| total as f64 / changes as f64;
+            let row = Row::new(id, "  events of pods for each rollout", each(pods.events), "");
+            row.note(format!("{:.1} KiB", each(pods.bytes) / 1024.0))
         });
+        let cpu = median(&rounds.iter().map(|round| round.cpu_ms).collect::<Vec<_>>());
+        self.cpu_ms.push((outcome, cpu));
     }
 
     fn remember(&mut self) {
@@ -200,7 +234,7 @@ impl Scene<'_> {
         let (now, peak) = (process::resident_mib(pid), process::peak_resident_mib(pid));
         self.add("resident.after", |id| {
             let row = Row::new(id, "resident after all that", now, "MiB");
-            row.note(format!("{peak:.1} MiB at most"))
+            row.note(format!("{}; {peak:.1} MiB at most", process::resident_parts(pid)))
         });
     }
 }
@@ -213,6 +247,8 @@ struct Round {
     /// Since it showed it and the Deployment's status was of our change, ms.
     after_observed: Vec<f64>,
     messages: usize,
+    /// What a watch of the pods brought meanwhile.
+    pods: Traffic,
 }
 
 /// The raw loop's CPU for as many changes as depd had at once, with pods; they also heal what failed.
@@ -222,7 +258,7 @@ fn raw_cpu(
     services: &Services,
     image: &str,
     report: &mut Report,
-) {
+) -> f64 {
     let count = sizes.failing.max(sizes.batch);
     let patch = |service| Patch::new(&cluster.plain, service, image);
     let patches: Vec<Patch> = services.all[..count].iter().map(patch).collect();
@@ -230,4 +266,5 @@ fn raw_cpu(
     let id = format!("managed.{}.raw.cpu", sizes.services);
     let cpu = ms(run.cpu) / count as f64;
     report.add(Row::new(id, format!("{count} PATCHes, raw loop: CPU for each"), cpu, "ms"));
+    cpu
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 mod check;
+mod live;
 mod rbac;
 mod report;
 mod running;

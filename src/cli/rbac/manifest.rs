@@ -29,6 +29,22 @@ const RULES: &str = "rules:
     verbs: [list]
 ";
 
+/// For `--events`.
+const EVENTS: &str = "  - apiGroups: [events.k8s.io]
+    resources: [events]
+    verbs: [create]
+";
+
+/// For `--ecr-pull-secret`: one secret of that name, and what its ServiceAccount pulls with.
+const PULL_SECRET: &str = "  - apiGroups: [\"\"]
+    resources: [secrets]
+    resourceNames: [depd-ecr]
+    verbs: [get, create, patch]
+  - apiGroups: [\"\"]
+    resources: [serviceaccounts]
+    verbs: [get]
+";
+
 const ACCOUNT: &str = "apiVersion: v1
 kind: Namespace
 metadata:
@@ -59,22 +75,36 @@ metadata:
     kubernetes.io/service-account.name: depd
 ";
 
+/// What depd is to do besides, each with an option of `depd run` of the same name.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Extras {
+    /// `--events`
+    pub events: bool,
+    /// `--ecr-pull-secret`
+    pub pull_secret: bool,
+}
+
 /// Account, role and binding: in these namespaces, or everywhere if there are none.
-pub(super) fn rights(namespaces: &[String]) -> String {
+pub(super) fn rights(namespaces: &[String], extras: Extras) -> String {
     let mut out = ACCOUNT.to_owned();
     if namespaces.is_empty() {
-        out.push_str(&role("ClusterRole", None));
+        out.push_str(&role("ClusterRole", None, extras));
         return out;
     }
     for namespace in namespaces {
-        out.push_str(&role("Role", Some(namespace)));
+        out.push_str(&role("Role", Some(namespace), extras));
     }
     out
 }
 
-fn role(kind: &str, namespace: Option<&str>) -> String {
+fn role(kind: &str, namespace: Option<&str>, extras: Extras) -> String {
     let place = namespace.map(|name| format!("  namespace: {name}\n")).unwrap_or_default();
-    let more = if namespace.is_none() { NAMESPACES } else { "" };
+    let more = [
+        if extras.events { EVENTS } else { "" },
+        if extras.pull_secret { PULL_SECRET } else { "" },
+        if namespace.is_none() { NAMESPACES } else { "" },
+    ]
+    .concat();
     format!(
         "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: {kind}\nmetadata:\n  name: depd\n{place}\
          {RULES}{more}\
@@ -84,7 +114,12 @@ fn role(kind: &str, namespace: Option<&str>) -> String {
 }
 
 /// depd in a pod. `files` are names and contents of dep files.
-pub(super) fn deployment(image: &str, namespaces: &[String], files: &[(String, String)]) -> String {
+pub(super) fn deployment(
+    image: &str,
+    namespaces: &[String],
+    extras: Extras,
+    files: &[(String, String)],
+) -> String {
     let mut out = String::from(
         "---\n# One key for each dep file. A change of it is seen within about a minute.\n\
          apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: depd-deps\n  namespace: depd-system\n",
@@ -94,7 +129,12 @@ pub(super) fn deployment(image: &str, namespaces: &[String], files: &[(String, S
         // JSON strings are YAML strings, whatever is in them.
         let _ = writeln!(out, "  {name}: {}", serde_json::Value::from(content.as_str()));
     }
-    let more = if namespaces.is_empty() { "" } else { ", --no-create-namespaces" };
+    let more = [
+        if namespaces.is_empty() { "" } else { ", --no-create-namespaces" },
+        if extras.events { ", --events" } else { "" },
+        if extras.pull_secret { ", --ecr-pull-secret" } else { "" },
+    ]
+    .concat();
     let image = serde_json::Value::from(image);
     let _ = write!(
         out,
