@@ -12,7 +12,7 @@ use super::settings::{ReceiverSettings, Way};
 use crate::clock;
 use crate::cluster::Client;
 use crate::failpoint::Failpoint;
-use crate::report::delivery::{Delivery, Fate, Route};
+use crate::report::delivery::{Behind, Delivery, Fate, Route};
 use crate::report::filter::Filter;
 use crate::report::http::Http;
 use crate::report::inbox::{Fetch, Page, Parcel};
@@ -64,10 +64,13 @@ impl Receivers {
                 left: outbox.map_or(0, |outbox| outbox.last_message),
             };
             let store = outbox.map(|outbox| Arc::clone(&outbox.store));
-            let settled = move |message: u64, fate| match (&store, fate) {
+            let settled = move |message: u64, fate, behind| match (&store, fate) {
                 (Some(store), Fate::Delivered) => {
                     Failpoint::AfterMessage.pass();
-                    store.delivered(message);
+                    match behind {
+                        Behind::Nothing => store.delivered(message),
+                        Behind::Others => store.delivered_among_others(message),
+                    }
                 }
                 (Some(store), Fate::SetAside(why)) => store.set_aside(message, &why),
                 (None, _) => {}

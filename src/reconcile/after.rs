@@ -211,6 +211,7 @@ impl Draft<'_> {
             self.say(What::ImageRewritten { changes: rewritten });
         }
         self.plan.service.attempts = attempt;
+        self.plan.service.given_up = None;
         self.plan.service.phase = match goes_back {
             true => Phase::RollingBack(rollout),
             false => Phase::Rolling(rollout),

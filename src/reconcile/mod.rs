@@ -52,6 +52,6 @@ pub use patience::Patience;
 pub use plan::plan;
 pub use resolve::differs;
 pub use rollback::retry;
-pub use service::{Good, Intent, Phase, Refusal, Service, Settled, Waiting};
+pub use service::{GivenUp, Good, Intent, Phase, Refusal, Service, Settled, Waiting};
 pub use step::{Reply, Setback, Step};
 pub use view::{Drift, EcrPolicy, Plan, Policy, View};

@@ -2,7 +2,8 @@
 //! state, what to say, at most one step, and when to look again.
 
 use super::{
-    Intent, Phase, Plan, Refusal, Service, Settled, Step, View, Waiting, ecr, resolve, rollout,
+    GivenUp, Intent, Phase, Plan, Refusal, Service, Settled, Step, View, Waiting, ecr, resolve,
+    rollback, rollout,
 };
 use crate::desired::DesiredState;
 use crate::model::{
@@ -201,6 +202,7 @@ impl Draft<'_> {
                 self.wake_at(self.view.now);
             }
             Phase::Rolling(rollout) | Phase::RollingBack(rollout) => {
+                self.plan.service.given_up = self.plan.service.under_way();
                 let changes = rollout.changes;
                 self.say(What::Superseded { changes, by: Successor::File });
                 if agrees {
@@ -209,7 +211,7 @@ impl Draft<'_> {
                     self.change(images, workload, &differing);
                 }
             }
-            _ if agrees => self.baseline(images, workload),
+            _ if agrees => self.take_up(&intent(images, workload, &targets), workload),
             _ => self.change(images, workload, &differing),
         }
     }
@@ -288,6 +290,21 @@ impl Draft<'_> {
         self.settle(images, workload, Vec::new());
     }
 
+    /// The cluster runs what the file asks for again. Where that is an own rollout which was given up for
+    /// another content that never came to the cluster, its verdict is still due.
+    fn take_up(&mut self, intent: &Intent, workload: &Workload) {
+        let given_up = self.plan.service.given_up.take();
+        match given_up.filter(|it| it.uid == workload.uid) {
+            Some(GivenUp { changes, .. })
+                if rollback::runs_what_was_put_back(&changes, workload) =>
+            {
+                let generation = workload.generation;
+                self.adopt(&Intent { changes, generation, ..intent.clone() }, workload);
+            }
+            _ => self.baseline(&intent.desired, workload),
+        }
+    }
+
     pub(super) fn settle(&mut self, images: &ImageSet, workload: &Workload, changes: Vec<Change>) {
         let (desired, uid) = (images.clone(), workload.uid.clone());
         self.enter(Phase::Settled(Settled { desired, uid, changes }));
@@ -298,6 +315,7 @@ impl Draft<'_> {
     pub(super) fn adopt(&mut self, intent: &Intent, workload: &Workload) {
         let attempt = self.plan.service.attempts.saturating_add(1);
         self.plan.service.attempts = attempt;
+        self.plan.service.given_up = None;
         let rollout = Box::new(rollout::begin(attempt, intent, workload, self.view.now));
         self.say(What::Started { changes: rollout.changes.clone() });
         self.enter(Phase::Rolling(rollout.clone()));
@@ -312,7 +330,7 @@ impl Draft<'_> {
             self.enter(Phase::Patching(intent));
             self.request(Step::LookAtWorkload);
         } else if intent.changes.is_empty() {
-            self.baseline(&intent.desired, workload);
+            self.take_up(&intent, workload);
         } else {
             self.adopt(&intent, workload);
         }

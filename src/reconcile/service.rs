@@ -25,6 +25,9 @@ pub struct Service {
     /// The images that worked last.
     #[serde(default)]
     pub good: Option<Good>,
+    /// The rollout that was in flight when the file last changed, until another one begins.
+    #[serde(default)]
+    pub given_up: Option<GivenUp>,
     /// Rollouts so far; numbers the messages and the history.
     pub attempts: u32,
     /// Corrections of drift in a row that did not last.
@@ -132,6 +135,16 @@ pub struct Good {
     pub images: Vec<(Box<str>, Box<str>)>,
 }
 
+/// A rollout without a verdict: the file asked for something else before there was one. Should that never
+/// come to the cluster and the file say again what it said before, the verdict is still due.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GivenUp {
+    /// The workload.
+    pub uid: Box<str>,
+    /// What it changed.
+    pub changes: Vec<Change>,
+}
+
 /// A change that was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
@@ -227,11 +240,22 @@ impl Service {
         self
     }
 
-    /// What is left of a service whose file is gone: the number of its rollouts, so that the next one,
-    /// should the file come back, is not taken for the first.
+    /// What is left of a service whose file is gone, should it come back: the number of its rollouts, so
+    /// that the next one is not taken for the first, and that of which the verdict was not waited for.
     #[must_use]
     pub fn let_go(&self) -> Service {
-        Service { attempts: self.attempts, ..Service::default() }
+        let given_up = self.under_way().or_else(|| self.given_up.clone());
+        Service { attempts: self.attempts, given_up, ..Service::default() }
+    }
+
+    /// The rollout in flight, as it is remembered when the file asks for it no more.
+    pub(super) fn under_way(&self) -> Option<GivenUp> {
+        match &self.phase {
+            Phase::Rolling(rollout) => {
+                Some(GivenUp { uid: rollout.uid.clone(), changes: rollout.changes.clone() })
+            }
+            _ => None,
+        }
     }
 
     /// Nothing is known of it but that.

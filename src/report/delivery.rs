@@ -58,6 +58,15 @@ pub enum Fate {
     SetAside(String),
 }
 
+/// What is in memory behind a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Behind {
+    /// It was the last for now.
+    Nothing,
+    /// Others are next, and will be settled soon as well.
+    Others,
+}
+
 impl Delivery {
     /// Starts the thread. `settled` is told, on that thread, what became of each message by its
     /// number.
@@ -66,7 +75,7 @@ impl Delivery {
     /// The operating system gives no thread.
     pub fn start(
         route: Route,
-        settled: impl Fn(u64, Fate) + Send + 'static,
+        settled: impl Fn(u64, Fate, Behind) + Send + 'static,
     ) -> std::io::Result<Delivery> {
         let inbox = Arc::new(Inbox::new(if route.fetch.is_some() { route.left } else { 0 }));
         let (bell, rung) = bounded(1);
@@ -129,7 +138,7 @@ struct Postman {
     inbox: Arc<Inbox>,
     bell: Receiver<()>,
     stop: Receiver<()>,
-    settled: Box<dyn Fn(u64, Fate) + Send>,
+    settled: Box<dyn Fn(u64, Fate, Behind) + Send>,
     storm: Storm,
 }
 
@@ -270,7 +279,9 @@ impl Postman {
 
     /// Tells what became of messages, and makes room for others.
     fn settle(&self, ids: &[Option<u64>], fate: &Fate) {
-        ids.iter().flatten().for_each(|id| (self.settled)(*id, fate.clone()));
+        let is_last = self.inbox.count() <= ids.len();
+        let behind = if is_last { Behind::Nothing } else { Behind::Others };
+        ids.iter().flatten().for_each(|id| (self.settled)(*id, fate.clone(), behind));
         self.inbox.settle(ids.len());
     }
 

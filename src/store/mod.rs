@@ -161,25 +161,30 @@ impl Store {
 
     /// The receiver acknowledged the message: it is forgotten.
     pub fn delivered(&self, message_id: u64) {
-        self.add(Haste::Later, |pending| pending.batch.answer(message_id, Answer::Delivered));
+        self.add(Haste::Now, |pending| pending.batch.answer(message_id, Answer::Delivered));
+    }
+
+    /// The same of a message behind which others are being delivered: it is kept with theirs.
+    pub fn delivered_among_others(&self, message_id: u64) {
+        self.add(Haste::Soon, |pending| pending.batch.answer(message_id, Answer::Delivered));
     }
 
     /// The message will never be taken: it is kept for people to look at, but not sent again.
     pub fn set_aside(&self, message_id: u64, why: &str) {
         let answer = Answer::SetAside { why: why.to_owned(), at: unix_ms() };
-        self.add(Haste::Later, |pending| pending.batch.answer(message_id, answer));
+        self.add(Haste::Soon, |pending| pending.batch.answer(message_id, answer));
     }
 
     /// Remembers `value` under `name`, in the place of what was there.
     pub fn set_meta(&self, name: &str, value: &str) {
-        self.add(Haste::Later, |pending| {
+        self.add(Haste::Soon, |pending| {
             pending.batch.meta.insert(name.to_owned(), value.to_owned())
         });
     }
 
     /// Remembers this of the failures in a row, unless a newer word came before it.
     pub fn stands(&self, standing: &Standing) {
-        self.add(Haste::Later, |pending| {
+        self.add(Haste::Soon, |pending| {
             if pending.is_newest(standing) {
                 pending.batch.stands(standing);
             }

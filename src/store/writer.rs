@@ -3,7 +3,8 @@
 //! While a transaction is written, the next batch gathers, so the more workers save at once, the
 //! fewer transactions there are for each. What nobody waits for gathers for some milliseconds more
 //! ([`Haste`]): a transaction costs as much as ten steps in it. A crash within that time forgets it as
-//! if it had come before the save: a rollout is followed, or a message sent, once more. When the disk refuses, nobody waits for it: messages are
+//! if it had come before the save: a rollout is followed, or a message sent, once more. So what is
+//! told or was delivered waits only in a stream of saves, and a lone one is written at once. When the disk refuses, nobody waits for it: messages are
 //! handed over and waiters let go as if it had been written, and what was not is kept and tried
 //! again, together with all that came later.
 
@@ -31,19 +32,20 @@ const COMPLAINT_EVERY: Duration = Duration::from_secs(60);
 pub enum Haste {
     /// Somebody waits for it.
     Now,
-    /// A message waits for it.
+    /// A message waits for it: at once, but not in a transaction of its own right after another.
     Soon,
     /// Nobody does: what comes next takes it along.
     Later,
 }
 
 impl Haste {
-    fn within(self) -> Duration {
-        Duration::from_millis(match self {
-            Haste::Now => 0,
-            Haste::Soon => 3,
-            Haste::Later => 30,
-        })
+    /// When it is due, the batch before having been taken at `last`.
+    fn due(self, last: Moment, now: Moment) -> Moment {
+        match self {
+            Haste::Now => now,
+            Haste::Soon => now.max(last + Duration::from_millis(3)),
+            Haste::Later => now + Duration::from_millis(30),
+        }
     }
 }
 
@@ -74,6 +76,8 @@ pub struct Pending {
     finished: u64,
     /// The thread has something to look at, by then at the latest.
     due: Option<Moment>,
+    /// When it last looked.
+    looked: Moment,
     /// The id of the next message.
     pub next_id: u64,
     /// Which word about failures in a row was the last that came.
@@ -116,6 +120,7 @@ impl Shared {
             number: 0,
             finished: 0,
             due: None,
+            looked: Moment(0),
             next_id: last_id + 1,
             turn: 0,
             closing: false,
@@ -133,7 +138,7 @@ impl Shared {
 
     /// Wakes the thread, unless it comes early enough by itself.
     pub fn ring(&self, pending: &mut Pending, haste: Haste) {
-        let due = clock::now() + haste.within();
+        let due = haste.due(pending.looked, clock::now());
         if pending.due.is_none_or(|before| due < before) {
             pending.due = Some(due);
             self.bell.notify_one();
@@ -208,6 +213,7 @@ impl<F: Fn(Outgoing)> Writer<F> {
         let mut pending = self.shared.pending.lock();
         self.wait(&mut pending);
         pending.due = None;
+        pending.looked = clock::now();
         let fresh = std::mem::take(&mut pending.batch);
         pending.number += 1;
         let number = pending.number;
@@ -340,8 +346,37 @@ impl Patience {
 
 #[cfg(test)]
 mod tests {
-    use super::Patience;
+    use super::{Haste, Patience, Shared};
     use crate::model::Moment;
+
+    #[test]
+    fn a_batch_is_due_with_the_most_urgent_of_what_is_in_it() {
+        let shared = Shared::new(0);
+        let mut pending = shared.pending.lock();
+        let mut due_after = |haste| {
+            shared.ring(&mut pending, haste);
+            pending.due.expect("it is due")
+        };
+        let first = due_after(Haste::Later);
+        assert_eq!(due_after(Haste::Later), first, "what comes later does not put it off");
+        let now = due_after(Haste::Now);
+        assert!(now <= first && now <= crate::clock::now());
+        assert_eq!(due_after(Haste::Later), now);
+    }
+
+    #[test]
+    fn a_lone_message_is_due_at_once_and_one_of_many_a_little_later() {
+        let last = Moment(1000);
+        for (haste, now, due) in [
+            (Haste::Now, 1000, 1000),
+            (Haste::Soon, 1001, 1003),
+            (Haste::Soon, 1003, 1003),
+            (Haste::Soon, 2000, 2000),
+            (Haste::Later, 2000, 2030),
+        ] {
+            assert_eq!(haste.due(last, Moment(now)), Moment(due), "{haste:?} at {now}");
+        }
+    }
 
     #[test]
     fn trouble_is_told_at_once_and_then_at_most_once_a_minute() {

@@ -15,6 +15,7 @@ use crate::raw::{self, Patch};
 use crate::report::{Report, Row};
 use crate::services::{FIRST_IMAGE, MISSING_IMAGE, Service, Services, other};
 use crate::verdicts::{Outcome, Recorded, latencies, later};
+use crate::watch::Traffic;
 
 const LIMIT: Duration = Duration::from_secs(600);
 
@@ -133,12 +134,13 @@ impl Scene<'_> {
         self.depd.wait_until_quiet();
         let cpu_ms = ms(process::cpu(self.depd.pid()) - before) / count as f64;
         let told = receiver.told(outcome.word());
-        let (shown, observed) = recorded.stop(outcome, image, began);
+        let (shown, observed, pods) = recorded.stop(outcome, image, began);
         Round {
             cpu_ms,
             latencies: latencies(&shown, &told),
             after_observed: latencies(&later(shown, &observed), &told),
             messages: receiver.count(),
+            pods,
         }
     }
 
@@ -162,6 +164,24 @@ impl Scene<'_> {
         let count = self.sizes.failing;
         let round = self.round(count, MISSING_IMAGE, Outcome::Failed);
         self.add_rounds(&[round], count, Outcome::Failed);
+        self.list_pods(count);
+    }
+
+    /// What it would cost to ask for the pods of each rollout, once, in place of watching them.
+    fn list_pods(&mut self, count: usize) {
+        let (mut bytes, began, before) = (0, Stamp::now(), process::cpu_of_this_thread());
+        for Service { namespace, name, .. } in self.some(count) {
+            let path = format!("/api/v1/namespaces/{namespace}/pods?labelSelector=app%3D{name}");
+            bytes += self.cluster.admin.get::<serde_json::Value>(&path).to_string().len();
+        }
+        let each = |total: f64| total / count as f64;
+        let (took, cpu) = (Stamp::now().ms_since(began), process::cpu_of_this_thread() - before);
+        let (kib, cpu) = (each(bytes as f64) / 1024.0, each(ms(cpu)));
+        self.add("pods.list", |id| {
+            let what = "  one list of a rollout's pods by selector, one after another";
+            let row = Row::new(id, what, each(took), "ms");
+            row.note(format!("{kib:.1} KiB and {cpu:.2} ms of CPU of the asking thread"))
+        });
     }
 
     fn add_rounds(&mut self, rounds: &[Round], count: usize, outcome: Outcome) {
@@ -198,6 +218,13 @@ impl Scene<'_> {
         self.add(&format!("{verdict}.messages"), |id| {
             Row::new(id, "  messages", messages as f64, "").exactly(changes)
         });
+        let mut pods = Traffic::default();
+        rounds.iter().for_each(|round| pods += round.pods);
+        self.add(&format!("{verdict}.pods"), |id| {
+            let each = |total: usize| total as f64 / changes as f64;
+            let row = Row::new(id, "  events of pods for each rollout", each(pods.events), "");
+            row.note(format!("{:.1} KiB", each(pods.bytes) / 1024.0))
+        });
         let cpu = median(&rounds.iter().map(|round| round.cpu_ms).collect::<Vec<_>>());
         self.cpu_ms.push((outcome, cpu));
     }
@@ -220,6 +247,8 @@ struct Round {
     /// Since it showed it and the Deployment's status was of our change, ms.
     after_observed: Vec<f64>,
     messages: usize,
+    /// What a watch of the pods brought meanwhile.
+    pods: Traffic,
 }
 
 /// The raw loop's CPU for as many changes as depd had at once, with pods; they also heal what failed.

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 const USAGE: &str = "\
-usage: scripts/bench [--smoke | --full] [--only PART]... [--json FILE]
+usage: scripts/bench [--smoke | --full] [--only PART]... [--rounds N] [--json FILE]
 
   --smoke      everything tiny, within a minute: checks that counts are right, never times
   --full       also 5,000 files at once, and 10,000 Deployments with a pod each
   --only PART  only singles, burst, kubectl, managed (100), or of what --full adds: burst-5000, scale (10,000)
+  --rounds N   how often depd and the raw loops take turns in a burst
   --json FILE  write the figures there as well";
 
 const PARTS: [&str; 6] = ["singles", "burst", "kubectl", "managed", "burst-5000", "scale"];
@@ -69,7 +70,7 @@ impl Options {
     pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Options, String> {
         let mut options =
             Options { mode: "default", sizes: Sizes::usual(), only: Vec::new(), json: None };
-        let mut arguments = arguments;
+        let (mut arguments, mut rounds) = (arguments, None);
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 "--smoke" => (options.mode, options.sizes) = ("smoke", Sizes::smoke()),
@@ -79,6 +80,11 @@ impl Options {
                     let part = arguments.next().filter(known).ok_or_else(|| USAGE.to_owned())?;
                     options.only.push(part);
                 }
+                "--rounds" => {
+                    let count = arguments.next().and_then(|text| text.parse().ok());
+                    rounds =
+                        Some(count.filter(|count| *count > 0).ok_or_else(|| USAGE.to_owned())?);
+                }
                 "--json" => {
                     let file = arguments.next().ok_or_else(|| USAGE.to_owned())?;
                     options.json = Some(file.into());
@@ -87,6 +93,11 @@ impl Options {
                 "--bench" => {}
                 _ => return Err(USAGE.to_owned()),
             }
+        }
+        if let Some(rounds) = rounds {
+            let sizes = &mut options.sizes;
+            sizes.burst.rounds = rounds;
+            sizes.scale.iter_mut().for_each(|scale| scale.burst.rounds = rounds);
         }
         Ok(options)
     }

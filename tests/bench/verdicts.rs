@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::api::Api;
 use crate::figures::Stamp;
-use crate::watch::Recording;
+use crate::watch::{Recording, Traffic};
 
 /// What a recording has seen.
 type Events = [(Stamp, Value)];
@@ -63,14 +63,15 @@ impl Recorded {
     }
 
     /// When each service first showed this outcome of the change to `image` that began then, and
-    /// when its Deployment's status was first of that change.
-    pub fn stop(self, outcome: Outcome, image: &str, began: Stamp) -> (Moments, Moments) {
-        let (deployments, pods) = (self.deployments.stop(), self.pods.stop());
+    /// when its Deployment's status was first of that change; and how much the watch of pods brought.
+    pub fn stop(self, outcome: Outcome, image: &str, began: Stamp) -> (Moments, Moments, Traffic) {
+        let ((deployments, _), (pods, traffic)) = (self.deployments.stop(), self.pods.stop());
         let shown = match outcome {
             Outcome::Succeeded => first(&deployments, began, name, |d| is_done(d, image)),
             Outcome::Failed => first(&pods, began, app, |pod| cannot_pull(pod, image)),
         };
-        (shown, first(&deployments, began, name, |d| is_observed(d, image)))
+        let observed = first(&deployments, began, name, |d| is_observed(d, image));
+        (shown, observed, traffic)
     }
 }
 

@@ -12,6 +12,20 @@ use crate::figures::Stamp;
 /// Lines as they came, each with its time.
 type Lines = Vec<(Stamp, Vec<u8>)>;
 
+/// How much a watch brought.
+#[derive(Clone, Copy, Default)]
+pub struct Traffic {
+    pub events: usize,
+    pub bytes: usize,
+}
+
+impl std::ops::AddAssign for Traffic {
+    fn add_assign(&mut self, other: Traffic) {
+        self.events += other.events;
+        self.bytes += other.bytes;
+    }
+}
+
 /// A running recording.
 pub struct Recording {
     api: Api,
@@ -40,15 +54,18 @@ impl Recording {
         Recording { api, lines, thread }
     }
 
-    /// Ends it. Returns when each object was seen in which state.
-    pub fn stop(self) -> Vec<(Stamp, Value)> {
+    /// Ends it. Returns when each object was seen in which state, and how much came.
+    pub fn stop(self) -> (Vec<(Stamp, Value)>, Traffic) {
         self.api.shutdown();
         self.thread.join().expect("no panic");
         let lines = std::mem::take(&mut *self.lines.lock().expect("not poisoned"));
+        let bytes = lines.iter().map(|(_, line)| line.len()).sum();
+        let traffic = Traffic { events: lines.len(), bytes };
         let object = |line: &[u8]| {
             let mut event: Value = serde_json::from_slice(line).ok()?;
             Some(event["object"].take())
         };
-        lines.into_iter().filter_map(|(at, line)| Some((at, object(&line)?))).collect()
+        let seen = lines.into_iter().filter_map(|(at, line)| Some((at, object(&line)?)));
+        (seen.collect(), traffic)
     }
 }

@@ -13,8 +13,10 @@ use tempfile::TempDir;
 
 use crate::api::Api;
 use crate::control_plane::{ControlPlane, Share, share};
+use crate::line::Line;
 use crate::relay::Relay;
 use crate::wait::wait_for;
+use crate::way::{self, events_about, user_of};
 
 /// A cluster, and an administrator's access to it.
 pub struct Cluster {
@@ -28,13 +30,27 @@ pub struct Cluster {
 }
 
 enum Kind {
-    Sandbox { sandbox: Sandbox, _folder: TempDir },
-    Real { audit_log: PathBuf },
+    Sandbox {
+        sandbox: Sandbox,
+        _folder: TempDir,
+    },
+    /// `user` is depd's, where it is not its service account.
+    Real {
+        audit_log: PathBuf,
+        user: Option<String>,
+    },
 }
 
 impl Cluster {
-    /// The real control plane where the environment names one, else a fresh sandbox.
+    /// The real control plane where the environment names one, else a fresh sandbox. With an access of
+    /// its own where the thread was given one; whoever gave it has a share.
     pub fn start() -> Cluster {
+        if let Some(way) = way::current() {
+            let mut cluster = Cluster::real(way.kubeconfig.clone(), None);
+            let Kind::Real { user, .. } = &mut cluster.kind else { unreachable!("it is real") };
+            *user = Some(way.identity.user.clone());
+            return cluster;
+        }
         match std::env::var_os("DEPD_TEST_KUBECONFIG") {
             Some(kubeconfig) => Cluster::real(kubeconfig.into(), Some(share())),
             None => Cluster::sandbox(),
@@ -46,6 +62,11 @@ impl Cluster {
         let alone = ControlPlane::alone()?;
         let kubeconfig = std::env::var_os("DEPD_TEST_KUBECONFIG").expect("set");
         Some((Cluster::real(kubeconfig.into(), None), alone))
+    }
+
+    /// The same real one again, for another thread while this one is there.
+    pub fn again(&self) -> Cluster {
+        Cluster::real(self.kubeconfig.clone(), None)
     }
 
     /// Whether this is a real control plane.
@@ -99,7 +120,7 @@ impl Cluster {
     fn real(kubeconfig: PathBuf, share: Option<Share>) -> Cluster {
         let path = |name: &str| PathBuf::from(std::env::var_os(name).expect(name));
         let admin = Api::from_kubeconfig(&path("DEPD_TEST_ADMIN_KUBECONFIG"));
-        let kind = Kind::Real { audit_log: path("DEPD_TEST_AUDIT_LOG") };
+        let kind = Kind::Real { audit_log: path("DEPD_TEST_AUDIT_LOG"), user: None };
         Cluster { kind, kubeconfig, admin, relay: None, _share: share }
     }
 
@@ -124,7 +145,11 @@ impl Cluster {
     pub fn unused_namespace(&self) -> String {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let n = NEXT.fetch_add(1, Ordering::Relaxed);
-        format!("t{n}-{}", std::process::id())
+        let name = format!("t{n}-{}", std::process::id());
+        if let Some(way) = way::current() {
+            way.note(&name);
+        }
+        name
     }
 
     /// A fresh namespace.
@@ -288,8 +313,30 @@ impl Cluster {
         match (&self.kind, &self.relay) {
             (_, Some((relay, _))) => recorded(relay.requests(), namespace),
             (Kind::Sandbox { sandbox, .. }, None) => recorded(sandbox.requests(), namespace),
-            (Kind::Real { audit_log }, None) => audited(audit_log, namespace),
+            (Kind::Real { audit_log, user }, None) => {
+                audited(audit_log, namespace, user.as_deref())
+            }
         }
+    }
+
+    /// A new token of depd's service account.
+    pub fn token_of_depd(&self) -> String {
+        let path = "/api/v1/namespaces/depd-system/serviceaccounts/depd/token";
+        let answer = self.admin.post(path, &json!({ "spec": { "audiences": [] } }));
+        answer["status"]["token"].as_str().expect("a token").to_owned()
+    }
+
+    /// An access through a line that can be cut.
+    pub fn by_line(&self) -> (PathBuf, Line) {
+        if let Some(way) = way::current() {
+            return (way.kubeconfig.clone(), way.line.clone());
+        }
+        let text = fs::read_to_string(&self.kubeconfig).expect("readable");
+        let target = format!("127.0.0.1:{}", self.port());
+        let line = Line::start(target.parse().expect("an address"));
+        let file = self.kubeconfig.with_file_name(format!("{}.by-line", self.unused_namespace()));
+        fs::write(&file, text.replace(&target, &line.address.to_string())).expect("written");
+        (file, line)
     }
 
     /// A kubeconfig of a user who may look at everything in this namespace, and change nothing. The
@@ -433,20 +480,20 @@ fn recorded(requests: Vec<RequestRecord>, namespace: &str) -> Vec<String> {
 }
 
 /// What the API server's own audit log says.
-fn audited(audit_log: &Path, namespace: &str) -> Vec<String> {
+fn audited(audit_log: &Path, namespace: &str, user: Option<&str>) -> Vec<String> {
     let log = fs::read_to_string(audit_log).expect("the audit log");
-    let events = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let of_depd = events.filter(|event| {
-        let object = &event["objectRef"];
-        let user = event["user"]["username"].as_str().unwrap_or_default();
-        let account = user.strip_prefix("system:serviceaccount:");
+    let is_account = |name: &str| {
+        let account = name.strip_prefix("system:serviceaccount:");
         account.is_some_and(|account| account.ends_with(":depd"))
-            && object["namespace"] == namespace
-    });
+    };
+    let is_depd = |event: &Value| match user {
+        Some(user) => user_of(event) == user,
+        None => is_account(user_of(event)),
+    };
     let line = |event: Value| {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let object = &event["objectRef"];
         format!("{} {}/{}", text(&event["verb"]), text(&object["resource"]), text(&object["name"]))
     };
-    of_depd.map(line).collect()
+    events_about(&log, namespace).filter(is_depd).map(line).collect()
 }

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 
 use crate::receiver::{Message, Receiver};
 use crate::wait::wait_for;
+use crate::way;
 
 /// A depd in its folder, running or not. Killed when dropped; its logs are shown when the test panics.
 pub struct Depd {
@@ -50,11 +51,15 @@ impl Depd {
         let slack = Receiver::start();
         fs::write(folder.path().join(".env"), format!("WEBHOOK_FOR_SLACK={}\n", slack.url()))
             .expect("written");
+        let (starter, env) = match way::current() {
+            Some(way) => (way.starter.clone(), way.env.clone()),
+            None => (Vec::new(), Vec::new()),
+        };
         Depd {
             child: None,
             kubeconfig: kubeconfig.to_owned(),
-            starter: Vec::new(),
-            env: Vec::new(),
+            starter,
+            env,
             folder,
             logs: Vec::new(),
             slack,

@@ -5,7 +5,7 @@ use crate::depd::Depd;
 use crate::wait::wait_for;
 
 #[test]
-fn a_saved_file_is_deployed_followed_and_reported() {
+pub fn a_saved_file_is_deployed_followed_and_reported() {
     let cluster = Cluster::start();
     let namespace = cluster.namespace();
     cluster.deployment(&namespace, "web", "nginx:1.24", 3);
@@ -65,7 +65,7 @@ fn files_that_are_there_at_the_start_are_deployed_and_agreeing_ones_left_alone()
 }
 
 #[test]
-fn a_newer_file_supersedes_the_rollout_in_flight() {
+pub fn a_newer_file_supersedes_the_rollout_in_flight() {
     let cluster = Cluster::start();
     let namespace = cluster.namespace();
     cluster.deployment(&namespace, "web", "nginx:1.24", 2);
@@ -82,7 +82,7 @@ fn a_newer_file_supersedes_the_rollout_in_flight() {
 }
 
 #[test]
-fn a_change_by_somebody_else_is_said_and_not_undone() {
+pub fn a_change_by_somebody_else_is_said_and_not_undone() {
     let cluster = Cluster::start();
     let namespace = cluster.namespace();
     cluster.deployment(&namespace, "web", "nginx:1.24", 1);

@@ -30,7 +30,7 @@ fn wait_for_reason(cluster: &Cluster, namespace: &str, reason: &str) -> Instant 
 }
 
 #[test]
-fn an_image_that_does_not_exist_is_named_and_a_good_one_is_deployed_at_once() {
+pub fn an_image_that_does_not_exist_is_named_and_a_good_one_is_deployed_at_once() {
     let cluster = Cluster::start();
     let namespace = cluster.namespace();
     let depd = Depd::start(&cluster.kubeconfig, &[]);
@@ -63,7 +63,7 @@ fn an_invalid_image_name_is_named() {
 }
 
 #[test]
-fn a_crash_loop_is_named_with_the_last_lines_of_the_log() {
+pub fn a_crash_loop_is_named_with_the_last_lines_of_the_log() {
     let cluster = Cluster::start();
     let namespace = cluster.namespace();
     let depd = Depd::start(&cluster.kubeconfig, &[]);

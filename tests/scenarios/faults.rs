@@ -227,3 +227,35 @@ fn what_admission_denies_is_said_once_and_not_tried_again() {
     depd.slack.wait_for("Deployed: web");
     assert_eq!(patches(&cluster, &namespace, "web"), 2);
 }
+
+/// As a load balancer does it that is replaced: every connection ends at once, and none is taken for a
+/// moment. Also a part of the suite of `access.rs`.
+#[test]
+pub fn connections_that_are_cut_are_made_again_and_nothing_is_missed() {
+    let cluster = Cluster::start();
+    let namespace = cluster.namespace();
+    cluster.deployment(&namespace, "web", "nginx:1.24", 1);
+    let (kubeconfig, line) = cluster.by_line();
+    let depd = Depd::start(&kubeconfig, &[]);
+    depd.save("web", &namespace, "nginx:1.25");
+    depd.slack.wait_for("Deployed: web");
+    line.cut();
+    // While nobody can see it.
+    let containers = json!([{ "name": "web", "image": "nginx:1.20" }]);
+    let patch = json!({ "spec": { "template": { "spec": { "containers": containers } } } });
+    cluster.merge_patch(&namespace, "web", &patch);
+    line.mend();
+    depd.slack.wait_for("Changed in the cluster: web");
+    let before = line.connections();
+    line.cut();
+    line.mend();
+    depd.save("web", &namespace, "nginx:1.26");
+    wait_for("the message of 1.26", || {
+        let told = |text: &str| text.contains("→ nginx:1.26 ");
+        depd.slack.messages().iter().any(|message| told(&message.text)).then_some(())
+    });
+    assert_eq!(cluster.image(&namespace, "web"), "nginx:1.26");
+    assert!(line.connections() > before, "over a new connection");
+    assert_eq!(patches(&cluster, &namespace, "web"), 2);
+    assert_eq!(depd.slack.titles().len(), 3, "{:?}", depd.slack.titles());
+}

@@ -39,6 +39,8 @@ impl Dice {
 struct Writer {
     files: Vec<PathBuf>,
     version: AtomicU32,
+    /// The longest time between two saves.
+    pace_ms: u64,
 }
 
 impl Writer {
@@ -50,13 +52,15 @@ impl Writer {
         image
     }
 
-    /// Saves any file at any moment; every sixth asks for an image that does not exist.
+    /// Saves any file at any moment, some more often than others; every fourth asks for an image that
+    /// does not exist.
     fn keep_saving(&self, over: &AtomicBool) {
         let mut dice = Dice::new();
         while !over.load(Ordering::SeqCst) {
-            let service = usize::try_from(dice.below(10)).expect("small");
-            self.save(service, if dice.below(6) == 0 { "missing" } else { "2" });
-            thread::sleep(Duration::from_millis(dice.below(120)));
+            let below = dice.below(10) + 1;
+            let service = usize::try_from(dice.below(below)).expect("small");
+            self.save(service, if dice.below(4) == 0 { "missing" } else { "2" });
+            thread::sleep(Duration::from_millis(dice.below(self.pace_ms)));
         }
     }
 }
@@ -91,7 +95,7 @@ fn rolled_out(cluster: &Cluster, namespace: &str) -> BTreeMap<String, BTreeSet<S
 #[test]
 fn no_kill_at_any_moment_loses_a_change_an_outcome_or_its_message() {
     let cluster = Cluster::start();
-    let kills = if cluster.is_real() { 50 } else { 15 };
+    let (kills, pace_ms) = if cluster.is_real() { (50, 500) } else { (15, 120) };
     let namespace = cluster.namespace();
     let names = cluster.many_deployments(&namespace, 10);
     for name in &names {
@@ -102,7 +106,7 @@ fn no_kill_at_any_moment_loses_a_change_an_outcome_or_its_message() {
     }
     let mut depd = Depd::prepare(&cluster.kubeconfig);
     let files = names.iter().map(|name| depd.file(&format!("{name}_{namespace}.dep"))).collect();
-    let writer = Writer { files, version: AtomicU32::new(0) };
+    let writer = Writer { files, version: AtomicU32::new(0), pace_ms };
     let over = AtomicBool::new(false);
     let mut dice = Dice::new();
     thread::scope(|scope| {

@@ -5,7 +5,7 @@ use crate::depd::Depd;
 use crate::wait::wait_for;
 
 #[test]
-fn a_new_namespace_is_created_told_and_its_workload_deployed_when_it_is_applied() {
+pub fn a_new_namespace_is_created_told_and_its_workload_deployed_when_it_is_applied() {
     let cluster = Cluster::start();
     let namespace = cluster.unused_namespace();
     let depd = Depd::start(&cluster.kubeconfig, &[]);

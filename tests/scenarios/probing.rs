@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::cluster::Cluster;
 use crate::depd::Depd;
-use crate::proxy::Proxy;
+use crate::proxy::{Proxy, through};
 use crate::secrets::get;
 use crate::wait::wait_for;
 
@@ -16,12 +16,10 @@ fn ready_means_that_folder_and_cluster_are_watched_and_stay_so() {
     // A way to the API server that can be cut.
     let proxy = Proxy::start();
     let config = fs::read_to_string(&cluster.kubeconfig).expect("readable");
-    let line = format!("cluster:\n    proxy-url: http://{}\n", proxy.address);
-    let through = config.replacen("cluster:\n", &line, 1);
-    assert_ne!(through, config);
+    let config = through(&format!("http://{}", proxy.address), &config);
     let mut depd = Depd::prepare(&cluster.kubeconfig);
     let file = depd.folder().join("kubeconfig");
-    fs::write(&file, through).expect("written");
+    fs::write(&file, config).expect("written");
     depd.env.push(("KUBECONFIG".into(), file.display().to_string()));
     depd.save("web", &namespace, "nginx:1.25");
     // A fiftieth of the usual patience.

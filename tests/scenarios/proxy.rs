@@ -12,8 +12,6 @@ use base64::engine::general_purpose::STANDARD;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustls::{ServerConfig, ServerConnection};
 
-use crate::tls::Authority;
-
 /// A proxy on loopback, until the process ends.
 pub struct Proxy {
     pub address: String,
@@ -42,14 +40,14 @@ impl Proxy {
         Proxy::with(State::default())
     }
 
-    /// For who knows `user:password`; the way to some names leads elsewhere. With an authority it speaks
-    /// TLS, as `localhost`.
-    pub fn guarded(pair: &str, detours: &[(&str, &str)], authority: Option<&Authority>) -> Proxy {
+    /// For who knows `user:password`; the way to some names leads elsewhere. It speaks TLS where it is told
+    /// how.
+    pub fn guarded(pair: &str, detours: &[(&str, &str)], tls: Option<Arc<ServerConfig>>) -> Proxy {
         let own = |(from, to): &(&str, &str)| ((*from).to_owned(), (*to).to_owned());
         Proxy::with(State {
             detours: detours.iter().map(own).collect(),
             credentials: Some(STANDARD.encode(pair)),
-            tls: authority.map(|authority| authority.server("localhost")),
+            tls,
             ..State::default()
         })
     }
@@ -96,6 +94,14 @@ impl Proxy {
     }
 }
 
+/// The kubeconfig with this proxy in front of its server.
+pub fn through(url: &str, kubeconfig: &str) -> String {
+    let server = kubeconfig.lines().find(|line| line.trim_start().starts_with("server: "));
+    let server = server.expect("a server on a line of its own");
+    let margin = &server[..server.len() - server.trim_start().len()];
+    kubeconfig.replacen(server, &format!("{margin}proxy-url: {url}\n{server}"), 1)
+}
+
 fn tunnel(mut client: TcpStream, state: &State) -> io::Result<()> {
     if let Some(config) = &state.tls {
         let mut connection = ServerConnection::new(Arc::clone(config)).map_err(io::Error::other)?;
@@ -107,7 +113,7 @@ fn tunnel(mut client: TcpStream, state: &State) -> io::Result<()> {
     let mut first = [0];
     client.read_exact(&mut first)?;
     let server = match first {
-        [5] => over_socks(&mut client)?,
+        [5] => over_socks(&mut client, state)?,
         _ => over_http(&mut client, &first, state)?,
     };
     state.tunnels.fetch_add(1, Ordering::SeqCst);
@@ -151,21 +157,51 @@ fn over_http(
     Ok(server)
 }
 
-fn over_socks(client: &mut TcpStream) -> io::Result<TcpStream> {
-    let mut methods = [0];
-    client.read_exact(&mut methods)?;
-    client.read_exact(&mut vec![0; usize::from(methods[0])])?;
-    client.write_all(&[5, 0])?;
-    let mut request = [0; 10];
+/// Facts: RFC 1928, and RFC 1929 for the password.
+fn over_socks(client: &mut TcpStream, state: &State) -> io::Result<TcpStream> {
+    let methods = counted(client)?;
+    let method = if state.credentials.is_some() { 2 } else { 0 };
+    if !methods.contains(&method) {
+        client.write_all(&[5, 0xff])?;
+        return Err(io::Error::other("no way to log in is offered"));
+    }
+    client.write_all(&[5, method])?;
+    if let Some(pair) = &state.credentials {
+        client.read_exact(&mut [0])?;
+        let login = [counted(client)?, counted(client)?].join(&b':');
+        let is_known = STANDARD.encode(login) == *pair;
+        client.write_all(&[1, u8::from(!is_known)])?;
+        if !is_known {
+            return Err(io::Error::other("refused"));
+        }
+    }
+    let mut request = [0; 4];
     client.read_exact(&mut request)?;
-    assert_eq!(request[..4], [5, 1, 0, 1], "CONNECT to an IPv4 address");
-    let address: [u8; 4] = request[4..8].try_into().expect("four");
-    let server = TcpStream::connect((
-        std::net::Ipv4Addr::from(address),
-        u16::from_be_bytes([request[8], request[9]]),
-    ))?;
+    let host = match request {
+        [5, 1, 0, 1] => {
+            let mut address = [0; 4];
+            client.read_exact(&mut address)?;
+            std::net::Ipv4Addr::from(address).to_string()
+        }
+        [5, 1, 0, 3] => String::from_utf8_lossy(&counted(client)?).into_owned(),
+        request => panic!("CONNECT to an IPv4 address or a name, not {request:?}"),
+    };
+    let mut port = [0; 2];
+    client.read_exact(&mut port)?;
+    let target = format!("{host}:{}", u16::from_be_bytes(port));
+    state.targets.lock().expect("fine").push(target.clone());
+    let server = TcpStream::connect(state.detours.get(&target).unwrap_or(&target))?;
     client.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0])?;
     Ok(server)
+}
+
+/// Bytes after their number.
+fn counted(client: &mut TcpStream) -> io::Result<Vec<u8>> {
+    let mut count = [0];
+    client.read_exact(&mut count)?;
+    let mut bytes = vec![0; usize::from(count[0])];
+    client.read_exact(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Both ways between an encrypted connection and a plain one, until one of them ends.

@@ -30,7 +30,7 @@ fn a_rollout_that_was_in_flight_at_a_kill_gets_its_one_verdict() {
 }
 
 #[test]
-fn a_rollout_that_ended_while_depd_was_down_gets_its_verdict() {
+pub fn a_rollout_that_ended_while_depd_was_down_gets_its_verdict() {
     let cluster = Cluster::start();
     let namespace = cluster.namespace();
     cluster.deployment(&namespace, "web", "nginx:1.24", 1);

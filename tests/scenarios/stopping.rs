@@ -6,7 +6,7 @@ use crate::cluster::Cluster;
 use crate::depd::Depd;
 
 #[test]
-fn a_term_signal_ends_it_in_order() {
+pub fn a_term_signal_ends_it_in_order() {
     let cluster = Cluster::start();
     let namespace = cluster.namespace();
     cluster.deployment(&namespace, "web", "nginx:1.24", 1);

@@ -8,8 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use depd::model::{ImagePatch, ServiceKey, What, Workload};
 use depd::reconcile::{Phase, Service};
 
-use crate::cluster::{Cluster, Fate, asked, fate};
+use crate::cluster::{Cluster, Fate, fate};
 use crate::folder::Folder;
+use crate::sabotage::Sabotage;
+use crate::setup::Setup;
 
 /// One thing that depd said, in the order in which it became safe.
 #[derive(Clone, Debug)]
@@ -24,9 +26,20 @@ pub struct Record {
     pub is_message: bool,
 }
 
+/// What became safe, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// The record of this number.
+    Record(usize),
+    /// The verdict before this one halted everything else.
+    Halted,
+    /// A person said to go on.
+    Resumed,
+}
+
 /// Where the story of one service stands, as it was told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Story {
+pub enum Story {
     #[default]
     Closed,
     /// Started.
@@ -43,17 +56,23 @@ pub struct Checks {
     in_flight: BTreeSet<ServiceKey>,
     uids: BTreeMap<ServiceKey, Option<String>>,
     /// Everything said; those that were lost in a crash before they were safe are taken out.
-    records: Vec<Option<Record>>,
-    stories: BTreeMap<ServiceKey, Story>,
+    pub records: Vec<Option<Record>>,
+    pub stories: BTreeMap<ServiceKey, Story>,
     /// How often each record reached the receiver.
-    received: BTreeMap<usize, u32>,
+    pub received: BTreeMap<usize, u32>,
     /// Those that depd itself began: what somebody else did is followed, whatever the bound.
     begun: BTreeSet<ServiceKey>,
-    halted: bool,
-    /// The next depd must know of it.
-    pub halt_is_kept: bool,
+    /// Services that depd itself says put their last good images back.
+    returning: BTreeSet<ServiceKey>,
+    pub halted: bool,
     /// A failure was one too many, and is about to be entered.
     halting: bool,
+    /// Failures in a row, as they were entered.
+    failures: u32,
+    /// The same as the next depd must know it.
+    kept: (u32, bool),
+    /// Start-up let what is seen count.
+    pub judged: bool,
     /// Steps since the last fault.
     pub requests_in_calm: u32,
     /// Something was lost that allows repetition: a crash, an acknowledgement.
@@ -81,22 +100,33 @@ impl Checks {
     }
 
     /// The process is gone, and everything that was not safe with it.
-    pub fn crashed(&mut self, unsafe_records: &[usize], restored: BTreeMap<ServiceKey, Service>) {
+    pub fn crashed(&mut self, not_kept: &[Said], restored: BTreeMap<ServiceKey, Service>) {
         self.in_hand.clear();
         self.in_flight.clear();
-        self.begun.clear();
+        self.returning.clear();
         self.uids.clear();
-        for id in unsafe_records {
-            self.records[*id] = None;
+        for said in not_kept {
+            if let Said::Record(id) = said {
+                self.records[*id] = None;
+            }
         }
+        let begun = std::mem::take(&mut self.begun);
         for (key, service) in restored {
             self.note_state(&key, &service);
+            if begun.contains(&key) && self.in_flight.contains(&key) {
+                self.begun.insert(key);
+            }
         }
         self.repeats_allowed = true;
     }
 
     fn note_state(&mut self, key: &ServiceKey, service: &Service) {
-        let placed = matches!(service.phase, Phase::Patching(_) | Phase::Rolling(_));
+        let returns = matches!(service.phase, Phase::Returning(_) | Phase::RollingBack(_));
+        match returns {
+            true => self.returning.insert(key.clone()),
+            false => self.returning.remove(key),
+        };
+        let placed = returns || matches!(service.phase, Phase::Patching(_) | Phase::Rolling(_));
         if placed {
             let is_fresh = self.in_flight.insert(key.clone());
             if is_fresh && matches!(service.phase, Phase::Patching(_)) {
@@ -116,12 +146,12 @@ impl Checks {
         state: Option<&Service>,
         whats: &[(What, bool)],
         cluster: &Cluster,
-        most: Option<usize>,
+        setup: &Setup,
     ) -> Vec<usize> {
         let before = self.uids.get(key).cloned().flatten();
         if let Some(service) = state {
             self.note_state(key, service);
-            if most.is_some_and(|most| self.begun.len() > most) {
+            if setup.max_rollouts.is_some_and(|most| self.begun.len() > most) {
                 let all = &self.begun;
                 self.fail(format!("gate: {key} begins, and in flight are {all:?}"));
             }
@@ -137,10 +167,23 @@ impl Checks {
                 is_message: *is_message,
             };
             self.check_truth(&record, cluster);
+            self.failures = counted(self.failures, &record.what);
             ids.push(self.records.len());
             self.records.push(Some(record));
         }
+        let too_many = setup.halt_after.is_some_and(|most| self.failures >= most);
+        if too_many && setup.sabotage.is_none_or(|it| it == Sabotage::ForgottenHalt) {
+            self.check_halted(key);
+        }
         ids
+    }
+
+    /// Failures before start-up was judged halt nothing yet, but the next one does.
+    fn check_halted(&mut self, key: &ServiceKey) {
+        if !self.halted && !self.store_lost && self.judged {
+            let failures = self.failures;
+            self.fail(format!("halt: {key} is failure {failures} in a row, and nothing is halted"));
+        }
     }
 
     /// What is told must have happened.
@@ -153,7 +196,11 @@ impl Checks {
             What::Succeeded { changes, .. } | What::Recovered { changes, .. } => {
                 let image = image(changes);
                 let uid = record.uid.clone().unwrap_or_default();
-                if !cluster.reached.contains(&(uid.clone(), image.clone())) {
+                let rollout = (uid.clone(), image.clone());
+                let reached = cluster.reached.get(&rollout).copied();
+                // The images may have been the same once before, and others since.
+                let began = cluster.set.get(&rollout).copied().unwrap_or_default();
+                if reached.is_none_or(|reached| reached < began) {
                     self.fail(format!("false verdict: {key} {uid} never ran {image} completely"));
                 }
             }
@@ -179,14 +226,30 @@ impl Checks {
         }
     }
 
-    /// Records that are safe now, in order.
-    pub fn committed(&mut self, ids: &[usize]) {
-        for id in ids {
+    /// What is safe now, in order.
+    pub fn committed(&mut self, all: &[Said]) {
+        for said in all {
+            let id = match said {
+                Said::Record(id) => id,
+                Said::Halted => {
+                    self.kept.1 = true;
+                    continue;
+                }
+                Said::Resumed => {
+                    self.kept = (0, false);
+                    continue;
+                }
+            };
             let Some(record) = self.records[*id].clone() else { continue };
+            self.kept.0 = counted(self.kept.0, &record.what);
             let story = self.stories.entry(record.key.clone()).or_default();
             let (next, fits) = match (&record.what, *story) {
                 (What::Started { .. }, _) => (Story::Open, true),
-                (What::Succeeded { .. }, story) => (Story::Closed, story == Story::Open),
+                (What::Succeeded { .. } | What::RolledBack { .. }, story) => {
+                    (Story::Closed, story == Story::Open)
+                }
+                // The API server may refuse the way back, which then never began.
+                (What::RollbackFailed { .. }, story) => (Story::Closed, story != Story::Closed),
                 (What::Failed { .. } | What::TimedOut { .. }, story) => {
                     (Story::Broken, story == Story::Open)
                 }
@@ -222,11 +285,14 @@ impl Checks {
     /// A person said to go on.
     pub fn resumed(&mut self) {
         self.halted = false;
+        self.failures = 0;
     }
 
+    /// What a depd knows that begins now.
     pub fn restarted(&mut self) {
-        self.halted = self.halt_is_kept;
+        (self.failures, self.halted) = self.kept;
         self.halting = false;
+        self.judged = false;
     }
 
     /// A message reached its receiver.
@@ -244,7 +310,7 @@ impl Checks {
         &mut self,
         patch: &ImagePatch,
         seen: Option<&Workload>,
-        folder: &Folder,
+        (folder, cluster): (&Folder, &Cluster),
         gate_is_open: bool,
     ) {
         let key = &patch.key;
@@ -265,9 +331,17 @@ impl Checks {
         if seen.paused || seen.held_by_annotation {
             self.fail(format!("held: {key} is paused and was patched"));
         }
+        let returns = self.returning.contains(key);
         for target in &patch.targets {
             let image = target.image.as_str();
-            if !folder.ever_asked(key, image) {
+            if returns {
+                if !cluster.reached.contains_key(&(seen.uid.to_string(), image.to_owned())) {
+                    self.fail(format!("way back: {key} never ran {image} completely"));
+                }
+                if *seen.containers[0].image != *target.expected.as_deref().unwrap_or_default() {
+                    self.fail(format!("way back: {key} runs what somebody else chose"));
+                }
+            } else if !folder.ever_asked(key, image) {
                 self.fail(format!("torn content: no complete file of {key} asked for {image}"));
             }
         }
@@ -277,7 +351,7 @@ impl Checks {
         if !self.in_flight.contains(key) {
             self.fail(format!("no intent: {key} was patched, and its state does not say so"));
         }
-        if self.halted {
+        if self.halted && !returns {
             self.fail(format!("gate: {key} was patched after too many failures"));
         }
     }
@@ -296,89 +370,17 @@ impl Checks {
             self.fail(format!("no rest: more than {limit} requests after the last fault"));
         }
     }
+}
 
-    /// Everything has come to rest.
-    pub fn at_rest(&mut self, folder: &Folder, cluster: &Cluster, last: &BTreeSet<ServiceKey>) {
-        for id in 0..self.records.len() {
-            let Some(record) = &self.records[id] else { continue };
-            if record.is_message && !self.store_lost && !self.received.contains_key(&id) {
-                let Record { key, what, .. } = record;
-                self.fail(format!("lost message: nobody heard of {key}: {what:?}"));
-            }
-        }
-        self.check_ended();
-        if self.halted {
-            return;
-        }
-        for key in last {
-            self.check_converged(key, folder, cluster);
-        }
-        for (key, written) in cluster.own.iter().filter(|(key, _)| !last.contains(*key)) {
-            self.check_own(key, written, folder, cluster);
-        }
-    }
-
-    /// Whatever was said to begin was said to end.
-    fn check_ended(&mut self) {
-        let open = self.stories.iter().find(|(_, story)| **story == Story::Open);
-        if let Some((key, _)) = open.filter(|_| !self.store_lost) {
-            self.fail(format!("no end: {key} began, and how it ended was not told"));
-        }
-    }
-
-    /// depd changed the images, nobody did after it, and the file still asks for them: whatever died
-    /// in between, somebody must have heard how it went.
-    fn check_own(
-        &mut self,
-        key: &ServiceKey,
-        (uid, image): &(String, String),
-        folder: &Folder,
-        cluster: &Cluster,
-    ) {
-        let is_same = |seen: &Workload| *seen.uid == **uid && *seen.containers[0].image == **image;
-        let stands = cluster.get(key).is_some_and(|seen| is_same(&seen));
-        if !stands || folder.last(key).as_deref() != Some(asked(image)) || self.store_lost {
-            return;
-        }
-        if self.told(key, asked(image)).is_empty() {
-            self.fail(format!("outcome: {key} was moved to {image}, and nothing was told"));
-        }
-    }
-
-    /// The outcomes that were told of this image.
-    fn told(&self, key: &ServiceKey, image: &str) -> Vec<&'static str> {
-        let of_image = |what: &What| match what {
-            What::Succeeded { changes, .. }
-            | What::Failed { changes, .. }
-            | What::TimedOut { changes, .. }
-            | What::Refused { changes, .. } => {
-                changes.iter().any(|change| asked(&change.to) == image)
-            }
-            _ => false,
-        };
-        let own = self.records.iter().flatten().filter(|r| r.key == *key && of_image(&r.what));
-        own.map(|record| name(&record.what)).collect()
-    }
-
-    /// The last content was written after everybody else's last change, so it must be in force, and
-    /// its outcome told.
-    fn check_converged(&mut self, key: &ServiceKey, folder: &Folder, cluster: &Cluster) {
-        let wish = folder.last(key).unwrap_or_default();
-        let runs = cluster.image(key).unwrap_or_default();
-        let fate = fate(&wish);
-        if (asked(&runs) == wish) == (fate == Fate::Denied) {
-            return self.fail(format!("not converged: {key} asks for {wish} and runs {runs}"));
-        }
-        let told = self.told(key, &wish);
-        let fits = match fate {
-            Fate::Good | Fate::Pinned => told == ["succeeded"],
-            Fate::Hang => told == ["timed out"],
-            Fate::Missing | Fate::Crash => told == ["failed"] || told == ["timed out"],
-            Fate::Denied => told.first() == Some(&"refused"),
-        };
-        if !fits && (!self.store_lost || told.is_empty()) {
-            self.fail(format!("outcome: of {key} with {wish} was told {told:?}"));
-        }
+/// Failures in a row after this.
+fn counted(before: u32, what: &What) -> u32 {
+    match what {
+        What::Succeeded { .. } => 0,
+        What::Failed { .. }
+        | What::TimedOut { .. }
+        | What::Refused { .. }
+        | What::ImageMissing { .. } => before + 1,
+        _ => before,
     }
 }
 
@@ -386,6 +388,9 @@ pub fn name(what: &What) -> &'static str {
     match what {
         What::Started { .. } => "started",
         What::Succeeded { .. } => "succeeded",
+        What::RolledBack { .. } => "rolled back",
+        What::RollbackFailed { .. } => "rollback failed",
+        What::Rejected { .. } => "rejected",
         What::Failed { .. } => "failed",
         What::TimedOut { .. } => "timed out",
         What::Recovered { .. } => "recovered",

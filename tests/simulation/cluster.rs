@@ -55,8 +55,13 @@ fn kind_of(key: &ServiceKey) -> Kind {
 /// The API server itself numbers the templates of a DaemonSet; other kinds' controllers do it later.
 fn number_template(workload: &mut Workload) {
     if workload.kind == Kind::DaemonSet {
-        workload.revision = Some(format!("h{}", workload.generation).into());
+        workload.revision = Some(new_hash(workload).into());
     }
+}
+
+/// What the pods of this template are told by; of a namesake that was there before they are others.
+pub fn new_hash(workload: &Workload) -> String {
+    format!("h{}-{}", workload.uid, workload.generation)
 }
 
 /// The image as a file asks for it, of an image as the server stores it.
@@ -89,15 +94,23 @@ pub enum Seen {
 /// What is listed and watched.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scope {
-    Workloads(Kind),
-    PodsOf(String),
+    /// In this namespace, or in all.
+    Workloads(Kind, Option<String>),
+    Pods(Option<String>),
 }
 
 impl Scope {
     fn covers(&self, seen: &Seen) -> bool {
+        let of = |namespace: &Option<String>, own: &str| {
+            namespace.as_ref().is_none_or(|name| name == own)
+        };
         match (self, seen) {
-            (Scope::Workloads(kind), Seen::Workload(w) | Seen::WorkloadGone(w)) => w.kind == *kind,
-            (Scope::PodsOf(name), Seen::Pod(pod) | Seen::PodGone(pod)) => *pod.namespace == **name,
+            (Scope::Workloads(kind, namespace), Seen::Workload(w) | Seen::WorkloadGone(w)) => {
+                w.kind == *kind && of(namespace, w.key.namespace())
+            }
+            (Scope::Pods(namespace), Seen::Pod(pod) | Seen::PodGone(pod)) => {
+                of(namespace, &pod.namespace)
+            }
             _ => false,
         }
     }
@@ -117,8 +130,10 @@ pub struct Cluster {
     pub stalled: bool,
     /// PATCHes under way whose sender died or gave up.
     pub wire: Vec<ImagePatch>,
-    /// Every (uid, image) whose rollout was complete at some time.
-    pub reached: BTreeSet<(String, String)>,
+    /// Every (uid, image) whose rollout was complete at some time, and the version at the last.
+    pub reached: BTreeMap<(String, String), u64>,
+    /// The version at which depd itself last set (uid, image).
+    pub set: BTreeMap<(String, String), u64>,
     /// The uids of workloads that were deleted.
     pub deleted: BTreeSet<String>,
     /// The workloads whose images depd was the last to change: uid and image.
@@ -140,7 +155,8 @@ impl Cluster {
             healed: BTreeSet::new(),
             stalled: false,
             wire: Vec::new(),
-            reached: BTreeSet::new(),
+            reached: BTreeMap::new(),
+            set: BTreeMap::new(),
             deleted: BTreeSet::new(),
             own: BTreeMap::new(),
             patches: 0,
@@ -160,7 +176,7 @@ impl Cluster {
         self.namespaces.insert(key.namespace().to_owned(), NamespaceState::Active);
         self.uids += 1;
         let label = SelectorRule::In("app".into(), Box::new([key.service().into()]));
-        let workload = Workload {
+        let mut workload = Workload {
             kind,
             key: key.clone(),
             uid: format!("uid-{}", self.uids).into(),
@@ -186,11 +202,12 @@ impl Cluster {
             pull_secrets: Box::new([]),
             service_account: None,
             observed_generation: 0,
-            revision: (kind == Kind::DaemonSet).then(|| "h1".into()),
+            revision: None,
             replicas: Replicas { wanted, ..Replicas::default() },
             progressing: None,
             replica_failure: None,
         };
+        number_template(&mut workload);
         let object = Object {
             workload,
             hash: String::new(),
@@ -291,7 +308,9 @@ impl Cluster {
         let same_uid = unguarded || workload.uid == patch.uid;
         let fits = patch.targets.iter().all(|target| {
             let own = workload.containers.get(target.index);
-            !target.init && own.is_some_and(|own| own.name == target.container)
+            let is_expected = |image: &str| target.expected.as_deref().is_none_or(|it| it == image);
+            !target.init
+                && own.is_some_and(|own| own.name == target.container && is_expected(&own.image))
         });
         if !same_uid || !fits || workload.has_annotations != patch.has_annotations {
             return Err(Class::TestFailed);
@@ -315,8 +334,9 @@ impl Cluster {
             workload.generation += 1;
             number_template(workload);
             let written = (workload.uid.to_string(), workload.containers[0].image.to_string());
-            self.own.insert(patch.key.clone(), written);
+            self.own.insert(patch.key.clone(), written.clone());
             self.touch(&patch.key);
+            self.set.insert(written, self.version);
         }
         Ok(self.objects[&patch.key].workload.clone())
     }
@@ -329,13 +349,18 @@ impl Cluster {
         self.objects.get(key).map(|object| object.workload.containers[0].image.to_string())
     }
 
-    pub fn workloads(&self, kind: Kind) -> Vec<Workload> {
+    pub fn workloads(&self, kind: Kind, namespace: Option<&str>) -> Vec<Workload> {
         let all = self.objects.values().map(|object| &object.workload);
-        all.filter(|workload| workload.kind == kind).cloned().collect()
+        let of = |w: &&Workload| {
+            w.kind == kind && namespace.is_none_or(|name| name == w.key.namespace())
+        };
+        all.filter(of).cloned().collect()
     }
 
-    pub fn pods(&self, namespace: &str) -> Vec<Pod> {
-        let of = |(key, _): &(&ServiceKey, &Object)| key.namespace() == namespace;
+    pub fn pods(&self, namespace: Option<&str>) -> Vec<Pod> {
+        let of = |(key, _): &(&ServiceKey, &Object)| {
+            namespace.is_none_or(|name| name == key.namespace())
+        };
         let objects = self.objects.iter().filter(of);
         objects.flat_map(|(_, object)| object.pods.values().cloned()).collect()
     }

@@ -6,7 +6,7 @@
 
 use depd::model::{ContainerState, Kind, Pod, PodContainer, Replicas, ServiceKey, Terminated};
 
-use crate::cluster::{Cluster, Fate, Seen, asked, fate};
+use crate::cluster::{Cluster, Fate, Seen, asked, fate, new_hash};
 
 impl Cluster {
     /// The workloads for which a controller has something to do.
@@ -82,7 +82,7 @@ impl Cluster {
         let number = self.version;
         let object = self.objects.get_mut(key).expect("it is there");
         let image = object.workload.containers[0].image.clone();
-        let hash = object.hash.clone();
+        let (hash, new_hash) = (object.hash.clone(), new_hash(&object.workload));
         let kind = object.workload.kind;
         let counts = &mut object.workload.replicas;
         let mut told = None;
@@ -91,7 +91,7 @@ impl Cluster {
                 object.workload.observed_generation = object.workload.generation;
                 if object.template != image {
                     object.template = image.clone();
-                    object.hash = format!("h{}", object.workload.generation);
+                    object.hash = new_hash;
                     if let Some(number) = object.workload.revision.as_deref()
                         && kind == Kind::DaemonSet
                     {
@@ -166,7 +166,7 @@ impl Cluster {
             && object.new_ready == updated;
         if complete {
             let image = workload.containers[0].image.to_string();
-            self.reached.insert((workload.uid.to_string(), image));
+            self.reached.insert((workload.uid.to_string(), image), self.version);
         }
     }
 }

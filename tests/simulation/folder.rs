@@ -182,6 +182,17 @@ impl Folder {
         self.files.get(key).is_some_and(|file| file.complete.iter().any(has))
     }
 
+    /// Every image that the file asked for at some time.
+    pub fn valid_contents(&self, key: &ServiceKey) -> Vec<String> {
+        let complete = self.files.get(key).map(|file| file.complete.as_slice()).unwrap_or_default();
+        let texts = complete.iter().flatten().map(|text| text.trim().to_owned());
+        let mut texts: Vec<String> =
+            texts.filter(|text| !text.is_empty() && !text.contains(' ')).collect();
+        texts.sort();
+        texts.dedup();
+        texts
+    }
+
     /// The last complete content.
     pub fn last(&self, key: &ServiceKey) -> Option<String> {
         self.files.get(key)?.complete.last().cloned().flatten().map(|text| text.trim().to_owned())

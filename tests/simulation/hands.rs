@@ -9,6 +9,7 @@ use depd::reconcile::{Reply, Service, Setback, Step};
 use depd::store::{Message, Saved, ServiceChange};
 use depd::worker::{Entry, Journal, Kept, StepRunner, setback};
 
+use crate::checks::Said;
 use crate::cluster::Object;
 use crate::depd::{Depd, lost};
 use crate::sabotage::Sabotage;
@@ -85,9 +86,10 @@ fn request(
     };
     if let Some(patch) = &patch {
         let judged = world.depd().is_some_and(|depd| depd.start.lock().judged);
-        let folder = world.folder.lock();
+        let (folder, cluster) = (world.folder.lock(), world.cluster.lock());
         let seen = seen.map(|seen| as_planned_for(world, seen, patch));
-        world.checks.lock().patch_sent(patch, seen.as_ref(), &folder, judged);
+        let known = (&*folder, &*cluster);
+        world.checks.lock().patch_sent(patch, seen.as_ref(), known, judged);
     }
     let mut travelling = Travelling { world, patch };
     world.others();
@@ -200,8 +202,8 @@ impl Journal for Hands {
             format!("{}: keeps {phase:?}, says {whats:?}", entry.key)
         });
         let ids = {
-            let (cluster, most) = (world.cluster.lock(), world.setup.max_rollouts);
-            world.checks.lock().entered(entry.key, state.as_ref(), &whats, &cluster, most)
+            let (cluster, setup) = (world.cluster.lock(), &world.setup);
+            world.checks.lock().entered(entry.key, state.as_ref(), &whats, &cluster, setup)
         };
         keep(&world, &depd, &entry, &ids, &whats);
         if entry.before_action {
@@ -222,7 +224,7 @@ impl Journal for Hands {
         let depd = world.depd().expect("whoever speaks is alive");
         let mut writer = depd.writer.lock();
         writer.batch.stands(standing);
-        writer.halts = Some(false);
+        writer.pending.push(Said::Resumed);
         world.checks.lock().resumed();
     }
 }
@@ -236,21 +238,22 @@ fn keep(world: &World, depd: &Depd, entry: &Entry<'_>, ids: &[usize], whats: &[(
     });
     let forgotten = world.setup.sabotage == Some(Sabotage::ForgottenIntent) && entry.before_action;
     let lost = world.setup.sabotage == Some(Sabotage::LostMessage);
+    let unsaid = world.setup.sabotage == Some(Sabotage::ForgottenHalt);
     let messages = ids.iter().zip(whats).filter(|(_, (_, is_message))| *is_message && !lost);
     let messages =
         messages.map(|(id, _)| Message { receiver: "people".into(), payload: id.to_string() });
     let saved = Saved {
         service: service.filter(|_| !forgotten),
         messages: messages.collect(),
-        standing: entry.standing,
+        standing: entry.standing.filter(|_| !unsaid),
         ..Saved::of(entry.key.clone())
     };
     let mut writer = depd.writer.lock();
     let writer = &mut *writer;
     let at = i64::try_from(world.now().0).expect("small");
     writer.batch.add(saved, &mut writer.next_id, at);
-    writer.pending.extend(ids);
+    writer.pending.extend(ids.iter().map(|id| Said::Record(*id)));
     if world.checks.lock().halts_now() {
-        writer.halts = Some(true);
+        writer.pending.push(Said::Halted);
     }
 }

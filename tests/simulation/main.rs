@@ -36,10 +36,18 @@ mod cluster;
 mod controller;
 mod depd;
 mod dice;
+mod disk;
+mod faults;
 mod folder;
 mod hands;
+mod life;
 mod operate;
+mod rest;
 mod sabotage;
+mod setup;
+mod source;
+mod streams;
+mod watches;
 mod world;
 
 use std::collections::BTreeMap;
@@ -138,6 +146,7 @@ fn the_world_is_as_rough_as_it_is_meant_to_be() {
         "held",
         "not permitted",
         "bad file",
+        "rolled back",
     ];
     for outcome in outcomes {
         assert!(all.outcomes.contains_key(outcome), "no {outcome} in {:?}", all.outcomes);
@@ -176,4 +185,5 @@ fn each_checker_fires_when_its_promise_is_broken() {
     check_fires(Sabotage::ForgottenIntent, "outcome: ");
     check_fires(Sabotage::UnsaidIntent, "no intent: ");
     check_fires(Sabotage::UnsaidEnd, "no end: ");
+    check_fires(Sabotage::ForgottenHalt, "gate: ");
 }

@@ -3,6 +3,7 @@
 
 use std::sync::atomic::Ordering;
 
+use depd::daemon;
 use depd::model::{Kind, NamespaceState, ServiceKey};
 
 use crate::folder::Save;
@@ -11,8 +12,10 @@ use crate::world::World;
 #[derive(Clone, Copy, Debug)]
 enum Deed {
     SaveFile,
+    Revert,
     SaveNonsense,
     EmptyOrRemove,
+    Resume,
     Scale,
     Annotate,
     Pause,
@@ -33,6 +36,8 @@ impl World {
         let key = self.dice.lock().pick(&self.setup.keys);
         let deed = self.dice.lock().weighted(&[
             (30, Deed::SaveFile),
+            (6, Deed::Revert),
+            (2, Deed::Resume),
             (3, Deed::SaveNonsense),
             (3, Deed::EmptyOrRemove),
             (6, Deed::Scale),
@@ -51,6 +56,12 @@ impl World {
         self.note(|| format!("{deed:?} {key}"));
         match deed {
             Deed::SaveFile => self.save(&key, false),
+            Deed::Revert => drop(self.revert(&key)),
+            Deed::Resume => {
+                if let Some(depd) = self.depd() {
+                    daemon::resume_all(&depd.floor);
+                }
+            }
             Deed::SaveNonsense => {
                 let style = self.dice.lock().pick(&[Save::InPlace, Save::Move]);
                 self.folder.lock().save(&key, style, "no image at all\n");
@@ -122,9 +133,29 @@ impl World {
         self.folder.lock().save(key, style, &format!("{name}:{number}\n"));
     }
 
-    /// The last save of a file.
-    pub fn save_last(&self, key: &ServiceKey) {
+    /// Somebody takes back what he saved, and the file says again what it said before; false where it
+    /// never said anything.
+    fn revert(&self, key: &ServiceKey) -> bool {
+        let before = self.folder.lock().valid_contents(key);
+        if before.is_empty() {
+            return false;
+        }
+        let mut dice = self.dice.lock();
+        let content = dice.pick(&before);
+        let style = dice.pick(&[Save::InPlace, Save::Anew, Save::Move]);
+        drop(dice);
+        self.note(|| format!("save {key}: again {content} {style:?}"));
+        self.folder.lock().save(key, style, &format!("{content}\n"));
+        true
+    }
+
+    /// The last save of a file; true when it says something that it never said before.
+    pub fn save_last(&self, key: &ServiceKey) -> bool {
+        if self.percent(25) && self.revert(key) {
+            return false;
+        }
         self.save(key, true);
+        true
     }
 
     /// Everything is there, nothing is paused, the controllers work.

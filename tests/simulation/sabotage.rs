@@ -20,6 +20,8 @@ pub enum Sabotage {
     RepeatedVerdict,
     /// The watch shows rollouts as complete that are not.
     FalseStatus,
+    /// The state that was to be kept of failures in a row is not.
+    ForgottenHalt,
     /// The watch streams lose events.
     LostEvent,
     /// The gate has no bound.

@@ -84,6 +84,21 @@ fn the_rollouts_of_a_file_that_comes_back_are_numbered_on() {
 }
 
 #[test]
+fn the_verdict_of_a_rollout_is_told_when_its_file_went_away_and_came_back() {
+    let mut desk = rolling();
+    desk.desired = None;
+    desk.look("Unmanaged");
+    desk.save("nginx:1.25");
+    desk.look("started");
+    desk.status(4, 4, 4);
+    desk.look("succeeded in 0s");
+    desk.desired = None;
+    desk.look("Unmanaged");
+    desk.save("nginx:1.25");
+    desk.look("AlreadyRuns");
+}
+
+#[test]
 fn nothing_follows_from_what_is_seen_before_start_up_is_over() {
     let mut before = desk("nginx:1.25", None);
     before.started = false;
@@ -124,6 +139,24 @@ fn a_service_that_is_not_admitted_waits_without_a_word_and_leaves_its_old_rollou
     desk.look("");
     desk.admitted = true;
     desk.look("→ patch app=nginx:1.26");
+}
+
+#[test]
+fn a_rollout_that_was_left_for_content_that_had_to_wait_is_taken_up_when_the_file_says_it_again() {
+    let mut desk = rolling();
+    desk.admitted = false;
+    desk.save("nginx:1.26");
+    desk.look("superseded");
+    desk.save("nginx:1.25");
+    desk.look("started");
+    assert_eq!((desk.service.attempts, desk.service.in_flight()), (2, true));
+    desk.status(4, 4, 4);
+    desk.look("succeeded in 0s");
+    // Once it was seen to work, there is nothing more to tell of it.
+    desk.save("nginx:1.26");
+    desk.look("");
+    desk.save("nginx:1.25");
+    desk.look("");
 }
 
 #[test]

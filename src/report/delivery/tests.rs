@@ -157,7 +157,7 @@ fn route(url: WebhookUrl, per_second: u32) -> Route {
 /// A delivery, and the channel that says what became of each message.
 fn deliver_by(route: Route) -> (Delivery, Receiver<(u64, Fate)>) {
     let (told, fates) = crossbeam_channel::unbounded();
-    let settled = move |id, fate| drop(told.send((id, fate)));
+    let settled = move |id, fate, _| drop(told.send((id, fate)));
     (Delivery::start(route, settled).expect("a thread"), fates)
 }
 
@@ -365,7 +365,7 @@ fn a_storm_is_over_when_nothing_waits_any_more() {
     let (bell, rung) = bounded(1);
     let (_stopping, stop) = bounded(1);
     let inbox = Arc::default();
-    let (settled, mut storm) = (Box::new(|_, _| ()), Storm::default());
+    let (settled, mut storm) = (Box::new(|_, _, _| ()), Storm::default());
     storm.digest_sent();
     let mut postman =
         Postman { kind, pace, transport, fetch, inbox, bell: rung, stop, settled, storm };

@@ -13,7 +13,7 @@ use depd::cluster::{Material, Trust};
 use serde_json::json;
 
 use super::place::Place;
-use crate::access::accept_tokens_of_eks;
+use crate::ways::accept_tokens_of_eks;
 
 /// The cluster CLUSTER of EKS is the one of this test, and takes the tokens of `aws eks get-token`.
 pub fn arrange(place: &mut Place) {

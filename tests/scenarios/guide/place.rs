@@ -243,7 +243,6 @@ impl Place {
         run(&format!(
             "delete validatingadmissionpolicybinding,validatingadmissionpolicy depd-images-only {gone}"
         ));
-        run(&format!("delete clusterrole,clusterrolebinding depd-pull-secrets {gone}"));
         // `depd rbac` has put its role over the one that the other tests need.
         run(&format!("apply -f {}/tests/cluster/rbac.yaml", env!("CARGO_MANIFEST_DIR")));
     }

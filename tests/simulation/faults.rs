@@ -1,0 +1,92 @@
+//! What fails, and when depd dies.
+
+use std::panic::resume_unwind;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use depd::cluster::reflector::End;
+use depd::cluster::{Class, Sent};
+use depd::model::Workload;
+
+use crate::depd::lost;
+use crate::sabotage::Sabotage;
+use crate::world::{Crash, World};
+
+impl World {
+    pub fn count_request(&self) {
+        self.requests.fetch_add(1, Ordering::SeqCst);
+        if self.is_calm() {
+            let limit = 60 * u32::try_from(self.setup.keys.len()).expect("small");
+            self.checks.lock().request_in_calm(limit);
+        }
+    }
+
+    /// A request fails, and is not carried out.
+    pub fn fault_of_api(&self) -> Option<Class> {
+        if self.is_calm() || !self.percent(self.setup.api_faults) {
+            return None;
+        }
+        let mut dice = self.dice.lock();
+        let retry_after = dice.percent(50).then(|| Duration::from_secs(dice.below(200)));
+        Some(match dice.below(7) {
+            0 => lost(Sent::No),
+            1 => lost(Sent::Maybe),
+            2 => Class::TooManyRequests { retry_after },
+            3 => Class::Unavailable { message: "not ready".into(), retry_after },
+            4 => Class::ServerError { status: 500, message: "etcd".into(), retry_after },
+            5 => Class::Conflict { message: "somebody was quicker".into() },
+            _ => Class::Unauthorized,
+        })
+    }
+
+    /// A connection breaks.
+    pub fn fault_of_network(&self) -> bool {
+        !self.is_calm() && self.percent(self.setup.api_faults / 2)
+    }
+
+    pub fn fault_of_receiver(&self) -> bool {
+        !self.is_calm() && self.percent(self.setup.receiver_faults)
+    }
+
+    /// A watch stream ends.
+    pub fn cut(&self) -> Option<End> {
+        if self.is_calm() || self.roll() % 1000 >= self.setup.cuts {
+            return None;
+        }
+        Some(match self.roll() % 4 {
+            0 => End::Closed,
+            1 => End::Idle,
+            2 => End::Broken("reset".into()),
+            _ => End::Unreadable("half an object".into()),
+        })
+    }
+
+    pub fn loses_event(&self) -> bool {
+        self.setup.sabotage == Some(Sabotage::LostEvent) && self.percent(50)
+    }
+
+    /// Sabotage: what the watch shows is complete, whether it is or not.
+    pub fn falsify(&self, workload: &mut Workload) {
+        if self.setup.sabotage == Some(Sabotage::FalseStatus) {
+            let wanted = workload.replicas.wanted;
+            workload.observed_generation = workload.generation;
+            workload.replicas.total = wanted;
+            workload.replicas.updated = wanted;
+            workload.replicas.ready = wanted;
+            workload.replicas.available = wanted;
+        }
+    }
+
+    /// depd dies now, perhaps.
+    pub fn maybe_crash(&self) {
+        if !self.is_calm() && self.roll() % 10_000 < self.setup.crashes {
+            self.crash();
+        }
+    }
+
+    pub fn crash(&self) {
+        if self.depd().is_some() && !self.is_calm() {
+            resume_unwind(Box::new(Crash));
+        }
+    }
+}
