@@ -13,6 +13,7 @@ mod rows;
 const CORE: &[&str] = &[
     "src/model",
     "src/guide",
+    "src/cli/live/lines.rs",
     "src/desired",
     "src/observed",
     "src/reconcile",
