@@ -67,7 +67,6 @@ pub fn run(arguments: &DemoArguments) -> Result<ExitCode, Failure> {
         halt_after: None,
         accept_change: false,
         apply_all: true,
-        dry_run: false,
     };
     explain(arguments, &file.0);
     let mut requests = Requests::to_stop().map_err(Failure::work)?;

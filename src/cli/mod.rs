@@ -13,6 +13,7 @@ mod history;
 mod images;
 mod once;
 mod pause;
+mod plan;
 mod print;
 mod rbac;
 mod receivers;
@@ -24,6 +25,7 @@ mod rollback;
 mod run;
 mod sandbox;
 mod settings;
+mod standing;
 mod status;
 mod stored;
 mod wait;
@@ -32,7 +34,7 @@ mod workload;
 use std::fmt::Display;
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 /// A deployment daemon: a folder of dep files becomes running Kubernetes workloads.
 ///
@@ -51,6 +53,7 @@ enum Command {
     Run(Box<run::RunArguments>),
     Once(Box<once::OnceArguments>),
     Check(check::CheckArguments),
+    Plan(Box<plan::PlanArguments>),
     Report(report::ReportArguments),
     Status(status::StatusArguments),
     History(history::HistoryArguments),
@@ -70,10 +73,11 @@ enum Command {
 /// Parses the arguments and runs the subcommand.
 #[must_use]
 pub fn main() -> ExitCode {
-    let outcome = match Arguments::parse().command {
+    let outcome = match parse().command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Once(arguments) => once::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Plan(arguments) => plan::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::History(arguments) => history::run(&arguments),
@@ -86,9 +90,23 @@ pub fn main() -> ExitCode {
         Command::Resume(arguments) => resume::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Sandbox(arguments) => sandbox::run(&arguments),
-        Command::Documents(arguments) => documents::run(&arguments, &Arguments::command()),
+        Command::Documents(arguments) => documents::run(&arguments, &command()),
     };
     outcome.unwrap_or_else(|failure| failure.tell())
+}
+
+/// The command line, as help, man pages and completions describe it.
+fn command() -> clap::Command {
+    let hide = |argument: clap::Arg| {
+        let hidden = plan::WITHOUT_MEANING.contains(&argument.get_id().as_str());
+        if hidden { argument.hide(true) } else { argument }
+    };
+    Arguments::command().mut_subcommand("plan", |plan| plan.mut_args(hide))
+}
+
+fn parse() -> Arguments {
+    let matches = command().get_matches();
+    Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }
 
 /// Why a command did not work.

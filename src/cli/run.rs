@@ -13,7 +13,7 @@ use super::Failure;
 use super::env_file::Environment;
 use super::images::ImageArguments;
 use super::receivers::ReceiverArguments;
-use super::settings;
+use super::{plan, settings};
 use crate::daemon::{
     Asked, Daemon, Log, LogFile, LogForm, LogStyle, Requests, ServiceManager, StartError,
     init_logging,
@@ -120,7 +120,7 @@ pub struct RunArguments {
     #[arg(long)]
     pub apply_all: bool,
 
-    /// Say what would be rolled out now, change nothing, and end
+    /// Say what would be rolled out now, change nothing, and end: depd plan
     #[arg(long)]
     pub dry_run: bool,
 
@@ -206,14 +206,12 @@ pub enum RollbackChoice {
 
 /// Runs until stopped.
 pub fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
+    if arguments.dry_run {
+        return plan::dry_run(arguments);
+    }
     // Before any thread is there: a signal must not end what is not finished.
     let mut requests = Requests::new().map_err(Failure::work)?;
     let Some(started) = start(arguments)? else { return Ok(ExitCode::SUCCESS) };
-    if arguments.dry_run {
-        started.daemon.wait_for_start_up();
-        let _ = started.daemon.stop();
-        return Ok(ExitCode::SUCCESS);
-    }
     let manager = ServiceManager::from_environment();
     started.daemon.report_to(&manager).map_err(Failure::work)?;
     loop {

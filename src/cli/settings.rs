@@ -20,6 +20,15 @@ use crate::store;
 /// # Errors
 /// The first setting that is missing or wrong, and what to set.
 pub fn validate(arguments: &RunArguments, env: &Environment) -> Result<Settings, Failure> {
+    let settings = without_receivers(arguments, env)?;
+    Ok(Settings { receivers: arguments.receivers.validate(env)?, ..settings })
+}
+
+/// The same for who tells nobody anything.
+///
+/// # Errors
+/// See [`validate`].
+pub fn without_receivers(arguments: &RunArguments, env: &Environment) -> Result<Settings, Failure> {
     let deps = deps(arguments.deps.as_deref(), "--deps", env)?;
     let choice =
         Choice { kubeconfig: arguments.kubeconfig.clone(), context: arguments.context.clone() };
@@ -36,10 +45,7 @@ pub fn validate(arguments: &RunArguments, env: &Environment) -> Result<Settings,
         access,
         secret_files,
         http: arguments.http,
-        receivers: match arguments.dry_run {
-            true => Vec::new(),
-            false => arguments.receivers.validate(env)?,
-        },
+        receivers: Vec::new(),
         cluster_name: match &arguments.cluster_name {
             Some(name) => Some(name.clone()),
             None => env.text("CLUSTER_NAME")?,
@@ -47,12 +53,11 @@ pub fn validate(arguments: &RunArguments, env: &Environment) -> Result<Settings,
         workers: usize::from(arguments.workers),
         policy: policy(arguments),
         registry: registry(arguments, env),
-        state: (!arguments.dry_run).then(|| state(arguments.state.as_deref(), env)),
+        state: Some(state(arguments.state.as_deref(), env)),
         max_rollouts: arguments.max_rollouts.and_then(|most| usize::try_from(most).ok()),
         halt_after: arguments.halt_after,
         accept_change: arguments.accept_change,
         apply_all: arguments.apply_all,
-        dry_run: arguments.dry_run,
     })
 }
 
@@ -93,13 +98,13 @@ fn policy(arguments: &RunArguments) -> Policy {
         },
         allow_namespaces: arguments.allow_namespace.clone(),
         ecr: EcrPolicy { pull_secret: arguments.ecr_pull_secret, check: arguments.ecr_check },
-        create_namespaces: !arguments.no_create_namespaces && !arguments.dry_run,
+        create_namespaces: !arguments.no_create_namespaces,
     }
 }
 
 fn registry(arguments: &RunArguments, env: &Environment) -> RegistrySettings {
     RegistrySettings {
-        pull_secret: arguments.ecr_pull_secret && !arguments.dry_run,
+        pull_secret: arguments.ecr_pull_secret,
         check: arguments.ecr_check,
         renew_after: arguments.ecr_renew,
         environment: AwsEnvironment::read(|name| env.get(name)?.into_string().ok()),

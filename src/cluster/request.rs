@@ -228,7 +228,7 @@ impl Request {
         Request { call, target, body: None }
     }
 
-    fn with(mut self, name: &str, value: &str) -> Request {
+    pub(super) fn with(mut self, name: &str, value: &str) -> Request {
         self.target.push(if self.target.contains('?') { '&' } else { '?' });
         self.target.push_str(name);
         self.target.push('=');

@@ -11,6 +11,7 @@ use log::{info, warn};
 use super::control::{Answer, Control, Request};
 use crate::model::ServiceKey;
 use crate::reconcile::Resumed;
+use crate::report::alarm::alarm;
 use crate::worker::Floor;
 
 /// Listens in the state folder. Without a control socket everything else goes on.
@@ -31,6 +32,10 @@ pub fn listen(folder: &Path, floor: &Arc<Floor>) -> Option<Control> {
 fn act(floor: &Floor, request: &Request) -> Answer {
     match request {
         Request::ResumeAll => resume_all(floor),
+        Request::Halted => {
+            let halted = floor.gate.lock().halted();
+            yes(&halted.map_or_else(String::new, |alert| alarm(&alert).sentence))
+        }
         Request::Retry { service, namespace } => match ServiceKey::new(service, namespace) {
             Ok(key) => retry(floor, &key),
             Err(problem) => no(&problem.to_string()),

@@ -108,6 +108,12 @@ impl Gate {
         matches!(self.state, State::Halted | State::Shut)
     }
 
+    /// What [`Gate::verdict`] said when it shut the gate, as long as it is.
+    #[must_use]
+    pub fn halted(&self) -> Option<Alert> {
+        (self.state == State::Halted).then_some(Alert::Halted { failures: self.failures })
+    }
+
     /// Asks for `key` to start a rollout. A service that already has one may always start the next.
     #[must_use]
     pub fn admit(&mut self, key: &ServiceKey) -> bool {
@@ -155,10 +161,7 @@ impl Gate {
         // More than the limit: failures of rollouts that a start-up found under way count as well.
         let halts =
             self.state == State::Open && self.halt_after.is_some_and(|most| self.failures >= most);
-        halts.then(|| {
-            self.state = State::Halted;
-            Alert::Halted { failures: self.failures }
-        })
+        halts.then(|| self.state = State::Halted).and_then(|()| self.halted())
     }
 
     /// The services that have room now, oldest first.
@@ -266,8 +269,10 @@ mod tests {
         assert_eq!(gate.verdict(false), None);
         assert_eq!(gate.verdict(false), Some(Alert::Halted { failures: 2 }));
         assert_eq!(gate.verdict(false), None, "said once");
+        assert_eq!(gate.halted(), Some(Alert::Halted { failures: 3 }), "for who asks");
         assert!(!gate.admit(&key("a")));
         assert_eq!(gate.resume(), Resumed::GoesOn(vec![key("a")]));
+        assert_eq!(gate.halted(), None);
         assert_eq!(gate.resume(), Resumed::WasNotHalted);
         assert!(gate.admit(&key("a")));
         assert_eq!(gate.verdict(false), None, "counted anew");

@@ -22,6 +22,7 @@ mod holding;
 mod machine;
 mod pending;
 mod people;
+mod planning;
 mod pull_secrets;
 mod reporting;
 mod restarting;

@@ -288,10 +288,11 @@ fn a_dry_run_says_what_it_would_do_and_does_nothing() {
     let output = command.stdout(std::process::Stdio::piped()).output().expect("it runs");
     let text = String::from_utf8(output.stdout).expect("UTF-8");
     assert!(output.status.success(), "{text}");
-    assert!(text.contains(&format!("web_{namespace}: would roll out nginx:1.25\n")), "{text}");
-    assert!(text.contains("1 services would be rolled out; nothing was changed"), "{text}");
-    assert_eq!(text.lines().count(), 2, "{text}");
-    assert!(patches(&cluster, &namespace).is_empty());
+    assert!(text.contains("web: nginx:1.24 → nginx:1.25\n"), "{text}");
+    assert!(text.contains("3 services: 2 would be changed; nothing was changed"), "{text}");
+    assert!(!text.contains("same"), "{text}");
+    // Tried, as the tests of depd plan hold it against the requests, and not done.
+    assert_eq!(patches(&cluster, &namespace), ["patch deployments/web"]);
     assert_eq!(cluster.image(&namespace, "web"), "nginx:1.24");
     assert!(depd.slack.titles().is_empty());
 }
