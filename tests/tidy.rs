@@ -41,6 +41,8 @@ const CORE: &[&str] = &[
     "src/cluster/reflector.rs",
     "src/cluster/mark.rs",
     "src/cluster/request.rs",
+    "src/cluster/request",
+    "src/cluster/rights.rs",
     "src/cluster/response.rs",
     "src/cluster/response",
     "src/cluster/error.rs",

@@ -7,6 +7,7 @@
 mod check;
 mod demo;
 mod dep_file;
+mod doctor;
 mod documents;
 mod env_file;
 mod history;
@@ -28,6 +29,7 @@ mod settings;
 mod standing;
 mod status;
 mod stored;
+mod version;
 mod wait;
 mod workload;
 
@@ -54,6 +56,7 @@ enum Command {
     Once(Box<once::OnceArguments>),
     Check(check::CheckArguments),
     Plan(Box<plan::PlanArguments>),
+    Doctor(Box<doctor::DoctorArguments>),
     Report(report::ReportArguments),
     Status(status::StatusArguments),
     History(history::HistoryArguments),
@@ -66,6 +69,7 @@ enum Command {
     Restart(restart::RestartArguments),
     Demo(demo::DemoArguments),
     Sandbox(sandbox::SandboxArguments),
+    Version(version::VersionArguments),
     #[command(hide = true)]
     Documents(documents::DocumentsArguments),
 }
@@ -78,6 +82,7 @@ pub fn main() -> ExitCode {
         Command::Once(arguments) => once::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Plan(arguments) => plan::run(&arguments),
+        Command::Doctor(arguments) => doctor::run(*arguments),
         Command::Report(arguments) => report::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::History(arguments) => history::run(&arguments),
@@ -90,18 +95,24 @@ pub fn main() -> ExitCode {
         Command::Resume(arguments) => resume::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Sandbox(arguments) => sandbox::run(&arguments),
+        Command::Version(arguments) => version::run(&arguments),
         Command::Documents(arguments) => documents::run(&arguments, &command()),
     };
     outcome.unwrap_or_else(|failure| failure.tell())
 }
 
-/// The command line, as help, man pages and completions describe it.
+/// The command line, as help, man pages and completions describe it. Commands that take the flags of
+/// depd run show only those that mean something to them.
 fn command() -> clap::Command {
-    let hide = |argument: clap::Arg| {
-        let hidden = plan::WITHOUT_MEANING.contains(&argument.get_id().as_str());
-        if hidden { argument.hide(true) } else { argument }
+    let show_only = |command: clap::Command, hidden: &'static [&'static str]| {
+        command.mut_args(|argument| {
+            let is_hidden = hidden.contains(&argument.get_id().as_str());
+            if is_hidden { argument.hide(true) } else { argument }
+        })
     };
-    Arguments::command().mut_subcommand("plan", |plan| plan.mut_args(hide))
+    Arguments::command()
+        .mut_subcommand("plan", |plan| show_only(plan, plan::WITHOUT_MEANING))
+        .mut_subcommand("doctor", |doctor| show_only(doctor, doctor::WITHOUT_MEANING))
 }
 
 fn parse() -> Arguments {
@@ -124,6 +135,12 @@ impl Failure {
 
     fn work(what: impl Display) -> Failure {
         Failure::Work(what.to_string())
+    }
+
+    fn text(self) -> String {
+        match self {
+            Failure::Usage(text) | Failure::Work(text) => text,
+        }
     }
 
     fn tell(self) -> ExitCode {

@@ -102,7 +102,8 @@ fn policy(arguments: &RunArguments) -> Policy {
     }
 }
 
-fn registry(arguments: &RunArguments, env: &Environment) -> RegistrySettings {
+/// What is done for images of Amazon ECR, and as whom.
+pub fn registry(arguments: &RunArguments, env: &Environment) -> RegistrySettings {
     RegistrySettings {
         pull_secret: arguments.ecr_pull_secret,
         check: arguments.ecr_check,

@@ -42,7 +42,7 @@ const LIST_RESTARTS: u32 = 3;
 /// A client for one cluster and one user. Cheap to clone; the clones share their connections.
 #[derive(Clone, Debug)]
 pub struct Client {
-    server: Arc<Server>,
+    pub(super) server: Arc<Server>,
     pub(super) requests: Arc<Session>,
     watches: Arc<Mutex<Watches>>,
 }

@@ -12,7 +12,8 @@ mod http;
 mod idle;
 mod journal;
 mod logging;
-mod permissions;
+mod parallel;
+pub mod permissions;
 mod pod_watches;
 mod receivers;
 mod registry;
@@ -28,6 +29,7 @@ mod wiring;
 mod workload_watches;
 
 pub use logging::{Log, LogFile, LogForm, LogStyle, init_logging};
+pub use parallel::in_parallel;
 pub use pod_watches::take as take_pod;
 pub use receivers::{host, way_to};
 pub use rehearsal::{Past, Rehearsal, RehearsalError, Rehearsed};

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::cover::Cover;
 use super::grounds::Grounds;
+use super::parallel::in_parallel;
 use super::registry;
 use super::settings::Settings;
 use super::wiring::restore;
@@ -260,28 +261,6 @@ fn see_cluster(client: &Client, floor: &Floor, workers: usize) -> Result<(), Reh
         }
         cover.refuse(clock::now());
     }
-}
-
-/// Does `job` for each of `items`, on at most `workers` threads.
-fn in_parallel<T: Sync>(workers: usize, items: &[T], job: impl Fn(&T) + Sync) -> io::Result<()> {
-    let next = AtomicUsize::new(0);
-    let work = || {
-        while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
-            job(item);
-        }
-    };
-    thread::scope(|scope| {
-        for number in 0..workers.min(items.len()) {
-            let name = format!("rehearsal-{number}");
-            match thread::Builder::new().name(name).spawn_scoped(scope, work) {
-                Ok(_) => {}
-                // Those that are there do it.
-                Err(_) if number > 0 => break,
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    })
 }
 
 /// The floor owns who performs its steps; the rehearsal asks afterwards what came of them.

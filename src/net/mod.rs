@@ -6,19 +6,21 @@
 //! here knows what is sent.
 
 pub mod proxy;
+mod reach;
 pub mod resolve;
 pub mod roots;
 
 use std::ffi::OsString;
 use std::sync::Arc;
 
-use ureq::config::ConfigBuilder;
+use ureq::config::{Config, ConfigBuilder};
 use ureq::http::Uri;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::typestate::AgentScope;
 use ureq::unversioned::transport::DefaultConnector;
 
 pub use proxy::{Proxy, ProxyUrl};
+pub use reach::reach;
 pub use resolve::CachingResolver;
 
 /// An HTTP client for the server of `url`, a public one such as Slack's, in front of which the
@@ -27,6 +29,12 @@ pub use resolve::CachingResolver;
 /// # Errors
 /// The variable that names the proxy, and what is wrong with it.
 pub fn public_agent(config: ConfigBuilder<AgentScope>, url: &str) -> Result<ureq::Agent, String> {
+    let connector = DefaultConnector::default();
+    Ok(ureq::Agent::with_parts(public(config, url)?, connector, CachingResolver::shared()))
+}
+
+/// Proxy and authorities for the server of `url`.
+fn public(config: ConfigBuilder<AgentScope>, url: &str) -> Result<Config, String> {
     let proxy = proxy_for(url, |name| std::env::var_os(name))?;
     let bundle = roots::bundle();
     let root_certs = match bundle.is_empty() {
@@ -36,9 +44,7 @@ pub fn public_agent(config: ConfigBuilder<AgentScope>, url: &str) -> Result<ureq
         )),
     };
     let tls = TlsConfig::builder().root_certs(root_certs).build();
-    let config = config.proxy(proxy.and_then(|proxy| proxy.url.to_ureq())).tls_config(tls).build();
-    let connector = DefaultConnector::default();
-    Ok(ureq::Agent::with_parts(config, connector, CachingResolver::shared()))
+    Ok(config.proxy(proxy.and_then(|proxy| proxy.url.to_ureq())).tls_config(tls).build())
 }
 
 /// The proxy that the environment puts in front of the server of `url`.

@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 mod check;
+mod doctor;
 mod plan;
 mod rbac;
 mod report;
@@ -58,6 +59,7 @@ fn help_reads_well() {
     insta::assert_snapshot!("help", text(&["--help"]));
     insta::assert_snapshot!("help-run", text(&["run", "--help"]));
     insta::assert_snapshot!("help-check", text(&["check", "--help"]));
+    insta::assert_snapshot!("help-doctor", text(&["doctor", "--help"]));
     insta::assert_snapshot!("help-plan", text(&["plan", "--help"]));
     insta::assert_snapshot!("help-report", text(&["report", "--help"]));
     insta::assert_snapshot!("help-report-preview", text(&["report", "preview", "--help"]));

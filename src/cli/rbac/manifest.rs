@@ -1,33 +1,11 @@
 //! ServiceAccount, roles, and a Deployment of depd, as YAML. `[C]`
 //!
-//! The rules are exactly the requests of `cluster::request`. Facts: "Using RBAC Authorization" and
+//! The rules are those of [`crate::cluster::rights`]. Facts: "Using RBAC Authorization" and
 //! "Pod Security Standards" (restricted) of the Kubernetes documentation.
 
 use std::fmt::Write as _;
 
-/// The one rule that no Role can hold, as namespaces belong to no namespace.
-const NAMESPACES: &str = "  - apiGroups: [\"\"]
-    resources: [namespaces]
-    verbs: [get, create]
-";
-
-const RULES: &str = "rules:
-  - apiGroups: [apps]
-    resources: [deployments, statefulsets, daemonsets]
-    verbs: [get, list, watch, patch]
-  - apiGroups: [apps]
-    resources: [replicasets]
-    verbs: [list]
-  - apiGroups: [\"\"]
-    resources: [pods]
-    verbs: [list, watch]
-  - apiGroups: [\"\"]
-    resources: [pods/log]
-    verbs: [get]
-  - apiGroups: [\"\"]
-    resources: [events]
-    verbs: [list]
-";
+use crate::cluster::rights::{NAMESPACES, RULES, Rule};
 
 const ACCOUNT: &str = "apiVersion: v1
 kind: Namespace
@@ -74,13 +52,20 @@ pub(super) fn rights(namespaces: &[String]) -> String {
 
 fn role(kind: &str, namespace: Option<&str>) -> String {
     let place = namespace.map(|name| format!("  namespace: {name}\n")).unwrap_or_default();
-    let more = if namespace.is_none() { NAMESPACES } else { "" };
+    let more = namespace.is_none().then_some(&NAMESPACES);
+    let rules: String = RULES.iter().chain(more).map(rule).collect();
     format!(
         "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: {kind}\nmetadata:\n  name: depd\n{place}\
-         {RULES}{more}\
+         rules:\n{rules}\
          ---\napiVersion: rbac.authorization.k8s.io/v1\nkind: {kind}Binding\nmetadata:\n  name: depd\n{place}\
          roleRef:\n  apiGroup: rbac.authorization.k8s.io\n  kind: {kind}\n  name: depd\n{SUBJECT}"
     )
+}
+
+fn rule(rule: &Rule) -> String {
+    let group = if rule.group.is_empty() { "\"\"" } else { rule.group };
+    let (resources, verbs) = (rule.resources.join(", "), rule.verbs.join(", "));
+    format!("  - apiGroups: [{group}]\n    resources: [{resources}]\n    verbs: [{verbs}]\n")
 }
 
 /// depd in a pod. `files` are names and contents of dep files.
