@@ -38,6 +38,7 @@
 //!
 //! | module | what is in it | |
 //! |---|---|---|
+//! | [`guide`] | the pages of the guide, and their names | `[C]` |
 //! | [`cli`] | one file per subcommand; raw arguments → validated settings | `[E]` |
 //! | [`model`] | the words as types: key, image, workload, pod, rollout, notice | `[C]` |
 //! | [`source`] | the dep folder: events, safe reading; `settle` says when a file is complete | `[E]`, settle `[C]` |
@@ -68,6 +69,7 @@ pub mod cluster;
 pub mod daemon;
 pub mod desired;
 pub mod failpoint;
+pub mod guide;
 pub mod model;
 pub mod net;
 pub mod observed;

@@ -6,9 +6,13 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+#[path = "tidy/rows.rs"]
+mod rows;
+
 /// The pure core: these folders and files may not touch the world.
 const CORE: &[&str] = &[
     "src/model",
+    "src/guide",
     "src/desired",
     "src/observed",
     "src/reconcile",
@@ -106,6 +110,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("clock", &["model"]),
     ("failpoint", &[]),
+    ("guide", &[]),
     ("desired", &["model"]),
     ("observed", &["model"]),
     ("queue", &["model", "clock"]),

@@ -157,15 +157,21 @@ fn examine(
         let (patient, look) = (Arc::clone(patient), *look);
         let run = move || look(&patient, &Notes(sender));
         // It is left alone where it hangs, and ends with the process.
-        thread::Builder::new().name((*name).to_owned()).spawn(run).map_err(Failure::work)?;
-        heard.push((*name, told));
+        let spawned = thread::Builder::new().name((*name).to_owned()).spawn(run);
+        heard.push((*name, told, spawned.map_err(Failure::work)?));
     }
     let mut findings = Vec::new();
-    for (name, told) in heard {
+    for (name, told, thread) in heard {
         loop {
             match told.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Ok(finding) => findings.push(finding),
-                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Disconnected) => {
+                    if thread.join().is_err() {
+                        let remedy = "what is above is a defect in depd: please report it";
+                        findings.push(Finding::fail(name, "it could not be looked at", remedy));
+                    }
+                    break;
+                }
                 Err(RecvTimeoutError::Timeout) => {
                     let text = format!("not done within {} s", limit.as_secs());
                     let remedy = "see which of the lines of this part is missing, and try again";
@@ -200,9 +206,12 @@ mod tests {
             env: Environment::default(),
             files: Ok(Vec::new()),
         });
-        let parts: &[Part] = &[("hangs", hangs), ("panics", panics), ("fine", fine)];
-        let found = examine(&patient, parts, Duration::from_millis(300)).ok().expect("threads");
-        let names: Vec<&str> = found.iter().map(Finding::check).collect();
-        assert_eq!(names, ["first", "hangs", "second", "fine"]);
+        let check = |parts: &[Part], limit: u64, expect: &[&str]| {
+            let found = examine(&patient, parts, Duration::from_secs(limit)).ok().expect("threads");
+            let names: Vec<&str> = found.iter().map(Finding::check).collect();
+            assert_eq!(names, expect);
+        };
+        check(&[("panics", panics), ("fine", fine)], 60, &["second", "panics", "fine"]);
+        check(&[("fine", fine), ("hangs", hangs)], 3, &["fine", "first", "hangs"]);
     }
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::Failure;
 use crate::model::shown;
+use crate::net::Surroundings;
 
 /// The environment with a `.env` file behind it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,14 +49,31 @@ impl Environment {
     /// empty one in the environment takes away what the file says.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<OsString> {
-        let filed = || self.values.get(name).map(OsString::from);
+        // HTTPS_PROXY and https_proxy are one setting.
+        let is_set = |twin: String| std::env::var_os(twin).is_some();
+        let filed = || match twin(name).is_some_and(is_set) {
+            true => None,
+            false => self.values.get(name).map(OsString::from),
+        };
         std::env::var_os(name).or_else(filed).filter(|value| !value.is_empty())
+    }
+
+    /// Proxies, and who is believed.
+    #[must_use]
+    pub fn surroundings(&self) -> Surroundings {
+        Surroundings::read(|name| self.get(name))
     }
 
     /// Whether the file says something about `name`.
     #[must_use]
     pub fn is_from_file(&self, name: &str) -> bool {
         self.values.contains_key(name)
+    }
+
+    /// Whether the file names a proxy with its password.
+    #[must_use]
+    pub fn has_proxy_password(&self) -> bool {
+        self.values.iter().any(|(name, value)| twin(name).is_some() && value.contains('@'))
     }
 
     /// [`Environment::get`] for values that must be text.
@@ -67,6 +85,15 @@ impl Environment {
             value.into_string().map_err(|_| Failure::usage(format!("{name} is not valid UTF-8")))
         };
         self.get(name).map(text).transpose()
+    }
+}
+
+/// The other name of a proxy's variable, which is written in capitals or in small letters.
+fn twin(name: &str) -> Option<String> {
+    match (name.ends_with("_PROXY"), name.ends_with("_proxy")) {
+        (true, _) => Some(name.to_ascii_lowercase()),
+        (_, true) => Some(name.to_ascii_uppercase()),
+        _ => None,
     }
 }
 

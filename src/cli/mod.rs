@@ -10,6 +10,7 @@ mod dep_file;
 mod doctor;
 mod documents;
 mod env_file;
+mod guide;
 mod history;
 mod images;
 mod once;
@@ -67,6 +68,7 @@ enum Command {
     Resume(resume::ResumeArguments),
     Retry(retry::RetryArguments),
     Restart(restart::RestartArguments),
+    Guide(guide::GuideArguments),
     Demo(demo::DemoArguments),
     Sandbox(sandbox::SandboxArguments),
     Version(version::VersionArguments),
@@ -93,6 +95,7 @@ pub fn main() -> ExitCode {
         Command::Retry(arguments) => retry::run(&arguments),
         Command::Restart(arguments) => restart::run(&arguments),
         Command::Resume(arguments) => resume::run(&arguments),
+        Command::Guide(arguments) => guide::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Sandbox(arguments) => sandbox::run(&arguments),
         Command::Version(arguments) => version::run(&arguments),
@@ -148,7 +151,7 @@ impl Failure {
             Failure::Usage(text) => (text, 2),
             Failure::Work(text) => (text, 1),
         };
-        eprintln!("depd: {text}");
+        print::complain(&format!("depd: {text}"));
         ExitCode::from(code)
     }
 }

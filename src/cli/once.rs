@@ -21,9 +21,11 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// It takes the flags and settings of depd run, and the same state: what one pass began, the next goes
 /// on with. A service whose workload is not there yet is waited for by nobody; a later pass finds it.
 ///
+/// After --halt-after failures in a row, no further pass rolls anything out until depd resume --all.
+///
 /// Exit code 0: every service runs what its file asks for, or is pending or held; also when another
-/// depd works on the same state. 1: some failed, which the log names, or it cannot start. 2: wrong
-/// usage.
+/// depd works on the same state. 1: some failed, which the log names, everything is held, or it cannot
+/// start. 2: wrong usage.
 #[derive(Debug, Args)]
 pub struct OnceArguments {
     /// Give up after this long, wherever things stand

@@ -5,7 +5,6 @@
 
 mod rows;
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -15,11 +14,10 @@ use super::print::{self, Form, document};
 use super::run::RunArguments;
 use super::stored::{parse_key, unknown};
 use super::{Failure, settings};
-use crate::daemon::control::{self, Request};
 use crate::daemon::{Log, LogStyle, Past, Rehearsal, RehearsalError, Settings, init_logging};
 use crate::model::ServiceKey;
 use crate::source::SourceError;
-use crate::store::{self, Holder, Reader, StoreError, StoredRollout};
+use crate::store::{Reader, StoreError, StoredRollout};
 use rows::{Held, Outcome, Plan, table};
 
 /// Something would be changed.
@@ -115,10 +113,7 @@ fn find_out(arguments: &RunArguments, keys: &[ServiceKey]) -> Result<Plan, Failu
     let wanted = |key: &ServiceKey| keys.is_empty() || keys.contains(key);
     let chosen: Vec<ServiceKey> = known.into_iter().filter(wanted).collect();
     let services = rehearsal.perform(&chosen).map_err(failure)?;
-    let held = match &rehearsal.held {
-        Some(alert) => Some(Held::of(alert)),
-        None => settings.state.as_deref().and_then(halted),
-    };
+    let held = rehearsal.held.as_ref().map(Held::of);
     Ok(Plan::new(&settings, held, &services, &rollouts))
 }
 
@@ -136,17 +131,6 @@ fn remembered(settings: &Settings) -> Result<(Past, Vec<StoredRollout>), Failure
         meta: reader.meta().map_err(Failure::work)?,
     };
     Ok((past, reader.newest_rollouts().map_err(Failure::work)?))
-}
-
-/// The depd that runs on the state folder has stopped after failures in a row. Only it knows; one
-/// that does not answer, or is older than the question, says nothing.
-fn halted(folder: &Path) -> Option<Held> {
-    let Holder::Process(_) = store::holder(folder) else { return None };
-    let answer = control::ask(folder, &Request::Halted).ok().filter(|answer| answer.done)?;
-    (!answer.text.is_empty()).then(|| Held {
-        reason: answer.text,
-        advice: "When the cause is found, go on with: depd resume --all".to_owned(),
-    })
 }
 
 fn failure(error: RehearsalError) -> Failure {

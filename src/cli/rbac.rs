@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::Failure;
+use super::print::print;
 use crate::desired::{FileName, parse_name};
 use crate::model::Image;
 
@@ -25,6 +26,8 @@ use crate::model::Image;
 ///   depd rbac | kubectl apply -f -
 ///   depd rbac --manifest --image registry.example.com/depd:1 --deps deps | kubectl apply -f -
 ///   depd rbac --policy | kubectl apply -f -
+///
+/// Exit code 0: printed. 1: it cannot be printed. 2: wrong usage.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub struct RbacArguments {
@@ -84,7 +87,7 @@ fn user(text: &str) -> Result<String, String> {
 /// Prints.
 pub fn run(arguments: &RbacArguments) -> Result<ExitCode, Failure> {
     if arguments.policy {
-        print!("{}", policy::text(&arguments.user));
+        print(&policy::text(&arguments.user))?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut text = manifest::rights(&arguments.namespace);
@@ -94,7 +97,7 @@ pub fn run(arguments: &RbacArguments) -> Result<ExitCode, Failure> {
     if let (true, Some(image)) = (arguments.manifest, &arguments.image) {
         text.push_str(&manifest::deployment(image, &arguments.namespace, &dep_files(arguments)?));
     }
-    print!("{text}");
+    print(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 

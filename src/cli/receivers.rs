@@ -145,7 +145,10 @@ impl ReceiverArguments {
             ))
         })?;
         let key = if kind == Kind::Webhook { self.key(env)? } else { None };
-        Ok(Some(Way::Webhook { url, key }))
+        let around = env.surroundings();
+        // Past a proxy that is meant but written wrongly nothing goes out.
+        around.proxy_for(url.expose()).map_err(Failure::usage)?;
+        Ok(Some(Way::Webhook { url, key, around }))
     }
 
     fn key(&self, env: &Environment) -> Result<Option<SigningKey>, Failure> {

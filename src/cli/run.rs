@@ -12,6 +12,7 @@ use log::{error, info};
 use super::Failure;
 use super::env_file::Environment;
 use super::images::ImageArguments;
+use super::print::complain;
 use super::receivers::ReceiverArguments;
 use super::{plan, settings};
 use crate::daemon::{
@@ -108,7 +109,8 @@ pub struct RunArguments {
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..))]
     pub max_rollouts: Option<u32>,
 
-    /// Start nothing more after this many failures in a row, until depd resume --all [default: never]
+    /// Start nothing more after this many failures in a row, also after a restart, until depd resume
+    /// --all [default: never]
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..))]
     pub halt_after: Option<u32>,
 
@@ -116,7 +118,9 @@ pub struct RunArguments {
     #[arg(long)]
     pub accept_change: bool,
 
-    /// Roll out everything that differs on a first start, even if that is more than 20 services
+    /// Roll out everything that differs on a first start, even if that is more than 20 services, those
+    /// counted whose namespace may not be listed yet; the first start of an empty folder goes on until
+    /// its first files are there
     #[arg(long)]
     pub apply_all: bool,
 
@@ -265,7 +269,7 @@ pub fn start(arguments: &RunArguments) -> Result<Option<Started>, Failure> {
         // For cron: the daemon is there, and that is what was asked for.
         Err(StartError::Store(error @ StoreError::Locked { .. })) => {
             if !arguments.quiet {
-                eprintln!("depd: {error}");
+                complain(&format!("depd: {error}"));
             }
             Ok(None)
         }

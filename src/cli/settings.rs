@@ -34,8 +34,7 @@ pub fn without_receivers(arguments: &RunArguments, env: &Environment) -> Result<
         Choice { kubeconfig: arguments.kubeconfig.clone(), context: arguments.context.clone() };
     let access = kubeconfig::load(&choice, |name| env.get(name)).map_err(Failure::usage)?;
     let mut secret_files = access.secret_files();
-    let filed = ReceiverArguments::SECRETS.iter().any(|name| env.is_from_file(name));
-    secret_files.extend(env.file.clone().filter(|_| filed));
+    secret_files.extend(secret_environment(env));
     Ok(Settings {
         deps,
         poll: arguments.poll,
@@ -59,6 +58,13 @@ pub fn without_receivers(arguments: &RunArguments, env: &Environment) -> Result<
         accept_change: arguments.accept_change,
         apply_all: arguments.apply_all,
     })
+}
+
+/// The `.env` in use, where it holds a secret.
+pub fn secret_environment(env: &Environment) -> Option<PathBuf> {
+    let names = ReceiverArguments::SECRETS.iter().chain(AwsEnvironment::SECRETS);
+    let filed = names.into_iter().any(|name| env.is_from_file(name));
+    env.file.clone().filter(|_| filed || env.has_proxy_password())
 }
 
 /// The folder of dep files: as given by the argument that is called `name`, else `DEPS`, else `deps`.
@@ -109,6 +115,7 @@ pub fn registry(arguments: &RunArguments, env: &Environment) -> RegistrySettings
         check: arguments.ecr_check,
         renew_after: arguments.ecr_renew,
         environment: AwsEnvironment::read(|name| env.get(name)?.into_string().ok()),
+        surroundings: env.surroundings(),
     }
 }
 

@@ -14,8 +14,9 @@ use super::env_file::Environment;
 use super::print::{self, Form, document};
 use super::stored::{StoreArguments, parse_key, unknown};
 use crate::clock;
-use crate::model::ServiceKey;
-use crate::store::{self, Reader};
+use crate::model::{ServiceKey, Standing};
+use crate::reconcile::Service;
+use crate::store::{self, Reader, StoredService};
 use rows::{Status, table};
 
 /// Between two looks of `--watch`.
@@ -65,11 +66,13 @@ fn look(
     env: &Environment,
     reader: &Reader,
 ) -> Result<Status, Failure> {
-    let services = reader.services().map_err(Failure::work)?;
+    let mut services = reader.services().map_err(Failure::work)?;
+    services.retain(|stored| !is_let_go(stored));
     let rollouts = reader.newest_rollouts().map_err(Failure::work)?;
     let messages = reader.outbox().map_err(Failure::work)?;
     let daemon = store::holder(&arguments.store.folder(env));
-    let mut status = Status::new(daemon, &services, &rollouts, &messages);
+    let standing = Standing::from_meta(&reader.meta().map_err(Failure::work)?);
+    let mut status = Status::new((daemon, standing), &services, &rollouts, &messages);
     if let Some(key) = &arguments.key {
         let known: Vec<ServiceKey> = services.into_iter().map(|service| service.key).collect();
         if !known.contains(key) {
@@ -78,6 +81,11 @@ fn look(
         status.only(key);
     }
     Ok(status)
+}
+
+/// Its file is gone, and what is kept of it is of no use to people.
+fn is_let_go(stored: &StoredService) -> bool {
+    serde_json::from_str(&stored.state).is_ok_and(|service: Service| service.is_let_go())
 }
 
 /// Shows the table anew whenever it differs, as long as somebody looks.

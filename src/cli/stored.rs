@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::env_file::Environment;
 use super::{Failure, settings};
-use crate::daemon::control::{self, Request};
+use crate::daemon::control::{self, Answer, NoAnswer, Request};
 use crate::model::{Moment, ServiceKey};
 use crate::store::Reader;
 
@@ -48,9 +48,16 @@ impl StoreArguments {
     /// # Errors
     /// None runs there, or it does not do what it is asked, and why.
     pub fn ask(&self, request: &Request) -> Result<String, Failure> {
+        said(self.answer(request)?.map_err(Failure::work)?)
+    }
+
+    /// Asks the depd that runs on the state folder; the inner error says why there is no answer.
+    ///
+    /// # Errors
+    /// The `.env` file cannot be read.
+    pub fn answer(&self, request: &Request) -> Result<Result<Answer, NoAnswer>, Failure> {
         let folder = self.folder(&self.environment()?);
-        let answer = control::ask(&folder, request).map_err(Failure::work)?;
-        if answer.done { Ok(answer.text) } else { Err(Failure::work(answer.text)) }
+        Ok(control::ask(&folder, request))
     }
 
     /// Opens the store for reading.
@@ -60,6 +67,11 @@ impl StoreArguments {
     pub fn open(&self, env: &Environment) -> Result<Reader, Failure> {
         Reader::open(&self.folder(env)).map_err(Failure::work)
     }
+}
+
+/// The text of an answer for people, as success or failure.
+pub fn said(answer: Answer) -> Result<String, Failure> {
+    if answer.done { Ok(answer.text) } else { Err(Failure::work(answer.text)) }
 }
 
 /// `SERVICE_NAMESPACE`, as the dep file is called, with or without its ending.

@@ -35,6 +35,8 @@ pub struct Access {
     pub impersonation: Option<Impersonation>,
     /// What connections go through.
     pub proxy: Option<Proxy>,
+    /// `SSL_CERT_FILE`: the public authorities, instead of those of this machine.
+    pub bundle: Option<PathBuf>,
     /// The kubeconfigs that may say all this, the ones that are missing too; empty for in-cluster
     /// access. They are read again when they change.
     pub files: Vec<PathBuf>,

@@ -21,7 +21,7 @@ use super::response::{
     current_template_hash, newest,
 };
 use super::session::{ClientOptions, Server, Session, failed};
-use super::tls::{ConnectError, Tls};
+use super::tls::{ConnectError, fingerprint};
 use crate::model::{Event, ImagePatch, Kind, NamespaceState, Pod, ServiceKey, Workload};
 
 /// One object; a Deployment beyond this is not one that etcd could hold.
@@ -45,6 +45,8 @@ pub struct Client {
     pub(super) server: Arc<Server>,
     pub(super) requests: Arc<Session>,
     watches: Arc<Mutex<Watches>>,
+    /// See [`Client::authority`].
+    authority: Arc<str>,
 }
 
 /// The sessions of watches, so that they end with the client.
@@ -72,7 +74,6 @@ impl Client {
         let server = Arc::new(Server {
             url: access.server.clone(),
             proxy: access.proxy.as_ref().and_then(|proxy| proxy.url.to_ureq()),
-            proxy_tls: Tls::load_for_proxy(access)?,
             live: Live::new(access)?,
             options,
         });
@@ -80,6 +81,7 @@ impl Client {
             requests: Arc::new(Session::new(server.clone())),
             server,
             watches: Arc::default(),
+            authority: fingerprint(access)?.into(),
         })
     }
 
@@ -136,6 +138,12 @@ impl Client {
         let request = Request::get_namespace("kube-system");
         let found = self.requests.send(&request).and_then(|a| a.json::<Namespace>(OBJECT_BYTES));
         Ok(none_if_missing(found)?.map(|namespace| namespace.metadata.uid))
+    }
+
+    /// What tells the certificate authority that the server was trusted by at the start from others.
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        &self.authority
     }
 
     /// [`Client::shutdown`] was called.

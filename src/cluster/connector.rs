@@ -15,7 +15,7 @@ use ureq::unversioned::transport::{
     SocksConnector, TcpConnector, Transport, TransportAdapter,
 };
 
-use super::tls::{Tls, webpki_error};
+use super::tls::{Tls, UnusableKey, webpki_error};
 use crate::net::resolve::LookupError;
 
 /// Makes every connection of one client.
@@ -139,9 +139,19 @@ fn explain(error: &rustls::Error) -> String {
             Cert::UnsupportedSignatureAlgorithmContext { .. }
             | Cert::UnsupportedSignatureAlgorithmForPublicKeyContext { .. },
         ) => {
-            "the server's certificate is signed in a way that is not accepted (SHA-1, RSA below 2048 bits, ECDSA P-521); issue it again with RSA of 2048 bits or more and SHA-256, or ECDSA P-256"
+            "the server's certificate is signed in a way that is not accepted (SHA-1, ECDSA with SHA-512 or on P-521); issue it again, signed with SHA-256"
+        }
+        rustls::Error::AlertReceived(rustls::AlertDescription::HandshakeFailure) => {
+            "the server found no way to prove who it is that is supported (ECDSA P-521 is not); give it a certificate with a key of RSA of 2048 bits or more, ECDSA P-256 or P-384, or Ed25519"
+        }
+        rustls::Error::AlertReceived(rustls::AlertDescription::ProtocolVersion) => {
+            "the server speaks TLS of before 1.2 only, which is not safe; update it"
         }
         rustls::Error::InvalidCertificate(Cert::Other(other)) => match webpki_error(other) {
+            None => match other.0.downcast_ref::<UnusableKey>() {
+                Some(key) => return key.to_string(),
+                None => return error.to_string(),
+            },
             Some(webpki::Error::CaUsedAsEndEntity) => {
                 "the server's certificate is an authority's, and not signed by the certificate authority of the kubeconfig itself; issue a server certificate (basicConstraints CA:FALSE)"
             }

@@ -34,6 +34,8 @@ struct State {
     /// Of the impersonation.
     headers: Arc<[(String, String)]>,
     tls: Option<Tls>,
+    /// For a proxy that is https itself.
+    proxy_tls: Option<Tls>,
     /// The certificate in `tls` that came from a plugin.
     pair: Option<Arc<ClientIdentity>>,
     /// Rises when new connections are needed.
@@ -52,6 +54,8 @@ pub(super) struct Ticket {
     pub headers: Arc<[(String, String)]>,
     /// What connections are made with; `None` for plain http.
     pub tls: Option<Tls>,
+    /// What connections to an https proxy are made with.
+    pub proxy_tls: Option<Tls>,
     /// Connections of another generation are not to be used.
     pub generation: u64,
     serial: u64,
@@ -66,6 +70,7 @@ impl Live {
             credentials: Arc::new(Credentials::new(&access.authorization)),
             headers: headers(access.impersonation.as_ref()),
             tls: Tls::load(access, None)?,
+            proxy_tls: Tls::load_for_proxy(access)?,
             access: access.clone(),
             pair: None,
             generation: 0,
@@ -91,6 +96,7 @@ impl Live {
             authorization: held.header,
             headers: Arc::clone(&state.headers),
             tls: state.tls.clone(),
+            proxy_tls: state.proxy_tls.clone(),
             generation: state.generation,
             serial: held.serial,
             credentials,
@@ -176,7 +182,9 @@ impl State {
         }
         let is_same_login = access.authorization == self.access.authorization;
         let pair = self.pair.clone().filter(|_| is_same_login);
-        self.tls = Tls::load(&access, pair.as_deref()).map_err(|e| e.to_string())?;
+        let tls = Tls::load(&access, pair.as_deref()).map_err(|e| e.to_string())?;
+        self.proxy_tls = Tls::load_for_proxy(&access).map_err(|e| e.to_string())?;
+        self.tls = tls;
         self.pair = pair;
         self.generation += 1;
         if !is_same_login {

@@ -23,7 +23,6 @@ use super::error::{ApiError, Class, Sent};
 use super::live::{Live, Ticket};
 use super::request::{Call, Request};
 use super::text::plain;
-use super::tls::Tls;
 use super::window::{Place, Sign, Window};
 use crate::net::CachingResolver;
 use crate::net::resolve::LookupError;
@@ -72,7 +71,6 @@ impl Default for ClientOptions {
 pub(super) struct Server {
     pub url: ServerUrl,
     pub proxy: Option<Proxy>,
-    pub proxy_tls: Option<Tls>,
     pub live: Live,
     pub options: ClientOptions,
 }
@@ -182,7 +180,7 @@ impl Session {
     }
 
     fn new_agent(&self, ticket: &Ticket) -> Agent {
-        let Server { options, proxy, proxy_tls, .. } = &*self.server;
+        let Server { options, proxy, .. } = &*self.server;
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -197,7 +195,7 @@ impl Session {
             .timeout_connect(Some(options.connect_limit))
             .timeout_global(Some(options.request_limit))
             .build();
-        let connector = ApiConnector::new(ticket.tls.clone(), proxy_tls.clone());
+        let connector = ApiConnector::new(ticket.tls.clone(), ticket.proxy_tls.clone());
         Agent::with_parts(config, connector, CachingResolver::shared())
     }
 

@@ -25,7 +25,7 @@ use super::access::{Access, ClientIdentity, Material, Trust};
 use crate::net::roots::public_roots;
 use verify::Verifier;
 
-pub(super) use verify::webpki_error;
+pub(super) use verify::{UnusableKey, webpki_error};
 
 /// What is wrong with PEM that has no end or is not base64.
 const TORN: &str = "the PEM text is cut or damaged; copy it again";
@@ -137,7 +137,7 @@ impl Tls {
         }
         let name = access.tls_server_name.as_deref().unwrap_or_else(|| access.server.host());
         let provider = Arc::new(ring::default_provider());
-        let verifier = verifier(&access.trust, &provider, false)?;
+        let verifier = verifier(access, &provider, false)?;
         let mut config = match plugin.or(access.identity.as_ref()) {
             None => builder(&provider, verifier)?.with_no_client_auth(),
             Some(identity) => {
@@ -158,7 +158,7 @@ impl Tls {
             return Ok(None);
         }
         let provider = Arc::new(ring::default_provider());
-        let verifier = verifier(&access.trust, &provider, true)?;
+        let verifier = verifier(access, &provider, true)?;
         let mut config = builder(&provider, verifier)?.with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Some(Tls::new(config, server_name(proxy.url.host())?)))
@@ -182,11 +182,12 @@ fn builder(
 
 /// `and_public` trusts the public roots as well.
 fn verifier(
-    trust: &Trust,
+    access: &Access,
     provider: &Arc<CryptoProvider>,
     and_public: bool,
 ) -> Result<Arc<dyn ServerCertVerifier>, ConnectError> {
-    let (mut roots, listed) = match trust {
+    let public_roots = || public_roots(access.bundle.as_deref());
+    let (mut roots, listed) = match &access.trust {
         Trust::Unverified => return Ok(Arc::new(AnyCertificate(provider.clone()))),
         Trust::PublicRoots => (public_roots(), Vec::new()),
         Trust::Authority(material) => authority(material)?,
@@ -220,6 +221,27 @@ fn content(what: &'static str, material: &Material) -> Result<Vec<u8>, ConnectEr
     }
 }
 
+/// What tells the authority of this access from others: a digest of its certificates, in whatever order
+/// and form they are written.
+pub(super) fn fingerprint(access: &Access) -> Result<String, ConnectError> {
+    Ok(match &access.trust {
+        _ if !access.server.is_https() => "plain http".to_owned(),
+        Trust::Unverified => "unverified".to_owned(),
+        Trust::PublicRoots => "public".to_owned(),
+        Trust::Authority(material) => {
+            let pem = content("certificate authority", material)?;
+            let mut certificates: Vec<CertificateDer<'_>> =
+                CertificateDer::pem_slice_iter(&pem).flatten().collect();
+            certificates.sort_unstable_by(|a, b| a.as_ref().cmp(b.as_ref()));
+            let mut digest = ::ring::digest::Context::new(&::ring::digest::SHA256);
+            certificates.iter().for_each(|certificate| digest.update(certificate));
+            let digest = digest.finish();
+            let hex: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+            format!("sha256:{hex}")
+        }
+    })
+}
+
 /// Certificates of an authority. One that cannot be understood is passed over with a warning, as
 /// long as another one can be used: kubectl is content with that as well, but silent about it.
 fn authority(
@@ -242,6 +264,12 @@ fn authority(
             faults.push(e);
         }
     }
+    if listed.iter().any(|der| has_expired(der)) {
+        log::warn!(
+            "{WHAT} in {}: a certificate has expired, and kubectl refuses it; renew it",
+            place(material)
+        );
+    }
     match (store.len(), faults.first()) {
         (0, None) => Err(unusable(WHAT, place(material), "it holds no PEM certificate")),
         (0, Some(fault)) => {
@@ -257,6 +285,11 @@ fn authority(
             Ok((store, listed))
         }
     }
+}
+
+/// webpki believes an authority whatever its dates say.
+fn has_expired(der: &CertificateDer<'_>) -> bool {
+    der::Fields::read(der).is_some_and(|fields| fields.not_after < UnixTime::now().as_secs())
 }
 
 /// The client certificate with its key, proven to belong together.
@@ -341,5 +374,7 @@ impl ServerCertVerifier for AnyCertificate {
     }
 }
 
+#[cfg(test)]
+mod odd_tests;
 #[cfg(test)]
 mod tests;

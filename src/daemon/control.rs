@@ -33,8 +33,6 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub enum Request {
     /// Go on after `--halt-after` stopped everything.
     ResumeAll,
-    /// Has `--halt-after` stopped everything? The answer is empty if not, and else says why.
-    Halted,
     /// Try what was rejected or refused once more.
     Retry {
         /// The service.

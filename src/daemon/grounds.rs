@@ -2,7 +2,7 @@
 //!
 //! A start of the daemon and `depd plan` judge by the same grounds: is this the cluster, folder and
 //! setting of the last run, and are there more differences than can be a coincidence? Nothing is
-//! asked of the cluster here, and nothing is changed.
+//! changed here.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use log::warn;
 
 use super::settings::Settings;
-use crate::cluster::ApiError;
+use crate::cluster::{ApiError, Class, Client};
 use crate::model::{Alert, ImageSet, ServiceKey};
 use crate::observed::Sight;
 use crate::reconcile::{FIRST_START_LIMIT, Identity, Service, differs};
@@ -33,30 +33,32 @@ pub struct Grounds {
 }
 
 impl Grounds {
-    /// What this run is about. `cluster` is what the cluster said of itself; a cluster that does not
-    /// let itself be asked is known by its address.
+    /// What this run is about; the cluster is asked who it is: one GET.
     ///
     /// # Errors
-    /// It may answer later.
-    pub fn identity(
-        &self,
-        cluster: Result<Option<String>, ApiError>,
-    ) -> Result<Identity, ApiError> {
-        let address = || self.settings.access.server.to_string();
-        let cluster = match cluster {
-            Ok(uid) => uid.unwrap_or_else(address),
-            Err(error) if error.is_transient() => return Err(error),
-            Err(error) => {
+    /// It does not answer, and may be any cluster.
+    pub fn identity(&self, client: &Client) -> Result<Identity, ApiError> {
+        let uid = match client.cluster_uid() {
+            Err(error) if matches!(error.class, Class::Forbidden(_) | Class::Denied { .. }) => {
                 warn!("{error}; the cluster is known by its address instead");
-                address()
+                None
             }
+            answer => answer?,
         };
         let repo = self.settings.image_rules.ecr_repo.as_ref();
         Ok(Identity {
-            cluster,
+            uid,
+            server: self.settings.access.server.to_string(),
+            authority: client.authority().to_owned(),
             folder: absolute(&self.settings.deps),
             ecr_repo: repo.map(|repo| repo.as_str().to_owned()).unwrap_or_default(),
         })
+    }
+
+    /// Nobody has decided yet that this folder is to be rolled out to this cluster.
+    #[must_use]
+    pub fn is_first(&self) -> bool {
+        Identity::is_first(&self.meta) && !self.settings.apply_all
     }
 
     /// What speaks against changing anything, if something does.
@@ -70,7 +72,7 @@ impl Grounds {
         if !differences.is_empty() && !self.settings.accept_change {
             return Some(Alert::IdentityChanged { differences });
         }
-        if !Identity::is_first(&self.meta) || self.settings.apply_all {
+        if !self.is_first() {
             return None;
         }
         let differing = differing.iter().map(|(key, _)| key.clone());

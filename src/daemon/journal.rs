@@ -12,7 +12,7 @@ use super::authors::Authors;
 use super::logging::{log_alert, log_notice};
 use super::receivers::Receivers;
 use crate::failpoint::Failpoint;
-use crate::model::{Alert, ImageSet, Notice, What};
+use crate::model::{Alert, ImageSet, Notice, Standing, What};
 use crate::report::alarm::alarm;
 use crate::report::record::{Circumstances, Record};
 use crate::report::words::{Words, images, words};
@@ -55,6 +55,7 @@ impl Journal for Ledger {
             service: entry.service.as_ref().and_then(change),
             history: history.next(),
             messages,
+            standing: entry.standing,
         };
         if entry.before_action {
             Failpoint::BeforeIntent.pass();
@@ -81,6 +82,10 @@ impl Journal for Ledger {
             Some(store) => store.tell(messages),
             None => messages.into_iter().for_each(|message| self.receivers.send_unkept(message)),
         }
+    }
+
+    fn stands(&self, standing: &Standing) {
+        self.store.iter().for_each(|store| store.stands(standing));
     }
 }
 
@@ -151,7 +156,6 @@ fn history_of(
         | What::Superseded { .. } => {
             Some(HistoryChange::Ended { verdict: words.title, detail: words.sentence.clone() })
         }
-        // Its next rollout, should the file come back, is attempt 1 again and another one.
         What::Unmanaged => {
             Some(HistoryChange::LetGo { verdict: words.title, detail: words.sentence.clone() })
         }

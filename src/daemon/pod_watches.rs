@@ -136,13 +136,10 @@ impl Keeper {
 
 /// Takes word from a watch of pods: into the cache, and the rollouts concerned are looked at.
 pub fn take(floor: &Floor, scope: &Scope, event: WatchEvent<Pod>) {
+    let namespace = scope.namespace();
     match event {
-        WatchEvent::Restarted { items, .. } => {
-            let namespace = match scope {
-                Scope::Cluster => None,
-                Scope::Namespace(name) => Some(&**name),
-            };
-            floor.pods.write().replace(namespace, items);
+        WatchEvent::Restarted { items, resource_version } => {
+            floor.pods.write().replace(namespace, items, resource_version);
             let mut concerned = floor.interest.lock().keys(namespace);
             concerned.sort_unstable();
             concerned.iter().for_each(|key| floor.queue.add(key));
@@ -150,16 +147,18 @@ pub fn take(floor: &Floor, scope: &Scope, event: WatchEvent<Pod>) {
         WatchEvent::Applied(pod) => {
             // First the cache, then the question whom it concerns: whoever becomes interested in
             // between finds the pod in the cache.
-            let before = floor.pods.write().apply(pod.clone());
+            let Some(news) = floor.pods.write().apply(namespace, pod.clone()) else { return };
             touch(floor, &pod);
             // A pod that changed its labels concerns those that it left as well.
-            if let Some(before) = before.filter(|before| before.labels != pod.labels) {
+            if let Some(before) = news.before.filter(|before| before.labels != pod.labels) {
                 touch(floor, &before);
             }
         }
         WatchEvent::Deleted(pod) => {
-            floor.pods.write().delete(&pod.namespace, &pod.name);
-            touch(floor, &pod);
+            let news = floor.pods.write().delete(namespace, &pod);
+            if news {
+                touch(floor, &pod);
+            }
         }
         WatchEvent::Synced => {}
         WatchEvent::Disconnected { why, retry_in } => {
@@ -181,32 +180,14 @@ fn touch(floor: &Floor, pod: &Pod) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::{Access, Authorization, ClientOptions, ServerUrl, Trust};
+    use crate::daemon::nowhere;
     use crate::worker::tests::lone_floor;
-
-    /// A client of a server that is not there: its watches run, and fail for ever.
-    fn client() -> Client {
-        let access = Access {
-            origin: "test".into(),
-            context: "".into(),
-            cluster: "".into(),
-            server: ServerUrl::parse("http://127.0.0.1:1").expect("a URL"),
-            trust: Trust::PublicRoots,
-            tls_server_name: None,
-            identity: None,
-            authorization: Authorization::None,
-            impersonation: None,
-            proxy: None,
-            files: Vec::new(),
-        };
-        Client::new(&access, ClientOptions::default()).expect("a client")
-    }
 
     fn keeper(floor: &Arc<Floor>) -> Keeper {
         let workload = crate::model::fixture::workload("web");
         floor.interest.lock().add(&workload.key, &workload.selector);
         Keeper {
-            client: client(),
+            client: nowhere::client(),
             floor: Arc::downgrade(floor),
             open: HashMap::new(),
             cover: Cover::default(),
@@ -220,14 +201,7 @@ mod tests {
         let mut keeper = keeper(&floor);
         keeper.adjust();
         assert_eq!(keeper.open.len(), 1);
-        let limit = clock::now() + Duration::from_secs(20);
-        for watch in keeper.open.values() {
-            watch.reflector.stop();
-            while watch.reflector.is_running() {
-                assert!(clock::now() < limit, "it does not end");
-                thread::yield_now();
-            }
-        }
+        keeper.open.values().for_each(|watch| nowhere::end(&watch.reflector));
         keeper.adjust();
         assert_eq!(keeper.open.len(), 1);
         assert!(keeper.open.values().all(|watch| watch.reflector.is_running()));

@@ -153,7 +153,9 @@ fn transport(
 #[must_use]
 pub fn way_to(one: &ReceiverSettings) -> Option<Box<dyn Transport>> {
     match &one.way {
-        Way::Webhook { url, key } => Some(Box::new(Http::new(one.kind, url.clone(), key.clone()))),
+        Way::Webhook { url, key, around } => {
+            Some(Box::new(Http::new(one.kind, url.clone(), key.clone(), around)))
+        }
         Way::Command(command) => Some(Box::new(command.clone())),
         Way::Events => None,
     }
@@ -185,7 +187,15 @@ pub fn introduce(settings: &[ReceiverSettings]) {
     for one in settings {
         let name = one.kind.name();
         match &one.way {
-            Way::Webhook { url, .. } => info!("{name}: messages go to {}", url.host()),
+            Way::Webhook { url, around, .. } => match around.proxy_for(url.expose()) {
+                Ok(Some(proxy)) => info!(
+                    "{name}: messages go to {} through {} ({})",
+                    url.host(),
+                    proxy.url,
+                    proxy.source
+                ),
+                _ => info!("{name}: messages go to {}", url.host()),
+            },
             Way::Command(command) => info!("{name}: messages go to {}", command.place()),
             Way::Events => info!("{name}: Events are written on the workloads"),
         }

@@ -26,7 +26,7 @@ use super::workload_watches::Part;
 use crate::clock;
 use crate::cluster::{ApiError, Class, Client, ClientOptions, ConnectError, Scope, WatchEvent};
 use crate::desired::{DesiredState, Register};
-use crate::model::{Alert, Kind, ServiceKey, What, Workload};
+use crate::model::{Alert, Kind, ServiceKey, Standing, What, Workload};
 use crate::reconcile::{Gate, Reply, Service, Setback, Step};
 use crate::source::{Finding, SourceError, exposure, read_all};
 use crate::worker::{Entry, Floor, Journal, Rehearsing, StepRunner, Tried, look};
@@ -103,12 +103,14 @@ impl Rehearsal {
         see_cluster(&client, &floor, settings.workers)?;
         let (meta, settings) = (past.meta.clone(), settings.clone());
         let grounds = Grounds { floor, meta, remembered, settings };
-        let identity = grounds.identity(client.cluster_uid()).map_err(RehearsalError::Api)?;
-        let held = grounds.objection(&identity, &grounds.differing());
+        let identity = grounds.identity(&client).map_err(RehearsalError::Api)?;
+        let objection = grounds.objection(&identity, &grounds.differing());
+        let standing = Standing::from_meta(&grounds.meta);
+        let halted = standing.halted.then_some(Alert::Halted { failures: standing.failures });
         // What is held is shown all the same: what would come if a person says so.
         let waiting = grounds.floor.gate.lock().open();
         debug_assert!(waiting.is_empty(), "nobody has asked yet");
-        Ok(Rehearsal { grounds, steps, held })
+        Ok(Rehearsal { grounds, steps, held: objection.or(halted) })
     }
 
     /// Every service that has a file or is remembered, sorted as `depd status` sorts them.
@@ -116,7 +118,9 @@ impl Rehearsal {
     pub fn services(&self) -> Vec<ServiceKey> {
         let mut keys: Vec<ServiceKey> = {
             let desired = self.grounds.floor.desired.read();
-            desired.keys().chain(self.grounds.remembered.keys()).cloned().collect()
+            let remembered = self.grounds.remembered.iter();
+            let managed = remembered.filter(|(_, service)| !service.is_let_go());
+            desired.keys().chain(managed.map(|(key, _)| key)).cloned().collect()
         };
         keys.sort_by(|a, b| (a.namespace(), a.service()).cmp(&(b.namespace(), b.service())));
         keys.dedup();
@@ -210,7 +214,7 @@ fn floor(settings: &Settings, desired: Register, steps: Arc<Rehearsing>) -> Floo
         interest: Mutex::default(),
         retries: Mutex::default(),
         // A bound on rollouts in flight would only hide what comes after them.
-        gate: Mutex::new(Gate::new(None, None)),
+        gate: Mutex::new(Gate::new(None, None, Standing::default())),
         services: Default::default(),
         cluster: Box::new(Shared(steps)),
         journal: Box::new(Silence),
@@ -284,6 +288,8 @@ impl Journal for Silence {
     fn enter(&self, _entry: Entry<'_>) {}
 
     fn alert(&self, _alert: &Alert) {}
+
+    fn stands(&self, _standing: &Standing) {}
 }
 
 impl fmt::Debug for Rehearsal {

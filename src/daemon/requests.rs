@@ -11,7 +11,6 @@ use log::{info, warn};
 use super::control::{Answer, Control, Request};
 use crate::model::ServiceKey;
 use crate::reconcile::Resumed;
-use crate::report::alarm::alarm;
 use crate::worker::Floor;
 
 /// Listens in the state folder. Without a control socket everything else goes on.
@@ -32,10 +31,6 @@ pub fn listen(folder: &Path, floor: &Arc<Floor>) -> Option<Control> {
 fn act(floor: &Floor, request: &Request) -> Answer {
     match request {
         Request::ResumeAll => resume_all(floor),
-        Request::Halted => {
-            let halted = floor.gate.lock().halted();
-            yes(&halted.map_or_else(String::new, |alert| alarm(&alert).sentence))
-        }
         Request::Retry { service, namespace } => match ServiceKey::new(service, namespace) {
             Ok(key) => retry(floor, &key),
             Err(problem) => no(&problem.to_string()),
@@ -51,10 +46,12 @@ fn no(text: &str) -> Answer {
     Answer { done: false, text: text.to_owned() }
 }
 
-fn resume_all(floor: &Floor) -> Answer {
+/// Goes on after failures in a row.
+pub fn resume_all(floor: &Floor) -> Answer {
     let resumed = floor.gate.lock().resume();
     match resumed {
-        Resumed::GoesOn(waiting) => {
+        Resumed::GoesOn { waiting, standing } => {
+            floor.journal.stands(&standing);
             waiting.iter().for_each(|key| floor.queue.add(key));
             let text = format!("depd goes on; {} services waited", waiting.len());
             info!("resumed: {text}");

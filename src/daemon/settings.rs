@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::cluster::Access;
 use crate::desired::ImageRules;
+use crate::net::Surroundings;
 use crate::reconcile::Policy;
 use crate::registry::RegistrySettings;
 use crate::report::command::Command;
@@ -92,6 +93,8 @@ pub enum Way {
         url: WebhookUrl,
         /// What bodies are signed with.
         key: Option<SigningKey>,
+        /// Proxies and authorities.
+        around: Surroundings,
     },
     /// A program's standard input.
     Command(Command),

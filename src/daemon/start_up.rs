@@ -6,24 +6,38 @@
 use std::io;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use log::{info, warn};
 
 use super::grounds::Grounds;
+use super::logging::log_alert;
 use crate::clock;
 use crate::cluster::Client;
+use crate::model::{Alert, ServiceKey};
+use crate::observed::Sight;
 use crate::queue::backoff;
 use crate::reconcile::Identity;
+use crate::report::alarm::alarm;
 use crate::store::Store;
+use crate::worker::Floor;
+
+/// A folder that was empty at a first start is filled when no file came for this long. Whoever copies
+/// many files, or mounts a volume, is quicker; a person who writes the first one hardly notices.
+const QUIET: Duration = Duration::from_millis(500);
+/// It is not waited for longer than this.
+const LONGEST: Duration = Duration::from_secs(30);
 
 /// What start-up waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seen {
-    /// The first list of workloads.
+    /// The workloads of every namespace that a file names were listed, or may not be.
     Cluster,
-    /// The first scan of the folder.
+    /// The folder was scanned.
     Folder,
+    /// A file is new, or others than before.
+    File,
 }
 
 /// Everything that start-up needs.
@@ -34,8 +48,8 @@ pub struct StartUp {
     pub client: Client,
     /// What earlier runs left.
     pub store: Option<Arc<Store>>,
-    /// Told when start-up is over.
-    pub over: Sender<()>,
+    /// Told when start-up is over; then it is gone.
+    pub over: Option<Sender<()>>,
 }
 
 /// The bell that start-up waits on.
@@ -49,64 +63,131 @@ impl StartUp {
     ///
     /// # Errors
     /// The operating system gives no thread.
-    pub fn begin(self, seen: Receiver<Seen>) -> io::Result<()> {
+    pub fn begin(mut self, seen: Receiver<Seen>) -> io::Result<()> {
         let run = move || {
             let (mut cluster, mut folder) = (false, false);
             while !(cluster && folder) {
                 match seen.recv() {
                     Ok(Seen::Cluster) => cluster = true,
                     Ok(Seen::Folder) => folder = true,
+                    Ok(Seen::File) => {}
                     Err(_) => return,
                 }
             }
-            self.judge();
-            let _ = self.over.send(());
+            self.judge(&seen);
+            self.is_over();
         };
         thread::Builder::new().name("start-up".into()).spawn(run).map(drop)
     }
 
-    fn judge(&self) {
-        let Grounds { floor, remembered, .. } = &self.grounds;
-        let differing = self.grounds.differing();
-        let files = floor.desired.read().len();
+    fn is_over(&mut self) {
+        if let Some(over) = self.over.take() {
+            let _ = over.send(());
+        }
+    }
+
+    fn judge(&mut self, seen: &Receiver<Seen>) {
+        let mut differing = self.grounds.differing();
+        let files = self.grounds.floor.desired.read().len();
         info!("{files} dep files, {} services differ from them", differing.len());
         let Some(identity) = self.identity() else { return };
+        if self.grounds.is_first() && !self.is_asked() {
+            // Everything there is was seen; but what comes into the folder now is like what lies in it
+            // at another first start.
+            info!("the folder asks for nothing yet: the first start goes on until it does");
+            self.is_over();
+            if !self.wait_for_files(seen) {
+                return;
+            }
+            differing = self.grounds.differing();
+        }
         match self.grounds.objection(&identity, &differing) {
             Some(alert) => {
-                floor.gate.lock().shut();
-                floor.journal.alert(&alert);
+                self.grounds.floor.gate.lock().shut();
+                self.grounds.floor.journal.alert(&alert);
             }
             None => self.go(&identity),
         }
-        // A file that vanished while nobody watched is noticed by what the store remembers.
-        remembered.keys().for_each(|key| floor.queue.add(key));
     }
 
     fn go(&self, identity: &Identity) {
         if let Some(store) = &self.store {
-            identity.to_meta().iter().for_each(|(name, value)| store.set_meta(name, value));
+            let kept = identity.to_meta(&self.grounds.meta);
+            kept.iter().for_each(|(name, value)| store.set_meta(name, value));
         }
-        let floor = &self.grounds.floor;
-        let waiting = floor.gate.lock().open();
-        waiting.iter().for_each(|key| floor.queue.add(key));
+        let_in(&self.grounds.floor);
+        let halted = self.grounds.floor.gate.lock().halted_by();
+        if let Some(failures) = halted {
+            log_alert(&alarm(&Alert::Halted { failures }));
+        }
+    }
+
+    /// A file asks for something.
+    fn is_asked(&self) -> bool {
+        let desired = self.grounds.floor.desired.read();
+        desired.keys().any(|key| desired.get(key).is_some_and(|wish| wish.images.is_some()))
+    }
+
+    /// Waits until files have come, no more of them come, and what they name was listed or may not be;
+    /// false when depd ends before that.
+    fn wait_for_files(&self, seen: &Receiver<Seen>) -> bool {
+        let mut began = None;
+        loop {
+            let word = match began {
+                None => seen.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(_) => seen.recv_timeout(QUIET),
+            };
+            began = began.or_else(|| Some(clock::now())).filter(|_| self.is_asked());
+            let is_long = began.is_some_and(|at| clock::now().since(at) >= LONGEST);
+            match word {
+                Err(RecvTimeoutError::Disconnected) => return false,
+                Ok(_) if !is_long => {}
+                Ok(_) | Err(RecvTimeoutError::Timeout) => {
+                    if began.is_some() && self.is_listed() {
+                        return true;
+                    }
+                }
+            }
+        }
+    }
+
+    fn is_listed(&self) -> bool {
+        let desired = self.grounds.floor.desired.read();
+        let named: Vec<String> = desired.namespaces().map(str::to_owned).collect();
+        drop(desired);
+        let workloads = self.grounds.floor.workloads.read();
+        named.iter().all(|namespace| workloads.sight(namespace) != Sight::Unseen)
     }
 
     /// Asks the cluster who it is, until it answers; `None` when depd is stopped meanwhile.
     fn identity(&self) -> Option<Identity> {
         let mut failures = 0;
         loop {
-            match self.grounds.identity(self.client.cluster_uid()) {
+            match self.grounds.identity(&self.client) {
                 Ok(identity) => return Some(identity),
+                // Whoever does not answer may be any cluster.
+                Err(_) if self.client.is_shut_down() => return None,
                 Err(error) => {
-                    if self.client.is_shut_down() {
-                        return None;
-                    }
                     failures += 1;
                     let wait = backoff::delay(failures, clock::now().0);
-                    warn!("{error}; again in {} ms", wait.as_millis());
+                    let ms = wait.as_millis();
+                    warn!("{error}; nothing is changed before that is known; again in {ms} ms");
                     thread::sleep(wait);
                 }
             }
         }
     }
+}
+
+/// From now on what is seen counts, and rollouts may begin: every service is looked at.
+///
+/// A file that vanished while nobody watched is noticed by what the store remembers of its service.
+pub fn let_in(floor: &Floor) {
+    let mut keys: Vec<ServiceKey> = floor.gate.lock().open();
+    let known = floor.services.all().into_iter().map(|(key, _)| key);
+    let mut all: Vec<ServiceKey> = known.chain(floor.desired.read().keys().cloned()).collect();
+    // In the same order every time, so that a simulation can be repeated.
+    all.sort_unstable();
+    keys.extend(all);
+    keys.iter().for_each(|key| floor.queue.add(key));
 }

@@ -39,6 +39,7 @@ impl Survey {
         let mut survey = Survey { queued, in_flight, held, ..Survey::default() };
         for (key, service) in floor.services.all() {
             let (word, failed) = match service.try_lock() {
+                Some(service) if service.is_let_go() && service.attempts > 0 => continue,
                 Some(service) => (word(&service), failed(&service)),
                 None => ("in work", false),
             };

@@ -36,7 +36,7 @@ use super::survey::Survey;
 use super::workload_watches::{self, WorkloadWatches};
 use crate::clock;
 use crate::cluster::{Access, Authorization, Client, ClientOptions, ConnectError, Trust};
-use crate::model::{ServiceKey, shown};
+use crate::model::{ServiceKey, Standing, shown};
 use crate::reconcile::{Gate, Service};
 use crate::source::{FileReport, FolderEvent, FolderState, Source, SourceError};
 use crate::store::{Remembered, Store, StoreError};
@@ -104,7 +104,11 @@ impl Daemon {
             pods: RwLock::default(),
             interest: Mutex::default(),
             retries: Mutex::default(),
-            gate: Mutex::new(Gate::new(settings.max_rollouts, settings.halt_after)),
+            gate: Mutex::new(Gate::new(
+                settings.max_rollouts,
+                settings.halt_after,
+                Standing::from_meta(&remembered.meta),
+            )),
             services: Default::default(),
             cluster: registry::runner(&client, ecr.as_ref()),
             journal: Box::new(ledger),
@@ -122,7 +126,8 @@ impl Daemon {
             remembered: services,
             settings: settings.clone(),
         };
-        let start_up = StartUp { grounds, client: client.clone(), store: store.clone(), over };
+        let start_up =
+            StartUp { grounds, client: client.clone(), store: store.clone(), over: Some(over) };
         start_up.begin(waits).map_err(StartError::Threads)?;
         let pool = Pool::start(settings.workers, &floor).map_err(StartError::Threads)?;
         start_timer(&floor).map_err(StartError::Threads)?;
@@ -341,6 +346,8 @@ fn watch_folder(
             if take_folder_event(&floor, event) {
                 watches.namespaces_changed();
             }
+            // Nobody listens any more once start-up is over.
+            let _ = seen.send(Seen::File);
         }
     })
 }

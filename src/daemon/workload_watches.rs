@@ -30,6 +30,11 @@ use crate::worker::Floor;
 /// How often the keeper looks although nobody told it anything.
 const TICK: Duration = Duration::from_secs(60);
 
+/// So many watches are opened before the first of them has listed: each is a connection, and its list
+/// a burden for the API server. Where the whole cluster may not be watched there are three for each
+/// namespace.
+const MOST_UNSETTLED: usize = 32;
+
 /// Tells the keeper that something changed. Never blocks.
 #[derive(Clone, Debug)]
 pub struct WorkloadWatches {
@@ -84,8 +89,8 @@ impl WorkloadWatches {
     }
 }
 
-/// Starts the thread that opens and closes watches; `seen` is told once when every scope was listed,
-/// or cannot be.
+/// Starts the thread that opens and closes watches; `seen` is told whenever every scope was listed, or
+/// cannot be.
 ///
 /// # Errors
 /// The operating system gives no thread.
@@ -102,7 +107,8 @@ pub fn keep(
         cover: Cover::default(),
         open: HashMap::new(),
         folder_read: false,
-        seen: Some(seen),
+        seen,
+        introduced: false,
     };
     let run = move || {
         loop {
@@ -124,8 +130,10 @@ struct Keeper {
     cover: Cover,
     open: HashMap<Place, Watch>,
     folder_read: bool,
-    /// Who waits for the first complete sight of the cluster.
-    seen: Option<Sender<Seen>>,
+    /// Who waits for a complete sight of the cluster.
+    seen: Sender<Seen>,
+    /// What was seen of it first was written into the log.
+    introduced: bool,
 }
 
 struct Watch {
@@ -167,21 +175,30 @@ impl Keeper {
         // A watch whose thread died is opened anew; one that is not wanted has its part of the cache
         // closed below, dead or not.
         self.open.retain(|place, watch| !wanted.contains(place) || watch.reflector.is_running());
-        for place in &wanted {
-            if !self.open.contains_key(place)
-                && let Some(watch) = self.start(place)
-            {
-                self.open.insert(place.clone(), watch);
-            }
-        }
+        self.open_more(&wanted);
         let settled = |place| self.open.get(place).is_some_and(|watch: &Watch| watch.settled);
         if !wanted.iter().all(settled) {
             return;
         }
         self.close_all_but(&floor, &wanted);
-        if let Some(seen) = self.seen.take() {
+        if !std::mem::replace(&mut self.introduced, true) {
             introduce(floor.workloads.read().len(), &wanted);
-            let _ = seen.send(Seen::Cluster);
+        }
+        // Nobody listens any more once start-up is over.
+        let _ = self.seen.send(Seen::Cluster);
+    }
+
+    /// Opens what is wanted, as far as there is room. The namespace that comes first has all of its
+    /// watches first.
+    fn open_more(&mut self, wanted: &HashSet<Place>) {
+        let unsettled = self.open.values().filter(|watch| !watch.settled).count();
+        let mut missing: Vec<&Place> =
+            wanted.iter().filter(|place| !self.open.contains_key(place)).collect();
+        missing.sort_unstable_by_key(|(kind, scope)| (scope.namespace(), *kind as usize));
+        for place in missing.into_iter().take(MOST_UNSETTLED.saturating_sub(unsettled)) {
+            if let Some(watch) = self.start(place) {
+                self.open.insert(place.clone(), watch);
+            }
         }
     }
 
@@ -353,58 +370,59 @@ fn touch_all(floor: &Floor, namespace: Option<&str>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::{Access, Authorization, ClientOptions, ServerUrl, Trust};
+    use crate::daemon::nowhere;
+    use crate::daemon::start_up;
+    use crate::model::{Image, ImageSet};
     use crate::worker::tests::lone_floor;
 
-    /// A client of a server that is not there: its watches run, and fail for ever.
-    fn client() -> Client {
-        let access = Access {
-            origin: "test".into(),
-            context: "".into(),
-            cluster: "".into(),
-            server: ServerUrl::parse("http://127.0.0.1:1").expect("a URL"),
-            trust: Trust::PublicRoots,
-            tls_server_name: None,
-            identity: None,
-            authorization: Authorization::None,
-            impersonation: None,
-            proxy: None,
-            files: Vec::new(),
-        };
-        Client::new(&access, ClientOptions::default()).expect("a client")
-    }
-
-    fn keeper(floor: &Arc<Floor>) -> Keeper {
-        let image = crate::model::Image::parse("nginx:1.25").expect("valid");
-        let wish = crate::model::ImageSet::Single(image);
-        floor.desired.write().images(&crate::model::fixture::key("web"), wish);
+    /// A keeper for a folder with a file for each of so many namespaces.
+    fn keeper(floor: &Arc<Floor>, namespaces: usize) -> Keeper {
+        let image = Image::parse("nginx:1.25").expect("valid");
+        for n in 0..namespaces {
+            let key = ServiceKey::new("web", &format!("ns-{n}")).expect("valid");
+            floor.desired.write().images(&key, ImageSet::Single(image.clone()));
+        }
         Keeper {
-            client: client(),
+            client: nowhere::client(),
             floor: Arc::downgrade(floor),
             words: WorkloadWatches::new().1.own,
             cover: Cover::default(),
             open: HashMap::new(),
             folder_read: true,
-            seen: None,
+            seen: start_up::bell().0,
+            introduced: false,
         }
     }
 
     #[test]
     fn a_watch_whose_thread_ended_is_opened_anew() {
         let floor = Arc::new(lone_floor());
-        let mut keeper = keeper(&floor);
+        let mut keeper = keeper(&floor, 1);
         keeper.adjust();
         assert_eq!(keeper.open.len(), Kind::ALL.len());
-        let limit = clock::now() + Duration::from_secs(20);
-        for watch in keeper.open.values() {
-            watch.reflector.stop();
-            while watch.reflector.is_running() {
-                assert!(clock::now() < limit, "it does not end");
-                thread::yield_now();
-            }
-        }
+        keeper.open.values().for_each(|watch| nowhere::end(&watch.reflector));
         keeper.adjust();
         assert_eq!(keeper.open.len(), Kind::ALL.len());
         assert!(keeper.open.values().all(|watch| watch.reflector.is_running()));
+    }
+
+    #[test]
+    fn of_many_namespaces_only_so_many_are_listed_at_a_time_and_in_the_end_all() {
+        let floor = Arc::new(lone_floor());
+        let mut keeper = keeper(&floor, 40);
+        keeper.cover.refuse(clock::now());
+        let all = 40 * Kind::ALL.len();
+        for round in 1..=all {
+            keeper.adjust();
+            let settled = keeper.open.values().filter(|watch| watch.settled).count();
+            assert_eq!(keeper.open.len(), all.min(settled + MOST_UNSETTLED));
+            let waits = |(_, watch): &(&Place, &Watch)| !watch.settled;
+            let place = keeper.open.iter().find(waits).map(|(place, _)| place.clone());
+            keeper.take(Word::Listed(place.expect("one is not listed yet")));
+            assert_eq!(keeper.open.values().filter(|watch| watch.settled).count(), round);
+        }
+        keeper.adjust();
+        assert_eq!(keeper.open.len(), all);
+        keeper.open.values().for_each(|watch| watch.reflector.stop());
     }
 }

@@ -61,6 +61,7 @@ pub fn pod(name: &str, labels: &[(&str, &str)]) -> Pod {
         namespace: "default".into(),
         name: name.into(),
         uid: format!("uid-{name}").into(),
+        resource_version: 0,
         labels: labels.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect(),
         deleting: false,
         ready: false,

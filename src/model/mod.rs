@@ -22,6 +22,7 @@ mod problem;
 mod pull_secrets;
 mod rollout;
 mod service_key;
+mod standing;
 mod time;
 mod workload;
 
@@ -43,5 +44,6 @@ pub use pull_secrets::{PULL_SECRET, PullSecrets};
 pub use rollout::{Change, Failure, Lateness, Question, Rollout, Sign};
 pub use service_key::{NameProblem, ServiceKey};
 pub(crate) use service_key::{check_label, describe};
+pub use standing::Standing;
 pub use time::Moment;
 pub use workload::{Condition, Container, Replicas, Selector, SelectorRule, Strategy, Workload};

@@ -11,6 +11,8 @@ pub struct Pod {
     pub name: Box<str>,
     /// `metadata.uid`.
     pub uid: Box<str>,
+    /// `metadata.resourceVersion`; 0 where it is not a number.
+    pub resource_version: u64,
     /// `metadata.labels`.
     pub labels: Box<[(Box<str>, Box<str>)]>,
     /// `metadata.deletionTimestamp` is set.

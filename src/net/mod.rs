@@ -9,43 +9,16 @@ pub mod proxy;
 mod reach;
 pub mod resolve;
 pub mod roots;
+mod surroundings;
 
 use std::ffi::OsString;
-use std::sync::Arc;
 
-use ureq::config::{Config, ConfigBuilder};
 use ureq::http::Uri;
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
-use ureq::typestate::AgentScope;
-use ureq::unversioned::transport::DefaultConnector;
 
 pub use proxy::{Proxy, ProxyUrl};
 pub use reach::reach;
 pub use resolve::CachingResolver;
-
-/// An HTTP client for the server of `url`, a public one such as Slack's, in front of which the
-/// environment may have put a proxy.
-///
-/// # Errors
-/// The variable that names the proxy, and what is wrong with it.
-pub fn public_agent(config: ConfigBuilder<AgentScope>, url: &str) -> Result<ureq::Agent, String> {
-    let connector = DefaultConnector::default();
-    Ok(ureq::Agent::with_parts(public(config, url)?, connector, CachingResolver::shared()))
-}
-
-/// Proxy and authorities for the server of `url`.
-fn public(config: ConfigBuilder<AgentScope>, url: &str) -> Result<Config, String> {
-    let proxy = proxy_for(url, |name| std::env::var_os(name))?;
-    let bundle = roots::bundle();
-    let root_certs = match bundle.is_empty() {
-        true => RootCerts::WebPki,
-        false => RootCerts::Specific(Arc::new(
-            bundle.iter().map(|der| Certificate::from_der(der).to_owned()).collect(),
-        )),
-    };
-    let tls = TlsConfig::builder().root_certs(root_certs).build();
-    Ok(config.proxy(proxy.and_then(|proxy| proxy.url.to_ureq())).tls_config(tls).build())
-}
+pub use surroundings::Surroundings;
 
 /// The proxy that the environment puts in front of the server of `url`.
 ///

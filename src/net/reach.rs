@@ -7,16 +7,16 @@ use ureq::Agent;
 use ureq::http::Uri;
 use ureq::unversioned::transport::{ConnectionDetails, Connector, DefaultConnector, Transport};
 
-use super::{CachingResolver, public};
+use super::{CachingResolver, Surroundings};
 
 /// Connects to the server of `url` as a message would, TLS included, and hangs up before a byte of a
 /// request is sent.
 ///
 /// # Errors
 /// What kept it from being reached; may name the host, never the rest of the address.
-pub fn reach(url: &str, limit: Duration) -> Result<(), String> {
+pub fn reach(url: &str, around: &Surroundings, limit: Duration) -> Result<(), String> {
     let config = Agent::config_builder().max_redirects(0).timeout_global(Some(limit));
-    let config = public(config, url)?;
+    let config = around.config(config, url)?;
     let target = url.parse().map_err(|_| "its address is none".to_owned())?;
     let connector = HangUp { inner: DefaultConnector::default(), target };
     let agent = Agent::with_parts(config, connector, CachingResolver::shared());
@@ -90,11 +90,19 @@ mod tests {
             said
         });
         assert_eq!(
-            reach(&format!("http://127.0.0.1:{port}/SECRET"), Duration::from_secs(10)),
+            reach(
+                &format!("http://127.0.0.1:{port}/SECRET"),
+                &Surroundings::default(),
+                Duration::from_secs(10)
+            ),
             Ok(())
         );
         assert_eq!(server.join().expect("it ends"), b"");
-        let gone = reach(&format!("http://127.0.0.1:{port}/SECRET"), Duration::from_secs(10));
+        let gone = reach(
+            &format!("http://127.0.0.1:{port}/SECRET"),
+            &Surroundings::default(),
+            Duration::from_secs(10),
+        );
         assert!(gone.as_ref().is_err_and(|why| !why.contains("SECRET")), "{gone:?}");
     }
 
@@ -103,7 +111,11 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("bound").port();
         let server = thread::spawn(move || drop(listener.accept()));
-        let outcome = reach(&format!("https://127.0.0.1:{port}/SECRET"), Duration::from_secs(10));
+        let outcome = reach(
+            &format!("https://127.0.0.1:{port}/SECRET"),
+            &Surroundings::default(),
+            Duration::from_secs(10),
+        );
         assert!(outcome.as_ref().is_err_and(|why| !why.contains("SECRET")), "{outcome:?}");
         server.join().expect("it ends");
     }

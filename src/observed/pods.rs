@@ -1,5 +1,9 @@
 //! The cache of pods, for the namespaces where a rollout is in flight.
 //!
+//! Watches of single namespaces and of the whole cluster overlap while one takes over from the other,
+//! and one may lag behind the other. So versions decide, as with workloads: an older one never replaces
+//! a newer one, and what is not there although a watch has shown everything up to its version is gone.
+//!
 //! Pods are found by selector. To keep that cheap with thousands of pods in one namespace, they are
 //! indexed by label pair, and the first plain pair of the selector narrows the search.
 
@@ -15,6 +19,15 @@ type Label = (Box<str>, Box<str>);
 #[derive(Debug, Default)]
 pub struct Pods {
     namespaces: HashMap<Box<str>, Namespace>,
+    /// For each scope that was listed the newest version that its list or its stream showed.
+    shown: HashMap<Option<Box<str>>, u64>,
+}
+
+/// What a watch told was news.
+#[derive(Debug, PartialEq, Eq)]
+pub struct News {
+    /// What was known of the pod before.
+    pub before: Option<Arc<Pod>>,
 }
 
 #[derive(Debug, Default)]
@@ -38,33 +51,91 @@ impl Pods {
         }
     }
 
-    /// Takes the newest version of a pod. Returns what was known before.
-    pub fn apply(&mut self, pod: Pod) -> Option<Arc<Pod>> {
+    /// Takes one version from the stream of a scope; `None` when it is not newer than what is known.
+    pub fn apply(&mut self, scope: Option<&str>, pod: Pod) -> Option<News> {
+        let version = pod.resource_version;
+        // Versions that are not numbers (0) cannot be told apart; the later word counts.
+        let is_old = version != 0
+            && match self.known(&pod) {
+                Some(known) => known.resource_version >= version,
+                None => self.shown(&pod.namespace).is_some_and(|shown| shown >= version),
+            };
+        self.note(scope, version);
+        (!is_old).then(|| News { before: self.put(pod) })
+    }
+
+    /// Takes word from the stream of a scope that this pod is gone, as it last was; false when a newer
+    /// one of the same name is known already, or none is.
+    pub fn delete(&mut self, scope: Option<&str>, gone: &Pod) -> bool {
+        let version = gone.resource_version;
+        self.note(scope, version);
+        let is_old = |own: &Arc<Pod>| version == 0 || own.resource_version <= version;
+        let Some(namespace) = self.namespaces.get_mut(&gone.namespace) else { return false };
+        namespace.by_name.get(&gone.name).is_some_and(is_old)
+            && namespace.remove(&gone.name).is_some()
+    }
+
+    /// Takes complete lists as of version `listed`: `items` are all pods of these namespaces, or of all
+    /// when `None`.
+    pub fn replace(&mut self, scope: Option<&str>, items: Vec<Pod>, listed: u64) {
+        let own: Option<Box<str>> = scope.map(Into::into);
+        // Older than what the same scope has shown: etcd was restored from a backup, and what was seen
+        // since then never was.
+        let back_in_time = self.shown.remove(&own).is_some_and(|seen| listed < seen);
+        if back_in_time {
+            self.shown.clear();
+        }
+        let names: HashSet<(Box<str>, Box<str>)> =
+            items.iter().map(|pod| (pod.namespace.clone(), pod.name.clone())).collect();
+        for (name, namespace) in &mut self.namespaces {
+            if scope.is_none_or(|scope| *scope == **name) {
+                namespace.retain(|pod| {
+                    let is_ahead = pod.resource_version > listed;
+                    !back_in_time
+                        && (is_ahead || names.contains(&(pod.namespace.clone(), pod.name.clone())))
+                });
+            }
+        }
+        for pod in items {
+            let is_old = match self.known(&pod) {
+                Some(known) => known.resource_version > pod.resource_version,
+                // Another watch is ahead of this list, and has seen it go.
+                None => self.shown(&pod.namespace).is_some_and(|shown| shown > listed),
+            };
+            if !is_old {
+                self.put(pod);
+            }
+        }
+        self.shown.insert(own, listed);
+    }
+
+    /// Forgets every namespace but these: nobody watches the others any more.
+    pub fn keep_only(&mut self, namespaces: &HashSet<Box<str>>) {
+        self.namespaces.retain(|name, _| namespaces.contains(name));
+        self.shown.retain(|scope, _| scope.as_ref().is_some_and(|name| namespaces.contains(name)));
+    }
+
+    fn known(&self, pod: &Pod) -> Option<&Arc<Pod>> {
+        self.namespaces.get(&pod.namespace)?.by_name.get(&pod.name)
+    }
+
+    fn put(&mut self, pod: Pod) -> Option<Arc<Pod>> {
         let namespace = self.namespaces.entry(pod.namespace.clone()).or_default();
         let before = namespace.remove(&pod.name);
         namespace.insert(Arc::new(pod));
         before
     }
 
-    /// Takes word that a pod is gone. Returns what was known of it.
-    pub fn delete(&mut self, namespace: &str, name: &str) -> Option<Arc<Pod>> {
-        self.namespaces.get_mut(namespace)?.remove(name)
+    /// The newest version that the lists and streams which cover `namespace` showed.
+    fn shown(&self, namespace: &str) -> Option<u64> {
+        self.shown.get(&None).max(self.shown.get(&Some(namespace.into()))).copied()
     }
 
-    /// Takes complete lists: `items` are all pods of these namespaces, or of all when `None`.
-    pub fn replace(&mut self, scope: Option<&str>, items: Vec<Pod>) {
-        match scope {
-            Some(namespace) => drop(self.namespaces.remove(namespace)),
-            None => self.namespaces.clear(),
+    /// A stream follows a list, so a scope that has none is not made one here.
+    fn note(&mut self, scope: Option<&str>, version: u64) {
+        if let Some(shown) = self.shown.get_mut(&scope.map(Into::into)) {
+            *shown = version.max(*shown);
         }
-        for pod in items {
-            self.apply(pod);
-        }
-    }
-
-    /// Forgets every namespace but these: nobody watches the others any more.
-    pub fn keep_only(&mut self, namespaces: &HashSet<Box<str>>) {
-        self.namespaces.retain(|name, _| namespaces.contains(name));
     }
 }
 
@@ -87,6 +158,12 @@ impl Namespace {
             }
         }
         Some(pod)
+    }
+
+    fn retain(&mut self, stays: impl Fn(&Pod) -> bool) {
+        let gone: Vec<Box<str>> =
+            self.by_name.values().filter(|pod| !stays(pod)).map(|pod| pod.name.clone()).collect();
+        gone.iter().for_each(|name| drop(self.remove(name)));
     }
 }
 
@@ -112,9 +189,9 @@ mod tests {
     #[test]
     fn pods_are_found_by_every_kind_of_selector_rule() {
         let mut pods = Pods::default();
-        pods.apply(pod("a", &[("app", "web"), ("tier", "front")]));
-        pods.apply(pod("b", &[("app", "web")]));
-        pods.apply(pod("c", &[("app", "api")]));
+        pods.apply(None, pod("a", &[("app", "web"), ("tier", "front")]));
+        pods.apply(None, pod("b", &[("app", "web")]));
+        pods.apply(None, pod("c", &[("app", "api")]));
         let found = |rules| names(&pods.select("default", &Selector(rules))).join(" ");
         let text = |s: &str| Box::<str>::from(s);
         let list = |v: &[&str]| v.iter().map(|s| text(s)).collect::<Box<[_]>>();
@@ -133,23 +210,82 @@ mod tests {
     #[test]
     fn a_relabelled_or_deleted_pod_leaves_the_index() {
         let mut pods = Pods::default();
-        pods.apply(pod("a", &[("app", "web")]));
-        pods.apply(pod("a", &[("app", "api")]));
+        pods.apply(None, pod("a", &[("app", "web")]));
+        pods.apply(None, pod("a", &[("app", "api")]));
         assert!(pods.select("default", &selector("web")).is_empty());
         assert_eq!(names(&pods.select("default", &selector("api"))), ["a"]);
-        pods.delete("default", "a");
+        assert!(pods.delete(None, &pod("a", &[])));
         assert!(pods.select("default", &selector("api")).is_empty());
     }
 
     #[test]
     fn a_list_replaces_its_scope_only() {
         let mut pods = Pods::default();
-        pods.apply(pod("a", &[("app", "web")]));
-        pods.replace(Some("other"), Vec::new());
+        pods.apply(None, pod("a", &[("app", "web")]));
+        pods.replace(Some("other"), Vec::new(), 1);
         assert_eq!(pods.select("default", &selector("web")).len(), 1);
-        pods.replace(Some("default"), vec![pod("b", &[("app", "web")])]);
+        pods.replace(Some("default"), vec![pod("b", &[("app", "web")])], 1);
         assert_eq!(names(&pods.select("default", &selector("web"))), ["b"]);
         pods.keep_only(&HashSet::new());
         assert!(pods.select("default", &selector("web")).is_empty());
+    }
+
+    fn version(name: &str, resource_version: u64) -> Pod {
+        Pod { resource_version, ..pod(name, &[("app", "web")]) }
+    }
+
+    /// Names and versions of all pods.
+    fn held(pods: &Pods) -> String {
+        let all = pods.select("default", &selector("web"));
+        let shown: Vec<_> =
+            all.iter().map(|pod| format!("{}@{}", pod.name, pod.resource_version)).collect();
+        shown.join(" ")
+    }
+
+    const OWN: Option<&str> = Some("default");
+
+    #[test]
+    fn a_watch_that_lags_behind_another_turns_nothing_back() {
+        let mut pods = Pods::default();
+        pods.replace(OWN, vec![version("a", 5), version("b", 6), version("c", 7)], 10);
+        pods.replace(None, vec![version("a", 5), version("b", 6), version("c", 7)], 12);
+        assert!(pods.apply(None, version("a", 20)).is_some());
+        assert!(pods.delete(None, &version("b", 21)));
+        assert!(pods.apply(None, version("d", 22)).is_some());
+        // What the watch of the namespace has still to tell.
+        assert_eq!(pods.apply(OWN, version("a", 15)), None);
+        assert_eq!(pods.apply(OWN, version("b", 16)), None, "it is gone since");
+        assert_eq!(pods.apply(None, version("a", 20)), None, "told twice");
+        assert!(!pods.delete(OWN, &version("d", 17)), "an older one of that name");
+        assert_eq!(held(&pods), "a@20 c@7 d@22");
+        // Or it begins anew with a list from before that.
+        pods.replace(OWN, vec![version("a", 15), version("b", 16), version("c", 7)], 18);
+        assert_eq!(held(&pods), "a@20 c@7 d@22");
+        assert!(pods.delete(OWN, &version("c", 23)));
+        assert!(pods.apply(OWN, version("c", 24)).is_some(), "a new one of that name");
+        assert_eq!(held(&pods), "a@20 c@24 d@22");
+        assert_eq!(pods.apply(None, version("c", 7)), None);
+        assert!(pods.apply(None, Pod { resource_version: 0, ..version("e", 0) }).is_some());
+    }
+
+    #[test]
+    fn a_list_from_a_restored_etcd_takes_its_pods_back_in_time() {
+        let mut pods = Pods::default();
+        pods.replace(OWN, vec![version("a", 800), version("b", 801)], 900);
+        assert!(pods.apply(OWN, version("a", 950)).is_some());
+        pods.replace(OWN, vec![version("a", 500)], 600);
+        assert_eq!(held(&pods), "a@500");
+        assert!(pods.apply(OWN, version("b", 601)).is_some());
+    }
+
+    #[test]
+    fn what_nobody_watches_any_more_is_forgotten_with_its_versions() {
+        let mut pods = Pods::default();
+        pods.replace(None, vec![version("a", 5)], 50);
+        pods.keep_only(&HashSet::from(["default".into()]));
+        assert_eq!(held(&pods), "a@5");
+        pods.keep_only(&HashSet::new());
+        pods.replace(OWN, vec![version("a", 5)], 20);
+        assert_eq!(held(&pods), "a@5");
     }
 }

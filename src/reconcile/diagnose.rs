@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::Patience;
 use super::rollout::{fresh_progressing, is_observed};
 use super::signs::{Trouble, advance, clean, trouble, unready};
+use super::template::{note_early, note_template, take_told_hash};
 use crate::model::{
     Condition, Container, ContainerState, Failure, Kind, Moment, Pod, PodContainer, Rollout, Sign,
     Workload,
@@ -17,8 +18,6 @@ use crate::model::{
 
 /// Runs of a crashing container after which one pod speaks for all.
 const CRASHES_THAT_SETTLE_IT: u32 = 3;
-/// Troubled ReplicaSets that are asked about before the controller has seen the generation.
-const MOST_EARLY_HASHES: usize = 4;
 /// Pods that a failure names as those to delete.
 const NAMED_PODS: usize = 5;
 
@@ -78,6 +77,7 @@ pub fn diagnose(rollout: &mut Rollout, evidence: Evidence<'_>) -> Finding {
     note_template(rollout, workload);
     let live = || evidence.pods.iter().map(|pod| &**pod).filter(|pod| !pod.deleting);
     let shown = |pod| evidence.trouble_of(pod);
+    take_told_hash(rollout, workload, live());
     let Some((_, revision)) = rollout.template.clone() else {
         let mut troubled = live().filter(|pod| evidence.halfway || shown(pod).is_some());
         let ask = if is_observed(rollout, workload) {
@@ -112,40 +112,6 @@ pub fn diagnose(rollout: &mut Rollout, evidence: Evidence<'_>) -> Finding {
         }
         None => evidence.without_pods(rollout),
     }
-}
-
-/// Somebody may change the workload on the way: other pods may be the new ones then.
-fn note_template(rollout: &mut Rollout, workload: &Workload) {
-    if rollout.template.as_ref().is_some_and(|(of, _)| *of != workload.generation) {
-        rollout.template = None;
-        rollout.suspicion = None;
-        rollout.log_tail = None;
-        rollout.warning = None;
-        rollout.ever_ready = false;
-    }
-    if rollout.template.is_none() {
-        rollout.asked_for = workload.generation;
-        // Before the controller has seen the template, its status names the revision before.
-        let own = workload
-            .revision
-            .clone()
-            .filter(|_| workload.kind == Kind::DaemonSet || is_observed(rollout, workload));
-        rollout.template = own.map(|revision| (workload.generation, revision));
-    }
-}
-
-/// Whether any of these pods is of a ReplicaSet that was not asked about yet. A new pod's ReplicaSet
-/// was there before the pod, so asking once for each hash is enough.
-fn note_early<'a>(rollout: &mut Rollout, troubled: impl Iterator<Item = &'a Pod>) -> bool {
-    let before = rollout.asked_early.len();
-    for hash in troubled.filter_map(|pod| pod.revision(Kind::Deployment)) {
-        if rollout.asked_early.len() < MOST_EARLY_HASHES
-            && !rollout.asked_early.iter().any(|asked| **asked == *hash)
-        {
-            rollout.asked_early.push(hash.into());
-        }
-    }
-    rollout.asked_early.len() > before
 }
 
 /// A container of a new pod that starts is progress, however long the pod takes to be ready.

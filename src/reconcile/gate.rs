@@ -5,7 +5,7 @@
 
 use std::collections::{HashSet, VecDeque};
 
-use crate::model::{Alert, ServiceKey};
+use crate::model::{Alert, ServiceKey, Standing};
 
 /// More differing services than this on a first start are no coincidence.
 pub const FIRST_START_LIMIT: usize = 20;
@@ -18,7 +18,8 @@ pub struct Gate {
     most: Option<usize>,
     /// Failures in a row after which everything else waits; `None` is never.
     halt_after: Option<u32>,
-    failures: u32,
+    /// How the last rollouts went.
+    standing: Standing,
     in_flight: HashSet<ServiceKey>,
     /// Services that waited and were told that there is room; it is kept for them until they have
     /// looked, whether they take it or not.
@@ -31,8 +32,6 @@ pub struct Gate {
 enum State {
     Starting,
     Open,
-    /// Failures in a row; a word of a person opens it.
-    Halted,
     /// Not what the last run was about; only a new start opens it.
     Shut,
 }
@@ -40,8 +39,13 @@ enum State {
 /// What came of the word to go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resumed {
-    /// It was halted and is not any more; these services waited and have room.
-    GoesOn(Vec<ServiceKey>),
+    /// It was halted and is not any more.
+    GoesOn {
+        /// These services waited and have room.
+        waiting: Vec<ServiceKey>,
+        /// What is to be kept of it.
+        standing: Standing,
+    },
     /// There was nothing to resume.
     WasNotHalted,
     /// Start-up found what only a new start can answer.
@@ -49,14 +53,15 @@ pub enum Resumed {
 }
 
 impl Gate {
-    /// A gate that waits for start-up.
+    /// A gate that waits for start-up. What the last run was halted by halts this one, whatever its
+    /// settings: only the word of a person ends that.
     #[must_use]
-    pub fn new(most: Option<usize>, halt_after: Option<u32>) -> Gate {
+    pub fn new(most: Option<usize>, halt_after: Option<u32>, standing: Standing) -> Gate {
         Gate {
             state: State::Starting,
             most,
             halt_after,
-            failures: 0,
+            standing,
             in_flight: HashSet::new(),
             offered: HashSet::new(),
             waiting: VecDeque::new(),
@@ -71,10 +76,21 @@ impl Gate {
         self.room()
     }
 
-    /// Start-up is over, and found nothing that speaks against changing the cluster.
+    /// Start-up is over, and found nothing that speaks against changing the cluster. Failures in a row
+    /// are another matter: they only keep rollouts from being started.
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.state == State::Open
+    }
+
+    /// Failures in a row that halted everything else, until a person says to go on.
+    #[must_use]
+    pub fn halted_by(&self) -> Option<u32> {
+        self.standing.halted.then_some(self.standing.failures)
+    }
+
+    fn lets_in(&self) -> bool {
+        self.state == State::Open && !self.standing.halted
     }
 
     /// Nothing may start until depd is started anew with the word of a person.
@@ -86,39 +102,33 @@ impl Gate {
     #[must_use]
     pub fn resume(&mut self) -> Resumed {
         match self.state {
-            State::Halted => {
-                self.failures = 0;
-                Resumed::GoesOn(self.open())
-            }
-            State::Starting | State::Open => Resumed::WasNotHalted,
             State::Shut => Resumed::HeldOtherwise,
+            State::Starting | State::Open if !self.standing.halted => Resumed::WasNotHalted,
+            State::Starting | State::Open => {
+                let standing = self.stands(0, false);
+                Resumed::GoesOn { waiting: self.room(), standing }
+            }
         }
     }
 
     /// Rollouts in flight, and services that wait for room among them.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        let waiting = if self.state == State::Open { self.waiting.len() } else { 0 };
+        let waiting = if self.lets_in() { self.waiting.len() } else { 0 };
         self.in_flight.len() + waiting
     }
 
     /// Nothing starts until a person says so.
     #[must_use]
     pub fn is_held(&self) -> bool {
-        matches!(self.state, State::Halted | State::Shut)
-    }
-
-    /// What [`Gate::verdict`] said when it shut the gate, as long as it is.
-    #[must_use]
-    pub fn halted(&self) -> Option<Alert> {
-        (self.state == State::Halted).then_some(Alert::Halted { failures: self.failures })
+        self.state == State::Shut || self.standing.halted
     }
 
     /// Asks for `key` to start a rollout. A service that already has one may always start the next.
     #[must_use]
     pub fn admit(&mut self, key: &ServiceKey) -> bool {
         let has_room = self.in_flight.contains(key) || self.offered.contains(key);
-        let free = self.state == State::Open && (has_room || self.free() > 0);
+        let free = self.lets_in() && (has_room || self.free() > 0);
         if free {
             self.offered.remove(key);
             self.take_place(key);
@@ -150,23 +160,30 @@ impl Gate {
         if self.in_flight.remove(key) || was_offered { self.room() } else { Vec::new() }
     }
 
-    /// Takes word of a verdict. The failure that is one too many shuts the gate, and says so once.
+    /// Takes word of a verdict, and returns what is to be kept of it, where that is news. The failure
+    /// that is one too many halts everything else, and says so once.
     #[must_use]
-    pub fn verdict(&mut self, succeeded: bool) -> Option<Alert> {
-        if succeeded {
-            self.failures = 0;
-            return None;
-        }
-        self.failures = self.failures.saturating_add(1);
+    pub fn verdict(&mut self, succeeded: bool) -> (Option<Standing>, Option<Alert>) {
+        let Standing { failures: before, halted: was_halted, .. } = self.standing;
+        let failures = if succeeded { 0 } else { before.saturating_add(1) };
+        // Whoever is halted already stays so, even if what was under way succeeds.
+        let failures = if was_halted { failures.max(before) } else { failures };
         // More than the limit: failures of rollouts that a start-up found under way count as well.
-        let halts =
-            self.state == State::Open && self.halt_after.is_some_and(|most| self.failures >= most);
-        halts.then(|| self.state = State::Halted).and_then(|()| self.halted())
+        let is_one_too_many = self.halt_after.is_some_and(|most| failures >= most);
+        let halts = self.state == State::Open && !succeeded && !was_halted && is_one_too_many;
+        let news = failures != before || halts;
+        let standing = news.then(|| self.stands(failures, was_halted || halts));
+        (standing, halts.then_some(Alert::Halted { failures }))
+    }
+
+    fn stands(&mut self, failures: u32, halted: bool) -> Standing {
+        self.standing = Standing { turn: self.standing.turn + 1, failures, halted };
+        self.standing
     }
 
     /// The services that have room now, oldest first.
     fn room(&mut self) -> Vec<ServiceKey> {
-        if self.state != State::Open {
+        if !self.lets_in() {
             return Vec::new();
         }
         let count = self.free().min(self.waiting.len());
@@ -193,7 +210,7 @@ mod tests {
 
     #[test]
     fn nothing_starts_before_start_up_is_judged() {
-        let mut gate = Gate::new(None, None);
+        let mut gate = Gate::new(None, None, Standing::default());
         assert!(!gate.admit(&key("a")));
         assert!(!gate.admit(&key("a")), "it waits once");
         assert_eq!(gate.open(), [key("a")]);
@@ -202,7 +219,7 @@ mod tests {
 
     #[test]
     fn a_shut_gate_stays_shut() {
-        let mut gate = Gate::new(None, None);
+        let mut gate = Gate::new(None, None, Standing::default());
         gate.shut();
         assert!(!gate.admit(&key("a")));
         assert!(gate.note(&key("b"), false).is_empty());
@@ -211,7 +228,7 @@ mod tests {
 
     #[test]
     fn no_more_rollouts_than_asked_for_are_in_flight_and_the_oldest_waits_least() {
-        let mut gate = Gate::new(Some(2), None);
+        let mut gate = Gate::new(Some(2), None, Standing::default());
         assert!(gate.open().is_empty());
         assert!(gate.admit(&key("a")) && gate.admit(&key("b")));
         assert!(!gate.admit(&key("c")) && !gate.admit(&key("d")));
@@ -224,7 +241,7 @@ mod tests {
 
     #[test]
     fn room_that_a_service_does_not_take_is_the_next_ones() {
-        let mut gate = Gate::new(Some(1), None);
+        let mut gate = Gate::new(Some(1), None, Standing::default());
         assert!(gate.open().is_empty());
         assert!(gate.admit(&key("a")));
         assert!(!gate.admit(&key("b")) && !gate.admit(&key("c")));
@@ -236,7 +253,7 @@ mod tests {
 
     #[test]
     fn a_service_that_was_let_in_waits_no_more() {
-        let mut gate = Gate::new(Some(1), None);
+        let mut gate = Gate::new(Some(1), None, Standing::default());
         assert!(gate.open().is_empty());
         assert!(gate.admit(&key("a")));
         assert!(!gate.admit(&key("b")) && !gate.admit(&key("c")) && !gate.admit(&key("d")));
@@ -250,7 +267,7 @@ mod tests {
 
     #[test]
     fn what_somebody_else_began_takes_up_room_and_waits_no_more() {
-        let mut gate = Gate::new(Some(1), None);
+        let mut gate = Gate::new(Some(1), None, Standing::default());
         assert!(gate.open().is_empty());
         assert!(gate.admit(&key("a")));
         assert!(!gate.admit(&key("b")) && !gate.admit(&key("c")));
@@ -260,31 +277,69 @@ mod tests {
         assert_eq!(gate.note(&key("b"), false), [key("c")]);
     }
 
+    /// A gate with this limit, open, after what the last run left.
+    fn halting(halt_after: u32, standing: Standing) -> Gate {
+        let mut gate = Gate::new(None, Some(halt_after), standing);
+        assert!(gate.open().is_empty());
+        gate
+    }
+
+    /// The alert that a verdict raises, and the standing that is to be kept: turn, failures, halted.
+    fn judged(gate: &mut Gate, succeeded: bool) -> (bool, Option<(u64, u32, bool)>) {
+        let (standing, alert) = gate.verdict(succeeded);
+        (alert.is_some(), standing.map(|it| (it.turn, it.failures, it.halted)))
+    }
+
     #[test]
     fn failures_in_a_row_halt_the_rest_and_a_success_between_them_does_not() {
-        let mut gate = Gate::new(None, Some(2));
-        assert!(gate.open().is_empty());
-        assert_eq!(gate.verdict(false), None);
-        assert_eq!(gate.verdict(true), None);
-        assert_eq!(gate.verdict(false), None);
-        assert_eq!(gate.verdict(false), Some(Alert::Halted { failures: 2 }));
-        assert_eq!(gate.verdict(false), None, "said once");
-        assert_eq!(gate.halted(), Some(Alert::Halted { failures: 3 }), "for who asks");
-        assert!(!gate.admit(&key("a")));
-        assert_eq!(gate.resume(), Resumed::GoesOn(vec![key("a")]));
-        assert_eq!(gate.halted(), None);
+        let mut gate = halting(2, Standing::default());
+        assert_eq!(judged(&mut gate, true), (false, None), "nothing to keep");
+        assert_eq!(judged(&mut gate, false), (false, Some((1, 1, false))));
+        assert_eq!(judged(&mut gate, true), (false, Some((2, 0, false))));
+        assert_eq!(judged(&mut gate, false), (false, Some((3, 1, false))));
+        assert_eq!(judged(&mut gate, false), (true, Some((4, 2, true))));
+        assert_eq!(judged(&mut gate, false), (false, Some((5, 3, true))), "said once");
+        assert_eq!(judged(&mut gate, true), (false, None), "it takes a person");
+        assert!(!gate.admit(&key("a")) && gate.is_held() && gate.is_open());
+        let standing = Standing { turn: 6, failures: 0, halted: false };
+        assert_eq!(gate.resume(), Resumed::GoesOn { waiting: vec![key("a")], standing });
         assert_eq!(gate.resume(), Resumed::WasNotHalted);
         assert!(gate.admit(&key("a")));
-        assert_eq!(gate.verdict(false), None, "counted anew");
+        assert_eq!(judged(&mut gate, false), (false, Some((7, 1, false))), "counted anew");
     }
+
     #[test]
     fn failures_before_the_gate_opens_do_not_carry_it_past_the_limit() {
-        let mut gate = Gate::new(None, Some(2));
+        let mut gate = Gate::new(None, Some(2), Standing::default());
         for _ in 0..3 {
-            assert_eq!(gate.verdict(false), None, "nothing begins yet that could be halted");
+            assert!(!judged(&mut gate, false).0, "nothing begins yet that could be halted");
         }
         assert!(gate.open().is_empty());
-        assert_eq!(gate.verdict(false), Some(Alert::Halted { failures: 4 }));
+        assert_eq!(gate.verdict(false).1, Some(Alert::Halted { failures: 4 }));
         assert!(!gate.admit(&key("a")));
+    }
+
+    #[test]
+    fn what_the_last_run_was_halted_by_halts_this_one_whatever_its_settings() {
+        let left = Standing { turn: 0, failures: 3, halted: true };
+        for halt_after in [None, Some(3), Some(50)] {
+            let mut gate = Gate::new(None, halt_after, left);
+            assert!(!gate.admit(&key("a")));
+            assert!(gate.open().is_empty() && !gate.admit(&key("a")));
+            assert_eq!((gate.halted_by(), gate.in_flight()), (Some(3), 0));
+            let Resumed::GoesOn { waiting, .. } = gate.resume() else { panic!("it was halted") };
+            assert_eq!((waiting, gate.halted_by()), (vec![key("a")], None));
+        }
+        let mut early = Gate::new(None, None, left);
+        assert!(!early.admit(&key("a")));
+        let Resumed::GoesOn { waiting, .. } = early.resume() else { panic!("it was halted") };
+        assert!(waiting.is_empty(), "start-up is not over");
+        assert_eq!(early.open(), [key("a")]);
+    }
+
+    #[test]
+    fn failures_of_the_last_run_count_in_this_one() {
+        let mut gate = halting(3, Standing { turn: 0, failures: 2, halted: false });
+        assert_eq!(judged(&mut gate, false), (true, Some((1, 3, true))));
     }
 }

@@ -20,6 +20,7 @@
 //! | `after.rs` | the reply to a step |
 //! | `rollout.rs` | status → progress, completeness, deadline |
 //! | `signs.rs` | one pod → the sign of trouble it shows |
+//! | `template.rs` | which pods are the new ones |
 //! | `diagnose.rs` | pods and conditions → reason of failure |
 //! | `patience.rs` | how long each sign may show |
 
@@ -38,6 +39,7 @@ mod rollout;
 mod service;
 mod signs;
 mod step;
+mod template;
 mod view;
 
 #[cfg(test)]

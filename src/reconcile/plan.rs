@@ -19,6 +19,7 @@ pub fn plan(service: &Service, view: &View) -> Plan {
     };
     draft.tell_file_problem();
     match (view.desired, view.workload) {
+        _ if !view.started => {}
         (None, _) => draft.stop_managing(),
         _ if !view.synced => {}
         (Some(DesiredState { images: None, .. }), workload) => draft.without_content(workload),
@@ -119,7 +120,7 @@ impl Draft<'_> {
         if self.plan.service.phase != Phase::New {
             self.say(What::Unmanaged);
         }
-        self.plan.service = Service::default();
+        self.plan.service = self.plan.service.let_go();
     }
 
     /// A wish that is new ends the pause that failures of the old one called for.

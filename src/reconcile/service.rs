@@ -216,6 +216,19 @@ impl Service {
         self
     }
 
+    /// What is left of a service whose file is gone: the number of its rollouts, so that the next one,
+    /// should the file come back, is not taken for the first.
+    #[must_use]
+    pub fn let_go(&self) -> Service {
+        Service { attempts: self.attempts, ..Service::default() }
+    }
+
+    /// Nothing is known of it but that.
+    #[must_use]
+    pub fn is_let_go(&self) -> bool {
+        *self == self.let_go()
+    }
+
     /// It counts among the rollouts that may be in flight at once.
     #[must_use]
     pub fn has_place(&self) -> bool {

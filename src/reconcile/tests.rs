@@ -22,6 +22,7 @@ mod kinds;
 mod requests;
 mod restarts;
 mod rollback;
+mod template;
 mod verdicts;
 mod waiting;
 
@@ -29,6 +30,7 @@ struct Desk {
     key: ServiceKey,
     service: Service,
     desired: Option<DesiredState>,
+    started: bool,
     synced: bool,
     workload: Option<Workload>,
     namesakes: Vec<Kind>,
@@ -49,6 +51,7 @@ fn desk(file: &str, workload: Option<Workload>) -> Desk {
         key: fixture::key("web"),
         service: Service::default(),
         desired: None,
+        started: true,
         synced: true,
         workload,
         namesakes: Vec::new(),
@@ -88,6 +91,7 @@ impl Desk {
             namesakes: &self.namesakes,
             key: &self.key,
             desired: self.desired.as_ref(),
+            started: self.started,
             synced: self.synced,
             workload: self.workload.as_ref(),
             pods: &self.pods,

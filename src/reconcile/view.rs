@@ -14,6 +14,10 @@ pub struct View<'a> {
     pub key: &'a ServiceKey,
     /// What the folder says; `None` when it has no dep file for the service.
     pub desired: Option<&'a DesiredState>,
+    /// Start-up is over, and this is the cluster, folder and setting of the last run. Before that, and
+    /// where it is not, what folder and cluster show may be about something else altogether: then
+    /// nothing follows from it.
+    pub started: bool,
     /// The cache holds a complete list, so that an absent workload is really absent.
     pub synced: bool,
     /// The workload, as far as the cache knows.

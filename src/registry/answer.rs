@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::sigv4::Credentials;
 use crate::cluster::Secret;
+use crate::model::printable;
 
 /// Characters kept of a message.
 const MESSAGE_CHARS: usize = 300;
@@ -106,10 +107,10 @@ impl AwsError {
     }
 }
 
-/// One line without control characters, cut.
+/// One line of what can be seen, cut.
 fn plain(text: &str) -> String {
     let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    words.chars().filter(|c| !c.is_control()).take(MESSAGE_CHARS).collect()
+    printable(&words).chars().take(MESSAGE_CHARS).collect()
 }
 
 /// The text of the first element of that name.
@@ -137,13 +138,15 @@ struct Wire {
 /// Credentials from a container's endpoint or the metadata service.
 ///
 /// # Errors
-/// A fragment that says what is missing.
-pub fn offered(body: &[u8]) -> Result<Credentials, String> {
+/// A fragment that says what is missing, without what was `sent` to be let in.
+pub fn offered(body: &[u8], sent: &str) -> Result<Credentials, String> {
     let wire: Wire =
         serde_json::from_slice(body).map_err(|_| "it is not the JSON of credentials")?;
     if let Some(code) = wire.code.as_deref().filter(|code| *code != "Success") {
-        let message = plain(wire.message.as_deref().unwrap_or_default());
-        return Err(format!("it says {} {message}", plain(code)).trim().to_owned());
+        let message = wire.message.unwrap_or_default();
+        let said = format!("it says {code} {message}");
+        let said = if sent.is_empty() { said } else { said.replace(sent, "[redacted]") };
+        return Err(plain(&said));
     }
     let Wire { access_key_id, secret_access_key, token, expiration, .. } = wire;
     credentials(access_key_id, secret_access_key, token, expiration)
@@ -262,7 +265,7 @@ mod tests {
     fn every_wrapping_of_credentials_is_read() {
         let metadata = br#"{"Code":"Success","AccessKeyId":"A","SecretAccessKey":"s","Token":"t",
             "Expiration":"2026-11-24T18:00:00Z","Type":"AWS-HMAC"}"#;
-        assert_eq!(show(offered(metadata)), "A s t 2026-11-24T18:00:00Z");
+        assert_eq!(show(offered(metadata, "")), "A s t 2026-11-24T18:00:00Z");
         let process =
             br#"{"Version":1,"AccessKeyId":"A","SecretAccessKey":"s","SessionToken":"t"}"#;
         assert_eq!(show(printed(process)), "A s t -");
@@ -274,15 +277,15 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_said_and_nothing_is_quoted() {
-        assert_eq!(show(offered(b"CANARY")), "it is not the JSON of credentials");
+        assert_eq!(show(offered(b"CANARY", "")), "it is not the JSON of credentials");
         let refused = br#"{"Code":"AssumeRoleUnauthorizedAccess","Message":"no\u0007pe"}"#;
-        assert_eq!(show(offered(refused)), "it says AssumeRoleUnauthorizedAccess nope");
-        assert_eq!(show(offered(b"{}")), "it has no usable AccessKeyId");
-        assert_eq!(show(offered(br#"{"AccessKeyId":"A\n"}"#)), "it has no usable AccessKeyId");
+        assert_eq!(show(offered(refused, "")), "it says AssumeRoleUnauthorizedAccess no\\u{7}pe");
+        assert_eq!(show(offered(b"{}", "")), "it has no usable AccessKeyId");
+        assert_eq!(show(offered(br#"{"AccessKeyId":"A\n"}"#, "")), "it has no usable AccessKeyId");
         assert_eq!(show(printed(b"{}")), "it printed no \"Version\": 1, the only version there is");
         assert_eq!(show(assumed(b"<x/>")), "it has no usable AccessKeyId");
         let late = br#"{"AccessKeyId":"A","SecretAccessKey":"CANARY","Expiration":"soon"}"#;
-        assert_eq!(show(offered(late)), "its Expiration is not a time");
+        assert_eq!(show(offered(late, "")), "its Expiration is not a time");
     }
 
     #[test]
@@ -323,7 +326,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_body_is_a_panic(body in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = (offered(&body), printed(&body), assumed(&body), authorization(&body));
+            let _ = (offered(&body, ""), printed(&body), assumed(&body), authorization(&body));
             let _ = AwsError::read(500, &body);
         }
     }

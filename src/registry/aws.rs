@@ -19,6 +19,7 @@ use super::profile::{self, Profiles, Source};
 use super::sigv4::{Credentials, Scope};
 use super::{offered, process, sts};
 use crate::model::EcrRegistry;
+use crate::net::Surroundings;
 
 /// Credentials are renewed this long before they end.
 const EARLY: SignedDuration = SignedDuration::from_mins(5);
@@ -59,8 +60,8 @@ impl std::fmt::Display for CallError {
 }
 
 impl Aws {
-    pub(super) fn new(env: AwsEnvironment) -> Aws {
-        Aws { env, http: Http::new(), known: Mutex::default() }
+    pub(super) fn new(env: AwsEnvironment, surroundings: Surroundings) -> Aws {
+        Aws { env, http: Http::new(surroundings), known: Mutex::default() }
     }
 
     pub(super) fn environment(&self) -> &AwsEnvironment {

@@ -15,7 +15,7 @@ use crate::model::EcrRegistry;
 /// # Errors
 /// A sentence that says why there is none, and what to do.
 pub fn diagnose(settings: &RegistrySettings, registry: &EcrRegistry) -> Result<String, String> {
-    let aws = Arc::new(Aws::new(settings.environment.clone()));
+    let aws = Arc::new(Aws::new(settings.environment.clone(), settings.surroundings.clone()));
     let source = aws.source_name()?;
     match Tokens::new(aws, None).get(registry) {
         Ok(_) => Ok(source),

@@ -39,6 +39,10 @@ pub const NAMES: &[&str] = &[
 pub struct AwsEnvironment(BTreeMap<&'static str, String>);
 
 impl AwsEnvironment {
+    /// Those of [`NAMES`] whose values are secrets.
+    pub const SECRETS: &[&str] =
+        &["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN"];
+
     /// Asks for every name; an empty value counts as not set.
     #[must_use]
     pub fn read(get: impl Fn(&str) -> Option<String>) -> AwsEnvironment {

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::io::Read as _;
 use std::time::Duration;
 
+use log::info;
 use parking_lot::Mutex;
 use ureq::Agent;
 use ureq::config::ConfigBuilder;
@@ -16,10 +17,17 @@ use ureq::typestate::AgentScope;
 use ureq::unversioned::transport::DefaultConnector;
 
 use super::endpoint::{self, Kind};
-use crate::net::{self, CachingResolver};
+use crate::net::{CachingResolver, Surroundings};
 
 /// A manifest is at most 4 MiB, and comes as a text within JSON.
 const ANSWER_BYTES: u64 = 10 << 20;
+
+/// Of an error's body so much is of interest.
+const ERROR_BYTES: usize = 64 << 10;
+
+/// Headers whose values are secrets.
+const SECRET_HEADERS: [&str; 3] =
+    ["authorization", "x-amz-security-token", "x-aws-ec2-metadata-token"];
 
 /// For name, TCP and TLS together.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -30,6 +38,7 @@ pub(super) struct Http {
     /// By host; there are as many as registries in use, and STS.
     far: Mutex<HashMap<String, Agent>>,
     near: Agent,
+    surroundings: Surroundings,
 }
 
 /// One request.
@@ -41,6 +50,8 @@ pub(super) struct Ask<'a> {
     pub headers: &'a [(&'a str, &'a str)],
     /// `None` is a GET.
     pub send: Option<Send<'a>>,
+    /// What else of it is secret; an error's body is given without it.
+    pub hidden: Option<&'a str>,
     /// For the request as a whole.
     pub limit: Duration,
 }
@@ -61,10 +72,10 @@ pub(super) struct Reply {
 }
 
 impl Http {
-    pub(super) fn new() -> Http {
+    pub(super) fn new(surroundings: Surroundings) -> Http {
         let near = config().proxy(None).build();
         let near = Agent::with_parts(near, DefaultConnector::default(), CachingResolver::shared());
-        Http { far: Mutex::default(), near }
+        Http { far: Mutex::default(), near, surroundings }
     }
 
     /// The client for one of AWS's hosts; which proxy stands before it is a matter of the host.
@@ -74,7 +85,10 @@ impl Http {
         if let Some(agent) = self.far.lock().get(&host) {
             return Ok(agent.clone());
         }
-        let agent = net::public_agent(config(), url)?;
+        let agent = self.surroundings.agent(config(), url)?;
+        if let Ok(Some(proxy)) = self.surroundings.proxy_for(url) {
+            info!("{host} is reached through {} ({})", proxy.url, proxy.source);
+        }
         Ok(self.far.lock().entry(host).or_insert(agent).clone())
     }
 
@@ -106,9 +120,22 @@ impl Http {
         reader.read_to_end(&mut body).map_err(|e| trouble(&e.into()))?;
         match body.len() as u64 > ANSWER_BYTES {
             true => Err(format!("the answer is longer than {ANSWER_BYTES} bytes")),
-            false => Ok(Reply { status, body }),
+            false if status == 200 => Ok(Reply { status, body }),
+            false => Ok(Reply { status, body: without_secrets(&body, ask) }),
         }
     }
+}
+
+/// The body of an error, cut, without what only we and the server may know: whoever stands between may
+/// send the request back.
+fn without_secrets(body: &[u8], ask: Ask<'_>) -> Vec<u8> {
+    let body = &body[..body.len().min(ERROR_BYTES)];
+    let mut text = String::from_utf8_lossy(body).into_owned();
+    let sent = ask.headers.iter().filter(|(name, _)| SECRET_HEADERS.contains(name));
+    for secret in sent.map(|(_, value)| *value).chain(ask.hidden).filter(|it| !it.is_empty()) {
+        text = text.replace(secret, "[redacted]");
+    }
+    text.into_bytes()
 }
 
 fn config() -> ConfigBuilder<AgentScope> {

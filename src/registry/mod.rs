@@ -45,6 +45,7 @@ pub use environment::AwsEnvironment;
 pub use pull_secrets::{InUse, PullSecrets, Trouble};
 
 use crate::cluster::Client;
+use crate::net::Surroundings;
 use aws::Aws;
 use tokens::Tokens;
 
@@ -62,6 +63,8 @@ pub struct RegistrySettings {
     pub renew_after: Option<Duration>,
     /// Where AWS's own tools would look.
     pub environment: AwsEnvironment,
+    /// Proxies and authorities.
+    pub surroundings: Surroundings,
 }
 
 /// Everything about ECR that a daemon uses.
@@ -77,7 +80,7 @@ impl Registry {
     /// Asks nobody yet.
     #[must_use]
     pub fn new(settings: &RegistrySettings, client: Client) -> Registry {
-        let aws = Arc::new(Aws::new(settings.environment.clone()));
+        let aws = Arc::new(Aws::new(settings.environment.clone(), settings.surroundings.clone()));
         let tokens = Tokens::new(Arc::clone(&aws), settings.renew_after);
         Registry {
             pull_secrets: Arc::new(PullSecrets::new(client, tokens, settings.renew_after)),

@@ -38,9 +38,10 @@ pub(super) fn to_container(env: &AwsEnvironment, http: &Http) -> Result<Credenti
     }
     let headers: Vec<(&str, &str)> =
         token.map(|token| ("authorization", token)).into_iter().collect();
-    let reply = http.send(Ask { url: &url, headers: &headers, send: None, limit: LIMIT })?;
+    let reply =
+        http.send(Ask { url: &url, headers: &headers, send: None, hidden: None, limit: LIMIT })?;
     match reply.status {
-        200 => answer::offered(&reply.body),
+        200 => answer::offered(&reply.body, token.unwrap_or_default()),
         401 | 403 => Err(format!(
             "it refused with status {}; check that the ServiceAccount has a pod identity association",
             reply.status
@@ -57,7 +58,8 @@ pub(super) fn to_instance(env: &AwsEnvironment, http: &Http) -> Result<Credentia
     const ROLE: &str = "/latest/meta-data/iam/security-credentials/";
     let base = endpoint::metadata(env)?;
     let url = format!("{base}/latest/api/token");
-    let ask = Ask { url: &url, headers: &[SESSION], send: Some(Send::Put), limit: LIMIT };
+    let (send, hidden) = (Some(Send::Put), None);
+    let ask = Ask { url: &url, headers: &[SESSION], send, hidden, limit: LIMIT };
     let session = http.send(ask).and_then(text).map_err(|why| {
         format!(
             "it gives no session ({why}); outside of EC2 set up other credentials, for example \
@@ -67,7 +69,7 @@ pub(super) fn to_instance(env: &AwsEnvironment, http: &Http) -> Result<Credentia
     })?;
     let get = |path: &str| {
         let (url, headers) = (format!("{base}{path}"), [("x-aws-ec2-metadata-token", &*session)]);
-        http.send(Ask { url: &url, headers: &headers, send: None, limit: LIMIT })
+        http.send(Ask { url: &url, headers: &headers, send: None, hidden: None, limit: LIMIT })
     };
     let list = get(ROLE)?;
     if list.status == 404 {
@@ -81,7 +83,7 @@ pub(super) fn to_instance(env: &AwsEnvironment, http: &Http) -> Result<Credentia
     }
     let reply = get(&format!("{ROLE}{name}"))?;
     match reply.status {
-        200 => answer::offered(&reply.body),
+        200 => answer::offered(&reply.body, &session),
         status => Err(format!("it answered for the role {name} with status {status}")),
     }
 }

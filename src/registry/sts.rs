@@ -43,7 +43,7 @@ pub(super) fn with_web_identity(
         ("RoleSessionName", &identity.session_name),
         ("WebIdentityToken", token),
     ]);
-    ask(http, endpoint, &body, None).map_err(|why| why.replace(token, "[redacted]"))
+    ask(http, endpoint, &body, Proof::Token(token))
 }
 
 /// Takes a role with other credentials.
@@ -63,23 +63,30 @@ pub(super) fn with_credentials(
         ("RoleSessionName", &*role.session_name),
     ];
     pairs.extend(role.external_id.as_deref().map(|id| ("ExternalId", id)));
-    ask(http, endpoint, &form(&pairs), Some(base))
+    ask(http, endpoint, &form(&pairs), Proof::Signature(base))
+}
+
+/// What shows who asks.
+enum Proof<'a> {
+    /// It is part of the body.
+    Token(&'a str),
+    Signature(&'a Credentials),
 }
 
 fn ask(
     http: &Http,
     endpoint: &Endpoint,
     body: &str,
-    signer: Option<&Credentials>,
+    proof: Proof<'_>,
 ) -> Result<Credentials, String> {
     let form = ("content-type", "application/x-www-form-urlencoded");
     let url = format!("{}/", endpoint.url);
-    let reply = match signer {
-        None => {
-            let send = Some(Send::Post(body.as_bytes()));
-            http.send(Ask { url: &url, headers: &[form], send, limit: LIMIT })
+    let reply = match proof {
+        Proof::Token(token) => {
+            let (send, hidden) = (Some(Send::Post(body.as_bytes())), Some(token));
+            http.send(Ask { url: &url, headers: &[form], send, hidden, limit: LIMIT })
         }
-        Some(signer) => {
+        Proof::Signature(signer) => {
             let scope = Scope { region: &endpoint.region, service: "sts", at: Timestamp::now() };
             signed(http, &url, &[form], body.as_bytes(), signer, scope, LIMIT)
         }
@@ -117,7 +124,7 @@ pub(super) fn signed(
     let request = ToSign { method: "POST", path: &path, query: &query, headers: &to_sign, body };
     let authorization = sigv4::authorization(&request, signer, scope);
     sent.push(("authorization", &authorization));
-    http.send(Ask { url, headers: &sent, send: Some(Send::Post(body)), limit })
+    http.send(Ask { url, headers: &sent, send: Some(Send::Post(body)), hidden: None, limit })
 }
 
 /// What of an address the HTTP client sends, and so what is signed.

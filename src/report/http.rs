@@ -16,7 +16,7 @@ use super::text::cut;
 use super::transport::{Answer, Transport};
 use super::webhook::WebhookUrl;
 use crate::model::printable;
-use crate::net;
+use crate::net::Surroundings;
 
 /// A receiver's `Retry-After` is believed up to this.
 const RETRY_AFTER_CAP: Duration = Duration::from_secs(120);
@@ -40,8 +40,13 @@ pub struct Http {
 impl Http {
     /// Messages of this kind to this address, signed where there is a key.
     #[must_use]
-    pub fn new(kind: Kind, url: WebhookUrl, key: Option<SigningKey>) -> Http {
-        Http::within(kind, url, key, REQUEST_LIMIT)
+    pub fn new(
+        kind: Kind,
+        url: WebhookUrl,
+        key: Option<SigningKey>,
+        around: &Surroundings,
+    ) -> Http {
+        Http::within(kind, url, key, (around, REQUEST_LIMIT))
     }
 
     /// The same, with a limit on each request.
@@ -49,9 +54,9 @@ impl Http {
         kind: Kind,
         url: WebhookUrl,
         key: Option<SigningKey>,
-        limit: Duration,
+        (around, limit): (&Surroundings, Duration),
     ) -> Http {
-        Http { kind, agent: agent(&url, limit), url, key }
+        Http { kind, agent: agent(&url, around, limit), url, key }
     }
 }
 
@@ -151,7 +156,7 @@ fn network_text(error: &ureq::Error) -> String {
     }
 }
 
-fn agent(url: &WebhookUrl, limit: Duration) -> ureq::Agent {
+fn agent(url: &WebhookUrl, around: &Surroundings, limit: Duration) -> ureq::Agent {
     let config = || {
         ureq::Agent::config_builder()
             .http_status_as_error(false)
@@ -159,7 +164,7 @@ fn agent(url: &WebhookUrl, limit: Duration) -> ureq::Agent {
             .timeout_global(Some(limit))
             .user_agent(concat!("depd/", env!("CARGO_PKG_VERSION")))
     };
-    net::public_agent(config(), url.expose()).unwrap_or_else(|problem| {
+    around.agent(config(), url.expose()).unwrap_or_else(|problem| {
         warn!("{problem}; messages go without a proxy");
         config().proxy(None).build().into()
     })
@@ -226,7 +231,7 @@ mod tests {
     fn an_answer_is_cut_and_never_repeats_the_address() {
         let url =
             WebhookUrl::parse("https://hooks.example.com/services/T/B/SECRET").expect("valid");
-        let http = Http::new(Kind::Slack, url, None);
+        let http = Http::new(Kind::Slack, url, None, &Surroundings::default());
         let said = http.harmless(
             "no such hook: https://hooks.example.com/services/T/B/SECRET /services/T/B/SECRET\u{1b}",
         );
@@ -239,7 +244,7 @@ mod tests {
         let url = WebhookUrl::parse(
             "https://example.com/workflows/0123456789abcdef/run?v=1&sig=CANARY-CANARY&x=y",
         );
-        let http = Http::new(Kind::Teams, url.expect("valid"), None);
+        let http = Http::new(Kind::Teams, url.expect("valid"), None, &Surroundings::default());
         for (said, expect) in [
             ("bad sig CANARY-CANARY", "bad sig [secret]"),
             ("/workflows/0123456789abcdef/run", "/[secret]/[secret]/run"),
@@ -269,7 +274,8 @@ mod tests {
             stream
         });
         let url = WebhookUrl::parse(&format!("http://127.0.0.1:{port}/")).expect("valid");
-        let answer = Http::new(Kind::Slack, url, None).send(&samples::all()[..1]);
+        let mut http = Http::new(Kind::Slack, url, None, &Surroundings::default());
+        let answer = http.send(&samples::all()[..1]);
         drop(server.join());
         let Answer::Never { why } = answer else { panic!("it is final: {answer:?}") };
         assert!(why.starts_with("status 404 no such channel xxx") && why.len() < 300, "{why}");

@@ -2,7 +2,7 @@
 //!
 //! The facts are those of inotify(7), through the crate `notify`. Its mask includes every opening of
 //! a file, ours too, so what arrives is picked by kind here, on notify's own thread, which must
-//! never wait: the queue is bounded, and when it is full the notice is counted as lost, just as the
+//! never wait: the queue has a bound, and what goes beyond it is counted as lost, just as the
 //! kernel's own overflow is. After a loss only a new watch and a full scan tell the truth again.
 //!
 //! **Marks** tell the order of events and of our own reading. A private file in memory is watched
@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use crossbeam_channel::{Receiver, Sender, unbounded};
 use notify::event::{
     AccessKind, AccessMode, CreateKind, EventKind, ModifyKind, RemoveKind, RenameMode,
 };
@@ -27,7 +27,8 @@ use rustix::fs::{MemfdFlags, memfd_create};
 
 use super::settle::{Hint, Mark, Name};
 
-/// The most notices that wait; the kernel keeps 16,384 more by default.
+/// The most notices that wait; the kernel keeps 16,384 more by default. They are counted, because a
+/// channel that is bounded by itself takes the memory for all of them at once (2.5 MiB).
 const QUEUE: usize = 65_536;
 
 /// What the kernel told, or what became of the telling.
@@ -69,7 +70,7 @@ impl Watch {
     /// Says why the kernel does not watch it, such as a limit that is reached.
     pub(super) fn start(folder: &Path) -> Result<Watch, String> {
         let folder = std::path::absolute(folder).map_err(|e| e.to_string())?;
-        let (sender, notices) = bounded(QUEUE);
+        let (sender, notices) = unbounded();
         let lost = Arc::new(AtomicBool::new(false));
         let marker = Marker::new();
         let tell = Tell {
@@ -169,15 +170,19 @@ impl Tell {
     }
 
     fn send(&self, notice: Notice) {
-        if let Err(TrySendError::Full(_)) = self.sender.try_send(notice) {
+        // Nobody else sends, so the count is right.
+        if self.sender.len() < QUEUE {
+            let _ = self.sender.send(notice);
+        } else {
             self.lose();
         }
     }
 
-    /// Says that events were lost; the notice only wakes the reader, and may itself not fit.
+    /// Says that events were lost; the notice only wakes the reader, so one is enough.
     fn lose(&self) {
-        self.lost.store(true, Ordering::Release);
-        let _ = self.sender.try_send(Notice::Broken("events were lost".into()));
+        if !self.lost.swap(true, Ordering::AcqRel) {
+            let _ = self.sender.send(Notice::Broken("events were lost".into()));
+        }
     }
 
     fn notice(&self, kind: EventKind, path: &Path) -> Option<Notice> {

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use super::step::{HistoryChange, Message, Outgoing, Saved, ServiceChange};
-use crate::model::ServiceKey;
+use crate::model::{ServiceKey, Standing};
 
 /// Entries of history that may wait for the disk.
 pub const HISTORY_LIMIT: usize = 20_000;
@@ -72,7 +72,7 @@ impl Batch {
 
     /// Takes a step; its messages get the ids from `next_id` on.
     pub fn add(&mut self, step: Saved, next_id: &mut u64, at: UnixMs) {
-        let Saved { key, service, history, messages } = step;
+        let Saved { key, service, history, messages, standing } = step;
         self.insert(Some(&key), messages, next_id, at);
         if let Some(change) = history {
             self.history.push_back((key.clone(), change, at));
@@ -80,7 +80,14 @@ impl Batch {
         if let Some(change) = service {
             self.services.insert(key, (change, at));
         }
+        standing.inspect(|standing| self.stands(standing));
         self.bound();
+    }
+
+    /// Takes the newest word about failures in a row.
+    pub fn stands(&mut self, standing: &Standing) {
+        let meta = standing.to_meta().map(|(name, value)| (name.to_owned(), value));
+        self.meta.extend(meta);
     }
 
     /// Takes messages that are about no service, with ids from `next_id` on.

@@ -36,6 +36,8 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use log::debug;
 use parking_lot::MutexGuard;
 
+use crate::model::Standing;
+
 use disk::{Disk, Room, memory_only, unix_ms};
 use lock::{Lock, NoLock};
 use read::Contents;
@@ -125,18 +127,14 @@ impl Store {
 
     /// Queues a step and returns at once. Steps of one service are saved in the order of the calls.
     pub fn save(&self, step: Saved) {
-        self.add(|pending| pending.batch.add(step, &mut pending.next_id, unix_ms()));
+        self.add(|pending| pending.add(step));
     }
 
     /// Queues a step and waits until it is committed, or the disk refused it: intent before action.
     ///
     /// A disk that does not answer is waited for some seconds once, and not at all while it stays so.
     pub fn save_and_wait(&self, step: Saved) {
-        let Some(mut pending) =
-            self.add(|pending| pending.batch.add(step, &mut pending.next_id, unix_ms()))
-        else {
-            return;
-        };
+        let Some(mut pending) = self.add(|pending| pending.add(step)) else { return };
         if self.shared.stuck.load(Ordering::Relaxed) {
             return;
         }
@@ -173,6 +171,15 @@ impl Store {
     /// Remembers `value` under `name`, in the place of what was there.
     pub fn set_meta(&self, name: &str, value: &str) {
         self.add(|pending| pending.batch.meta.insert(name.to_owned(), value.to_owned()));
+    }
+
+    /// Remembers this of the failures in a row, unless a newer word came before it.
+    pub fn stands(&self, standing: &Standing) {
+        self.add(|pending| {
+            if pending.is_newest(standing) {
+                pending.batch.stands(standing);
+            }
+        });
     }
 
     /// Transactions so far; how many steps share one is for measurements and tests.

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::ServiceKey;
+use crate::model::{ServiceKey, Standing};
 
 /// All that one step of one service changes; it is saved as a whole or not at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct Saved {
     pub history: Option<HistoryChange>,
     /// What people are to be told, in this order.
     pub messages: Vec<Message>,
+    /// What its verdict made of the failures in a row, where that is news.
+    pub standing: Option<Standing>,
 }
 
 /// What becomes of the remembered state of a service.
@@ -101,6 +103,6 @@ impl Saved {
     /// A step of `key` that changes nothing yet.
     #[must_use]
     pub fn of(key: ServiceKey) -> Saved {
-        Saved { key, service: None, history: None, messages: Vec::new() }
+        Saved { key, service: None, history: None, messages: Vec::new(), standing: None }
     }
 }

@@ -14,12 +14,12 @@ use log::{error, info};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::batch::Batch;
-use super::disk::Disk;
+use super::disk::{Disk, unix_ms};
 use super::lock::Lock;
 use super::schema::Trouble;
-use super::step::Outgoing;
+use super::step::{Outgoing, Saved};
 use crate::clock;
-use crate::model::Moment;
+use crate::model::{Moment, Standing};
 
 /// The log is told of trouble this often.
 const COMPLAINT_EVERY: Duration = Duration::from_secs(60);
@@ -53,6 +53,8 @@ pub struct Pending {
     rung: bool,
     /// The id of the next message.
     pub next_id: u64,
+    /// Which word about failures in a row was the last that came.
+    pub turn: u64,
     /// No more will come.
     pub closing: bool,
     /// Whether everything was on disk at the end; known once the thread has ended.
@@ -92,6 +94,7 @@ impl Shared {
             finished: 0,
             rung: false,
             next_id: last_id + 1,
+            turn: 0,
             closing: false,
             saved_all: false,
         };
@@ -125,6 +128,22 @@ impl Shared {
         if self.complaints.lock().is_over(clock::now()) {
             error!("{}", text());
         }
+    }
+}
+
+impl Pending {
+    /// Adds a step. Two workers may come in another order than the one in which the gate took their
+    /// verdicts: what is older by its turn is passed over.
+    pub fn add(&mut self, mut step: Saved) {
+        step.standing = step.standing.filter(|standing| self.is_newest(standing));
+        self.batch.add(step, &mut self.next_id, unix_ms());
+    }
+
+    /// True when no newer word about failures in a row came before this one.
+    pub fn is_newest(&mut self, standing: &Standing) -> bool {
+        let newest = standing.turn > self.turn;
+        self.turn = self.turn.max(standing.turn);
+        newest
     }
 }
 

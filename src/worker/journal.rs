@@ -1,6 +1,6 @@
 //! Where the state of services is kept and notices are told, as one.
 
-use crate::model::{Alert, Kind, Notice, ServiceKey};
+use crate::model::{Alert, Kind, Notice, ServiceKey, Standing};
 use crate::reconcile::Service;
 
 /// What a look leaves behind.
@@ -14,6 +14,8 @@ pub struct Entry<'a> {
     pub service: Option<Kept<'a>>,
     /// What to tell.
     pub notices: Vec<Notice>,
+    /// What a verdict among them made of the failures in a row, where that is news.
+    pub standing: Option<Standing>,
     /// A request that changes the cluster follows: return only when the state is safe.
     pub before_action: bool,
 }
@@ -34,4 +36,7 @@ pub trait Journal: Send + Sync {
 
     /// Tells what holds everything up.
     fn alert(&self, alert: &Alert);
+
+    /// Keeps what a person made of the failures in a row.
+    fn stands(&self, standing: &Standing);
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use log::error;
 
 use super::{Entry, Floor, Kept};
-use crate::model::{Kind, Pod, ServiceKey, What, Workload};
+use crate::model::{Kind, Pod, ServiceKey, Standing, What, Workload};
 use crate::observed::Sight;
 use crate::reconcile::{Phase, Plan, Reply, Service, Setback, Step, View, after, plan, retry};
 
@@ -24,7 +24,7 @@ pub fn look(floor: &Floor, key: &ServiceKey) {
     let workload = seen.workload.as_deref();
     let was_in_flight = service.in_flight();
     let step = decide(floor, key, &mut service, &seen);
-    if let Some(why) = seen.refused.as_ref().filter(|_| is_wanted(floor, key)) {
+    if let Some(why) = seen.refused.as_ref().filter(|_| seen.started && is_wanted(floor, key)) {
         let outcome = Err(Setback::NotPermitted(why.clone()));
         let plan = after(&service, key, outcome, (floor.clock)(), (floor.dice)());
         adopt(floor, key, workload, &mut service, plan);
@@ -47,6 +47,8 @@ pub fn look(floor: &Floor, key: &ServiceKey) {
 
 /// What the cache shows, all from one moment: an absent workload is only absent once a list came.
 struct Seen {
+    /// Start-up lets what is seen count.
+    started: bool,
     workload: Option<Arc<Workload>>,
     namesakes: Vec<Kind>,
     synced: bool,
@@ -56,11 +58,13 @@ struct Seen {
 
 impl Seen {
     fn of(floor: &Floor, key: &ServiceKey) -> Seen {
+        let started = floor.gate.lock().is_open();
         let cache = floor.workloads.read();
         let sight = cache.sight(key.namespace());
         let workload = cache.get(key);
         let namesakes = if workload.is_none() { cache.kinds(key) } else { Vec::new() };
         Seen {
+            started,
             workload,
             namesakes,
             synced: sight == Sight::Complete,
@@ -79,6 +83,7 @@ fn decide(floor: &Floor, key: &ServiceKey, service: &mut Service, seen: &Seen) -
     let mut view = View {
         key,
         desired: desired.as_ref(),
+        started: seen.started,
         synced: seen.synced,
         workload,
         namesakes: &seen.namesakes,
@@ -124,12 +129,12 @@ fn adopt(
         true => Kept::Nothing,
         false => Kept::State(&plan.service),
     });
-    judge(floor, &plan);
+    let standing = judge(floor, &plan);
     if kept.is_some() || !plan.notices.is_empty() {
         let before_action = plan.step.as_ref().is_some_and(leads_to_action);
         let kind = workload.map(|workload| workload.kind);
         let notices = plan.notices;
-        floor.journal.enter(Entry { key, kind, service: kept, notices, before_action });
+        floor.journal.enter(Entry { key, kind, service: kept, notices, standing, before_action });
     }
     *service = plan.service;
     if let Some(wake) = plan.wake {
@@ -143,8 +148,9 @@ fn leads_to_action(step: &Step) -> bool {
     matches!(step, Step::Patch(_) | Step::CheckImages(_) | Step::EnsurePullSecret(_))
 }
 
-/// Too many failures in a row shut the gate.
-fn judge(floor: &Floor, plan: &Plan) {
+/// Too many failures in a row halt everything else. Returns what is to be kept of that.
+fn judge(floor: &Floor, plan: &Plan) -> Option<Standing> {
+    let mut kept = None;
     for notice in &plan.notices {
         let succeeded = match notice.what {
             What::Succeeded { .. } => true,
@@ -154,11 +160,13 @@ fn judge(floor: &Floor, plan: &Plan) {
             | What::Refused { .. } => false,
             _ => continue,
         };
-        let alert = floor.gate.lock().verdict(succeeded);
+        let (standing, alert) = floor.gate.lock().verdict(succeeded);
+        kept = standing.or(kept);
         if let Some(alert) = alert {
             floor.journal.alert(&alert);
         }
     }
+    kept
 }
 
 /// The reply to a PATCH is ahead of the watch stream; planning on the older version would send the

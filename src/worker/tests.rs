@@ -10,7 +10,8 @@ use parking_lot::{Mutex, RwLock};
 use super::*;
 use crate::desired::Register;
 use crate::model::{
-    Alert, Image, ImagePatch, ImageSet, Kind, NamespaceState, ServiceKey, Workload, fixture,
+    Alert, Image, ImagePatch, ImageSet, Kind, NamespaceState, ServiceKey, Standing, Workload,
+    fixture,
 };
 use crate::reconcile::{Drift, Gate, Patience, Phase, Policy, Reply, Setback, Step};
 
@@ -112,6 +113,10 @@ impl Journal for Recorder {
     fn alert(&self, alert: &Alert) {
         panic!("{alert:?}");
     }
+
+    fn stands(&self, standing: &Standing) {
+        panic!("{standing:?}");
+    }
 }
 
 /// A control loop whose gate is open, and whose steps nobody sees.
@@ -121,7 +126,7 @@ pub(crate) fn lone_floor() -> Floor {
 
 /// A control loop whose gate is open.
 fn floor(cluster: Cluster) -> Floor {
-    let mut gate = Gate::new(None, None);
+    let mut gate = Gate::new(None, None, Standing::default());
     assert!(gate.open().is_empty());
     Floor {
         queue: Default::default(),

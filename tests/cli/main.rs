@@ -4,6 +4,8 @@
 
 mod check;
 mod doctor;
+mod fixed;
+mod manners;
 mod plan;
 mod rbac;
 mod report;
@@ -74,6 +76,9 @@ fn help_reads_well() {
     insta::assert_snapshot!("help-retry", text(&["retry", "--help"]));
     insta::assert_snapshot!("help-restart", text(&["restart", "--help"]));
     insta::assert_snapshot!("help-once", text(&["once", "--help"]));
+    insta::assert_snapshot!("help-guide", text(&["guide", "--help"]));
+    insta::assert_snapshot!("guide", text(&["guide"]));
+    insta::assert_snapshot!("help-version", text(&["version", "--help"]));
     insta::assert_snapshot!("help-demo", text(&["demo", "--help"]));
     insta::assert_snapshot!("help-sandbox", text(&["sandbox", "--help"]));
 }

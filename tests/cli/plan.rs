@@ -248,6 +248,9 @@ fn what_was_rolled_back_or_refused_is_not_planned_again() {
     assert!(text.contains("depd resume --all"), "{text}");
     assert!(text.contains("rolled back"), "{text}");
     site.end();
+    assert_eq!(run(plan(site.path(), &[]), 1), text, "the store knows it");
+    let resumed = depd(site.path(), &["resume", "--all"]).output().expect("it runs");
+    says(&resumed, 0, "the next one goes on");
     let text = run(plan(site.path(), &[]), 3);
     assert!(text.contains("api: ghcr.io/example/api:1.0.0 → ghcr.io/example/api:2.0.0"), "{text}");
     assert!(text.contains("rolled back"), "{text}");

@@ -198,9 +198,12 @@ fn man_pages_and_completions_come_from_the_command_line_itself() {
     let read = |name: &str| fs::read_to_string(folder.path().join("out").join(name)).expect(name);
     assert!(read("man/depd-run.1").contains("ECR_REPO"));
     assert!(read("man/depd.1").contains("depd"));
-    for (name, part) in
-        [("depd.bash", "rollback"), ("_depd", "rollback"), ("depd.fish", "rollback")]
+    for (page, part) in
+        [("plan", "dry run"), ("doctor", "kubeconfig"), ("version", "store"), ("guide", "page")]
     {
+        assert!(read(&format!("man/depd-{page}.1")).contains(part), "{page}");
+    }
+    for (name, part) in [("depd.bash", "doctor"), ("_depd", "doctor"), ("depd.fish", "doctor")] {
         assert!(read(&format!("completions/{name}")).contains(part), "{name}");
     }
 }

@@ -4,11 +4,10 @@
 
 use std::fs;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -22,6 +21,7 @@ use tempfile::TempDir;
 
 use crate::cluster::Cluster;
 use crate::depd::Depd;
+use crate::proxy::Proxy;
 
 /// The control plane, and what its kubeconfigs say.
 struct Place {
@@ -125,7 +125,7 @@ fn every_kind_of_access_does() {
         let proxy = Proxy::start();
         let setting = format!(", proxy-url: '{kind}://{}'", proxy.address);
         plain(kind, place.kubeconfig(kind, &server, &setting, &token));
-        assert!(proxy.tunnels.load(Ordering::SeqCst) > 0, "{kind} was passed by");
+        assert!(proxy.tunnels() > 0, "{kind} was passed by");
     }
 
     let admin = read(&variable("DEPD_TEST_ADMIN_KUBECONFIG")).identity.expect("a certificate");
@@ -191,17 +191,25 @@ fn credential_plugins_do_and_expiring_tokens_cause_no_failure_and_no_storm() {
     tokens_that_live_for_seconds(&place, &webhook);
 }
 
+/// What `aws eks get-token` makes with the key AKIAEXAMPLE.
+fn is_of_eks(token: &str) -> bool {
+    let Some(url) = token.strip_prefix("k8s-aws-v1.") else { return false };
+    let url = URL_SAFE_NO_PAD.decode(url).unwrap_or_default();
+    let url = String::from_utf8_lossy(&url).into_owned();
+    url.starts_with("https://sts.") && url.contains("X-Amz-Credential=AKIAEXAMPLE")
+}
+
+/// From now on the API server takes tokens of `aws eks get-token`, from this test process.
+pub fn accept_tokens_of_eks() {
+    Webhook::start().accept(is_of_eks);
+}
+
 fn the_real_aws(place: &Place, webhook: &Webhook) {
     let Some(aws) = std::env::var_os("DEPD_TEST_AWS") else {
         println!("skipped: aws eks get-token; DEPD_TEST_AWS names no aws (scripts/test-cluster)");
         return;
     };
-    webhook.accept(|token| {
-        let Some(url) = token.strip_prefix("k8s-aws-v1.") else { return false };
-        let url = URL_SAFE_NO_PAD.decode(url).unwrap_or_default();
-        let url = String::from_utf8_lossy(&url).into_owned();
-        url.starts_with("https://sts.") && url.contains("X-Amz-Credential=AKIAEXAMPLE")
-    });
+    webhook.accept(is_of_eks);
     let user = format!(
         "exec: {{apiVersion: client.authentication.k8s.io/v1beta1, command: {}, args: [--region, \
          eu-central-1, eks, get-token, --cluster-name, shop, --output, json], env: [{{name: \
@@ -441,74 +449,4 @@ fn review(stream: TcpStream, judge: &Mutex<Judge>) -> io::Result<()> {
         );
         reader.get_mut().write_all(format!("{head}{answer}").as_bytes())?;
     }
-}
-
-/// A proxy that understands CONNECT and SOCKS 5.
-struct Proxy {
-    address: String,
-    tunnels: Arc<AtomicUsize>,
-}
-
-impl Proxy {
-    fn start() -> Proxy {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = listener.local_addr().expect("an address").to_string();
-        let tunnels = Arc::new(AtomicUsize::new(0));
-        let count = Arc::clone(&tunnels);
-        thread::spawn(move || {
-            for stream in listener.incoming().map_while(Result::ok) {
-                let count = Arc::clone(&count);
-                thread::spawn(move || drop(tunnel(stream, &count)));
-            }
-        });
-        Proxy { address, tunnels }
-    }
-}
-
-fn tunnel(mut client: TcpStream, count: &AtomicUsize) -> io::Result<()> {
-    let mut first = [0];
-    client.read_exact(&mut first)?;
-    let server = if first == [5] { over_socks(&mut client)? } else { over_http(&mut client)? };
-    count.fetch_add(1, Ordering::SeqCst);
-    let (mut from, mut to) = (client.try_clone()?, server.try_clone()?);
-    let up = thread::spawn(move || {
-        let _ = io::copy(&mut from, &mut to);
-        let _ = to.shutdown(Shutdown::Both);
-    });
-    let (mut from, mut to) = (server, client);
-    let _ = io::copy(&mut from, &mut to);
-    let _ = to.shutdown(Shutdown::Both);
-    let _ = up.join();
-    Ok(())
-}
-
-fn over_http(client: &mut TcpStream) -> io::Result<TcpStream> {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        client.read_exact(&mut byte)?;
-        head.push(byte[0]);
-    }
-    let text = String::from_utf8_lossy(&head).into_owned();
-    let target = text.split(' ').nth(1).unwrap_or_default();
-    let server = TcpStream::connect(target)?;
-    client.write_all(b"HTTP/1.1 200 OK\r\n\r\n")?;
-    Ok(server)
-}
-
-fn over_socks(client: &mut TcpStream) -> io::Result<TcpStream> {
-    let mut methods = [0];
-    client.read_exact(&mut methods)?;
-    client.read_exact(&mut vec![0; usize::from(methods[0])])?;
-    client.write_all(&[5, 0])?;
-    let mut request = [0; 10];
-    client.read_exact(&mut request)?;
-    assert_eq!(request[..4], [5, 1, 0, 1], "CONNECT to an IPv4 address");
-    let address: [u8; 4] = request[4..8].try_into().expect("four");
-    let server = TcpStream::connect((
-        std::net::Ipv4Addr::from(address),
-        u16::from_be_bytes([request[8], request[9]]),
-    ))?;
-    client.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0])?;
-    Ok(server)
 }

@@ -86,6 +86,11 @@ impl Depd {
         self.wait_for_log("services differ from them");
     }
 
+    /// The same, without waiting.
+    pub fn launch_unready_with_log(&mut self, filters: &str, arguments: &[&str]) {
+        self.spawn(filters, arguments);
+    }
+
     fn spawn(&mut self, filters: &str, arguments: &[&str]) {
         let command = self.command(arguments);
         self.run(filters, command);
@@ -114,7 +119,16 @@ impl Depd {
 
     /// `depd run` in this folder and on this state, with nothing of the caller's environment.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = self.program(&["run", "--slack-rate", "100", "--state", "state"]);
+        self.speaking_to_the_cluster("run", arguments)
+    }
+
+    /// The same with `depd once`.
+    pub fn once(&self, arguments: &[&str]) -> Command {
+        self.speaking_to_the_cluster("once", arguments)
+    }
+
+    fn speaking_to_the_cluster(&self, subcommand: &str, arguments: &[&str]) -> Command {
+        let mut command = self.program(&[subcommand, "--slack-rate", "100", "--state", "state"]);
         command
             .args(arguments)
             .env("KUBECONFIG", &self.kubeconfig)

@@ -33,7 +33,7 @@ fn a_hundred_files_in_a_tight_loop_are_a_hundred_patches_and_a_hundred_messages(
     for name in &names {
         cluster.wait_until_available(&namespace, name);
     }
-    let depd = Depd::start(&cluster.kubeconfig, &[]);
+    let depd = Depd::start(&cluster.kubeconfig, &["--apply-all"]);
     for name in &names {
         depd.save(name, &namespace, "nginx:1.25");
     }

@@ -1,6 +1,7 @@
 //! Everything is held until a person says to go on.
 
 use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
 
 use crate::cluster::Cluster;
 use crate::depd::Depd;
@@ -38,6 +39,72 @@ fn failures_in_a_row_halt_the_rest_until_it_is_resumed() {
     assert_eq!((code, &*text), (Some(0), "depd goes on; 1 services waited\n"));
     depd.slack.wait_for("Deployed: three");
     assert_eq!(cluster.image(&namespace, "three"), "nginx:1.25");
+}
+
+#[test]
+fn what_failures_in_a_row_halted_stays_so_over_restarts_until_it_is_resumed() {
+    let cluster = Cluster::start();
+    let namespace = cluster.namespace();
+    for name in ["one", "two", "three"] {
+        cluster.deployment(&namespace, name, "nginx:1.24", 1);
+    }
+    let halt = ["--halt-after", "2"];
+    let mut depd = Depd::start(&cluster.kubeconfig, &halt);
+    depd.save("one", &namespace, "nginx:missing");
+    depd.slack.wait_for("Failed: one");
+    // One failure before the restart and one after it are two in a row.
+    depd.kill();
+    depd.launch(&halt);
+    depd.save("two", &namespace, "nginx:missing");
+    depd.slack.wait_for("Everything is held");
+    depd.slack.wait_for("Failed: two");
+    depd.kill();
+    depd.save("three", &namespace, "nginx:1.25");
+    let said = |depd: &Depd, command: &mut Command| {
+        let output = command.stdout(Stdio::piped()).output().expect("it runs");
+        let text = [output.stdout, output.stderr].concat();
+        assert_eq!(cluster.image(&namespace, "three"), "nginx:1.24", "{}", depd.folder().display());
+        (output.status.code(), String::from_utf8(text).expect("UTF-8"))
+    };
+    let (code, text) = said(&depd, &mut depd.command(&["--dry-run", "--halt-after", "2"]));
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("Everything is held: 2 rollouts failed in a row"), "{text}");
+    let (code, text) = said(&depd, &mut depd.once(&halt));
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("go on with: depd resume --all"), "{text}");
+    let (code, text) = said(&depd, &mut depd.program(&["status", "--state", "state"]));
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("everything is held: 2 rollouts failed in a row"), "{text}");
+    // Whatever the settings are now, it takes a person.
+    depd.launch(&[]);
+    depd.wait_for_log("Everything is held: 2 rollouts failed in a row");
+    depd.save("barrier", &namespace, "this is no image");
+    depd.slack.wait_for("Bad dep file: barrier");
+    assert_eq!(cluster.image(&namespace, "three"), "nginx:1.24");
+    assert_eq!(resume(&depd), (Some(0), "depd goes on; 1 services waited\n".to_owned()));
+    depd.slack.wait_for("Deployed: three");
+    let held = |title: &String| title.starts_with("Everything is held");
+    assert_eq!(depd.slack.titles().iter().filter(|title| held(title)).count(), 1, "told once");
+}
+
+#[test]
+fn a_halt_is_lifted_where_no_depd_runs_too() {
+    let cluster = Cluster::start();
+    let namespace = cluster.namespace();
+    for name in ["one", "two"] {
+        cluster.deployment(&namespace, name, "nginx:1.24", 1);
+    }
+    let halt = ["--halt-after", "1"];
+    let mut depd = Depd::start(&cluster.kubeconfig, &halt);
+    depd.save("one", &namespace, "nginx:missing");
+    depd.slack.wait_for("Failed: one");
+    depd.kill();
+    assert_eq!(resume(&depd), (Some(0), "no depd runs now; the next one goes on\n".to_owned()));
+    let (code, text) = resume(&depd);
+    assert_eq!(code, Some(1), "there is nothing more to lift: {text}");
+    depd.save("two", &namespace, "nginx:1.25");
+    depd.launch(&halt);
+    depd.slack.wait_for("Deployed: two");
 }
 
 #[test]

@@ -8,7 +8,9 @@
 
 mod cluster;
 mod depd;
+mod proxy;
 mod receiver;
+mod tls;
 mod wait;
 
 mod access;
@@ -18,6 +20,7 @@ mod credentials;
 mod deploying;
 mod failing;
 mod faults;
+mod guide;
 mod holding;
 mod machine;
 mod pending;
@@ -27,5 +30,6 @@ mod pull_secrets;
 mod reporting;
 mod restarting;
 mod scopes;
+mod secrets;
 mod stopping;
 mod verdicts;

@@ -65,6 +65,8 @@ fn fault_43_another_cluster_is_held_and_nothing_is_patched_there() {
     cluster.deployment(&namespace, "web", "nginx:1.24", 1);
     let mut depd = Depd::start(&cluster.kubeconfig, &[]);
     depd.save("web", &namespace, "nginx:1.25");
+    cluster.deployment(&namespace, "old", "nginx:1.24", 1);
+    depd.save("old", &namespace, "nginx:1.24");
     depd.slack.wait_for("Deployed: web");
     depd.kill();
     // Somebody switched the context: the same names, another cluster.
@@ -94,9 +96,15 @@ fn fault_43_another_cluster_is_held_and_nothing_is_patched_there() {
     let message = depd.slack.wait_for("Everything is held");
     assert!(message.text.contains("the cluster was"), "{message:?}");
     depd.save("web", &namespace, "nginx:1.26");
+    // One that the other cluster does not have, in a namespace that it does not have either.
+    depd.save("new", &cluster.unused_namespace(), "nginx:1.26");
+    fs::remove_file(depd.file(&format!("old_{namespace}.dep"))).expect("removed");
     wait_for_a_look(&depd, &namespace);
-    let touched = other.requests().into_iter().any(|r| r.user == "depd" && r.method == "PATCH");
-    assert!(!touched, "nothing is patched in the other cluster");
+    let touched = other.requests().into_iter().any(|r| r.user == "depd" && r.method != "GET");
+    assert!(!touched, "nothing is changed in the other cluster");
+    let told = ["Deployed", "Everything is held", "Bad dep file"];
+    let is_due = |title: &String| told.iter().any(|due| title.starts_with(due));
+    assert!(depd.slack.titles().iter().all(is_due), "{:?}", depd.slack.titles());
     assert_eq!(patches(&cluster, &namespace), 1);
     depd.kill();
     depd.launch(&[]);

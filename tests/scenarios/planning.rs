@@ -75,3 +75,67 @@ fn a_plan_has_the_words_of_admission_and_changes_nothing() {
         allow(&guarded);
     }
 }
+
+fn doctor(
+    depd: &Depd,
+    kubeconfig: &std::path::Path,
+) -> (Option<i32>, Vec<(String, String, String)>) {
+    let mut command = depd.program(&["doctor", "--state", "state", "--output", "json"]);
+    let output = command.env("KUBECONFIG", kubeconfig).output().expect("it runs");
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let text = |one: &Value, field: &str| one[field].as_str().expect("text").to_owned();
+    let line = |one: &Value| (text(one, "verdict"), text(one, "check"), text(one, "finding"));
+    (output.status.code(), report["checks"].as_array().expect("a list").iter().map(line).collect())
+}
+
+#[test]
+fn a_doctor_finds_that_the_printed_rights_are_enough() {
+    let cluster = Cluster::start();
+    let namespace = cluster.namespace();
+    let depd = Depd::prepare(&cluster.kubeconfig);
+    depd.save("web", &namespace, "nginx:1.25");
+    let (code, lines) = doctor(&depd, &cluster.kubeconfig);
+    assert_eq!(code, Some(0), "{lines:#?}");
+    let found = |check: &str, part: &str| {
+        lines
+            .iter()
+            .any(|(verdict, own, text)| verdict == "ok" && own == check && text.contains(part))
+    };
+    assert!(found("rights", "that depd needs"), "{lines:#?}");
+    assert!(found("API server", "Kubernetes v1."), "{lines:#?}");
+    assert!(found("certificate", "ends at"), "{lines:#?}");
+    assert!(found("clock", "within seconds"), "{lines:#?}");
+}
+
+#[test]
+fn a_doctor_names_each_verb_that_is_missing_and_where() {
+    let cluster = Cluster::start();
+    if !cluster.is_real() {
+        println!("skipped: the sandbox grants everything to everybody; see tests/cli/doctor.rs");
+        return;
+    }
+    let [own, other] = [cluster.namespace(), cluster.namespace()];
+    let kubeconfig = cluster.restricted(std::slice::from_ref(&own));
+    let role = format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{own}/roles/depd");
+    let mut rules = cluster.get(&role).expect("there")["rules"].clone();
+    rules[0]["verbs"] = serde_json::json!(["get", "list", "watch"]);
+    cluster.patch(&role, &serde_json::json!({ "rules": rules }));
+    let depd = Depd::prepare(&kubeconfig);
+    depd.save("web", &own, "nginx:1.25");
+    let says = |part: String| {
+        crate::wait::wait_for(&part, || {
+            let (code, lines) = doctor(&depd, &kubeconfig);
+            let found = lines.iter().any(|(v, c, f)| v == "fail" && c == "rights" && *f == part);
+            (found && code == Some(1)).then_some(())
+        });
+    };
+    let patch = |places: &str| {
+        format!("patch on apps/deployments is not granted in {places}; no image can be changed")
+    };
+    says(patch(&own));
+    depd.save("web", &other, "nginx:1.25");
+    says(patch(&own));
+    says(format!(
+        "get, list, watch, patch on apps/deployments is not granted in {other}; nothing is deployed"
+    ));
+}

@@ -1,7 +1,7 @@
 //! A Slack of our own: takes webhook messages on loopback and keeps them.
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::tls::{Authority, listen};
 use crate::wait::wait_for;
 
 /// A message as it arrived.
@@ -58,10 +59,20 @@ impl Receiver {
                     continue;
                 }
                 let shared = Arc::clone(&shared);
+                stream.set_read_timeout(Some(Duration::from_secs(120))).expect("a limit");
                 thread::spawn(move || serve(stream, &shared));
             }
         });
         Receiver { port, state }
+    }
+
+    /// One that speaks TLS, as `name`; its address besides.
+    pub fn start_encrypted(name: &str, authority: &Authority) -> (Receiver, String) {
+        let state: Arc<State> = Arc::default();
+        let shared = Arc::clone(&state);
+        let address = listen(authority.server(name), move |stream| serve(stream, &shared));
+        let port = address.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
+        (Receiver { port, state }, address)
     }
 
     /// From now on every new connection is closed without an answer.
@@ -106,8 +117,7 @@ impl Receiver {
     }
 }
 
-fn serve(stream: TcpStream, state: &State) {
-    stream.set_read_timeout(Some(Duration::from_secs(120))).expect("a limit");
+fn serve(stream: impl Read + Write, state: &State) {
     let mut reader = BufReader::new(stream);
     while let Some((headers, text)) = read_request(&mut reader) {
         let body: Value = serde_json::from_str(&text).expect("a message is JSON");

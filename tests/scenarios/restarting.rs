@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use depd::sandbox::{About, Fault, RequestView, Response, Status};
 use serde_json::json;
 
 use crate::cluster::Cluster;
@@ -247,6 +248,98 @@ fn a_first_start_that_would_change_much_is_held_until_it_is_meant() {
         assert_eq!(cluster.image(&namespace, name), "nginx:1.25");
     }
     assert_eq!(patches(&cluster, &namespace).len(), 25);
+}
+
+#[test]
+fn a_folder_that_was_empty_at_a_first_start_is_held_against_the_same_limit_when_it_is_filled() {
+    let cluster = Cluster::start();
+    let namespace = cluster.namespace();
+    let names: Vec<String> = (0..25).map(|n| format!("svc-{n}")).collect();
+    for name in &names {
+        cluster.apply_deployment(&namespace, name, "nginx:1.24", 1);
+    }
+    for name in &names {
+        cluster.wait_until_available(&namespace, name);
+    }
+    let mut depd = Depd::start(&cluster.kubeconfig, &[]);
+    depd.kill();
+    // Started twice on nothing, it still has not seen a file.
+    depd.launch(&[]);
+    // A volume that is mounted late, for example: another folder of that name, full of files.
+    let (late, deps) = (depd.folder().join("late"), depd.folder().join("deps"));
+    std::fs::create_dir(&late).expect("a folder");
+    for name in &names {
+        std::fs::write(late.join(format!("{name}_{namespace}.dep")), "nginx:1.25\n")
+            .expect("written");
+    }
+    std::fs::remove_dir(&deps).expect("removed");
+    std::fs::rename(&late, &deps).expect("moved");
+    let message = depd.slack.wait_for("Everything is held");
+    assert!(message.text.contains("25 services"), "{message:?}");
+    assert!(message.text.contains("--apply-all"), "{message:?}");
+    wait_for_a_look(&depd, &namespace);
+    assert!(patches(&cluster, &namespace).is_empty());
+    depd.kill();
+    depd.launch(&["--apply-all"]);
+    wait_for("25 messages", || (count(&depd.slack.titles(), "Deployed") >= 25).then_some(()));
+}
+
+#[test]
+fn files_that_a_person_writes_one_by_one_after_a_first_start_on_nothing_are_deployed() {
+    let cluster = Cluster::start();
+    let namespace = cluster.namespace();
+    let names: Vec<String> = (0..25).map(|n| format!("svc-{n}")).collect();
+    for name in &names {
+        cluster.apply_deployment(&namespace, name, "nginx:1.24", 1);
+    }
+    for name in &names {
+        cluster.wait_until_available(&namespace, name);
+    }
+    let depd = Depd::start(&cluster.kubeconfig, &[]);
+    depd.save("svc-0", &namespace, "nginx:1.25");
+    depd.slack.wait_for("Deployed: svc-0");
+    // The folder was seen with something in it: from here on nothing is a first start any more.
+    names[1..].iter().for_each(|name| depd.save(name, &namespace, "nginx:1.25"));
+    wait_for("25 messages", || (count(&depd.slack.titles(), "Deployed") >= 25).then_some(()));
+    assert_eq!(count(&depd.slack.titles(), "Everything is held"), 0);
+}
+
+#[test]
+fn a_cluster_whose_uid_may_not_be_read_any_more_is_the_same_and_one_that_does_not_answer_is_asked_again()
+ {
+    let Some(cluster) = Cluster::start_for_faults() else { return };
+    let namespace = cluster.namespace();
+    cluster.deployment(&namespace, "web", "nginx:1.24", 1);
+    let is_of_the_uid = |target: &str| target.starts_with("/api/v1/namespaces/kube-system");
+    let refuse = move |request: &RequestView<'_>| {
+        let about = About { group: "", resource: "namespaces", name: "kube-system" };
+        let why = "User \"depd\" cannot get resource \"namespaces\" in API group \"\" at the \
+                   cluster scope";
+        let refusal = Response::status(&Status::forbidden(about, why));
+        is_of_the_uid(request.target).then_some(Fault::Respond(refusal))
+    };
+    let mut depd = Depd::start(&cluster.kubeconfig, &[]);
+    let deployed = |depd: &mut Depd, image: &str| {
+        depd.save("web", &namespace, image);
+        wait_for(image, || (cluster.image(&namespace, "web") == image).then_some(()));
+        depd.kill();
+        depd.launch(&[]);
+    };
+    deployed(&mut depd, "nginx:1.25");
+    cluster.set_faults(refuse);
+    deployed(&mut depd, "nginx:1.26");
+    cluster.clear_faults();
+    deployed(&mut depd, "nginx:1.27");
+    assert_eq!(count(&depd.slack.titles(), "Everything is held"), 0);
+    // Without an answer nothing is known, and nothing is done.
+    depd.kill();
+    cluster.set_faults(move |request| is_of_the_uid(request.target).then_some(Fault::ResetBefore));
+    depd.save("web", &namespace, "nginx:1.28");
+    depd.launch(&[]);
+    depd.wait_for_log("nothing is changed before that is known");
+    assert_eq!(cluster.image(&namespace, "web"), "nginx:1.27");
+    cluster.clear_faults();
+    wait_for("the change", || (cluster.image(&namespace, "web") == "nginx:1.28").then_some(()));
 }
 
 #[test]

@@ -114,6 +114,28 @@ fn many_namespaces_are_watched_as_one() {
 }
 
 #[test]
+fn a_role_in_each_of_many_namespaces_is_enough_with_few_lists_at_a_time() {
+    let cluster = Cluster::start();
+    let all = namespaces(&cluster, 40);
+    for namespace in &all {
+        cluster.apply_deployment(namespace, "web", "nginx:1.24", 1);
+    }
+    for namespace in &all {
+        cluster.wait_until_available(namespace, "web");
+    }
+    let mut depd = Depd::prepare(&cluster.restricted(&all));
+    for namespace in &all {
+        depd.save("web", namespace, "nginx:1.25");
+    }
+    depd.launch(&["--apply-all"]);
+    wait_for_titles(&depd, "Deployed: web", all.len());
+    for namespace in &all {
+        assert_eq!(cluster.image(namespace, "web"), "nginx:1.25");
+        assert_eq!(looks(&cluster, namespace), looks(&cluster, &all[0]), "none is listed twice");
+    }
+}
+
+#[test]
 fn many_namespaces_are_watched_one_by_one_where_the_whole_cluster_is_refused() {
     let cluster = Cluster::start();
     let all = namespaces(&cluster, 9);

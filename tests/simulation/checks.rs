@@ -50,6 +50,10 @@ pub struct Checks {
     /// Those that depd itself began: what somebody else did is followed, whatever the bound.
     begun: BTreeSet<ServiceKey>,
     halted: bool,
+    /// The next depd must know of it.
+    pub halt_is_kept: bool,
+    /// A failure was one too many, and is about to be entered.
+    halting: bool,
     /// Steps since the last fault.
     pub requests_in_calm: u32,
     /// Something was lost that allows repetition: a crash, an acknowledgement.
@@ -207,10 +211,22 @@ impl Checks {
 
     pub fn alert(&mut self, is_halt: bool) {
         self.halted |= is_halt;
+        self.halting |= is_halt;
+    }
+
+    /// The verdict that halts everything else, if this is it.
+    pub fn halts_now(&mut self) -> bool {
+        std::mem::take(&mut self.halting)
+    }
+
+    /// A person said to go on.
+    pub fn resumed(&mut self) {
+        self.halted = false;
     }
 
     pub fn restarted(&mut self) {
-        self.halted = false;
+        self.halted = self.halt_is_kept;
+        self.halting = false;
     }
 
     /// A message reached its receiver.

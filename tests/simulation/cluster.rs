@@ -271,8 +271,14 @@ impl Cluster {
         }
     }
 
-    pub fn tell(&mut self, seen: Seen) {
+    pub fn tell(&mut self, mut seen: Seen) {
         self.version += 1;
+        if let Seen::Pod(pod) | Seen::PodGone(pod) = &mut seen {
+            pod.resource_version = self.version;
+            let all = self.objects.values_mut().flat_map(|object| object.pods.values_mut());
+            let own = all.filter(|own| own.uid == pod.uid);
+            own.for_each(|own| own.resource_version = self.version);
+        }
         self.history.push((self.version, seen));
     }
 

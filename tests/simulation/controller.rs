@@ -192,6 +192,7 @@ fn new_pod(key: &ServiceKey, name: &str, (kind, hash): (Kind, &str), image: &str
         namespace: key.namespace().into(),
         name: name.into(),
         uid: name.into(),
+        resource_version: 0,
         unschedulable: None,
         labels: Box::new([label("app", key.service()), label(kind.revision_label(), hash)]),
         deleting: false,

@@ -14,7 +14,7 @@ use std::time::Duration;
 use depd::cluster::reflector::{End, ListWatch, Outcome, Step};
 use depd::cluster::{ApiError, Call, Class, Resource, Sent, Verb, WatchEvent};
 use depd::desired::{FileName, parse_name};
-use depd::model::{Kind, Moment, Pod, ServiceKey, Workload};
+use depd::model::{Kind, Moment, Pod, Workload};
 use depd::observed::Sight;
 use depd::source::settle::{Finding, Hint, Mark, Name, Pace, Said, Settle};
 use depd::source::{FileReport, FolderEvent};
@@ -35,7 +35,6 @@ pub struct Depd {
     pub writer: Mutex<Writer>,
     pub post: Mutex<Post>,
     pub start: Mutex<Start>,
-    pub remembered: Vec<ServiceKey>,
     pub wake: Mutex<Option<Moment>>,
     /// Rings when the set of namespaces with rollouts in flight changes.
     pub bell: Arc<AtomicBool>,
@@ -82,6 +81,8 @@ pub struct Writer {
     pub next_id: u64,
     /// Records that are not on disk.
     pub pending: Vec<usize>,
+    /// Whether everything else is halted, where that is news and not on disk.
+    pub halts: Option<bool>,
 }
 
 /// The thread that speaks to the receiver.
@@ -231,8 +232,7 @@ impl Depd {
         start.judged = world.setup.sabotage != Some(Sabotage::EarlyGate);
         drop(start);
         world.note(|| "start-up is over".into());
-        let waiting = self.floor.gate.lock().open();
-        waiting.iter().chain(&self.remembered).for_each(|key| self.floor.queue.add(key));
+        daemon::let_in(&self.floor);
     }
 
     /// A worker takes a key and looks at it.
@@ -312,6 +312,7 @@ impl Depd {
             fresh.map(|waiting| waiting.message).collect()
         };
         let said = std::mem::take(&mut writer.pending);
+        let halts = writer.halts.take_if(|_| !refused);
         drop(writer);
         if refused && said.is_empty() {
             return false;
@@ -320,6 +321,7 @@ impl Depd {
         let mut checks = world.checks.lock();
         checks.store_lost |= refused;
         checks.committed(&said);
+        checks.halt_is_kept = halts.unwrap_or(checks.halt_is_kept);
         drop(checks);
         let mut post = self.post.lock();
         post.waiting.extend(messages.into_iter().map(|message| (message.id, message.payload)));

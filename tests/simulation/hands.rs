@@ -4,7 +4,7 @@
 use std::sync::Weak;
 
 use depd::cluster::{ApiError, Call, Class, Resource, Sent, Verb};
-use depd::model::{Alert, ImagePatch, Level, ServiceKey, What, Workload};
+use depd::model::{Alert, ImagePatch, Level, ServiceKey, Standing, What, Workload};
 use depd::reconcile::{Reply, Service, Setback, Step};
 use depd::store::{Message, Saved, ServiceChange};
 use depd::worker::{Entry, Journal, Kept, StepRunner, setback};
@@ -216,6 +216,15 @@ impl Journal for Hands {
         world.note(|| format!("{alert:?}"));
         world.checks.lock().alert(matches!(alert, Alert::Halted { .. }));
     }
+
+    fn stands(&self, standing: &Standing) {
+        let world = self.world.upgrade().expect("the world is there");
+        let depd = world.depd().expect("whoever speaks is alive");
+        let mut writer = depd.writer.lock();
+        writer.batch.stands(standing);
+        writer.halts = Some(false);
+        world.checks.lock().resumed();
+    }
 }
 
 fn keep(world: &World, depd: &Depd, entry: &Entry<'_>, ids: &[usize], whats: &[(What, bool)]) {
@@ -233,6 +242,7 @@ fn keep(world: &World, depd: &Depd, entry: &Entry<'_>, ids: &[usize], whats: &[(
     let saved = Saved {
         service: service.filter(|_| !forgotten),
         messages: messages.collect(),
+        standing: entry.standing,
         ..Saved::of(entry.key.clone())
     };
     let mut writer = depd.writer.lock();
@@ -240,4 +250,7 @@ fn keep(world: &World, depd: &Depd, entry: &Entry<'_>, ids: &[usize], whats: &[(
     let at = i64::try_from(world.now().0).expect("small");
     writer.batch.add(saved, &mut writer.next_id, at);
     writer.pending.extend(ids);
+    if world.checks.lock().halts_now() {
+        writer.halts = Some(true);
+    }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use depd::cluster::reflector::End;
 use depd::cluster::{Class, Sent};
 use depd::daemon;
-use depd::model::{Kind, Moment, ServiceKey, Workload};
+use depd::model::{Kind, Moment, ServiceKey, Standing, Workload};
 use depd::reconcile::{Drift, Gate, Patience, Policy};
 use depd::store::{Batch, ServiceChange};
 use depd::worker::Floor;
@@ -56,6 +56,7 @@ pub struct Disk {
     pub refuses: bool,
     services: BTreeMap<ServiceKey, String>,
     outbox: BTreeMap<u64, String>,
+    meta: BTreeMap<String, String>,
     last_id: u64,
 }
 
@@ -358,10 +359,11 @@ impl World {
             disk.services.iter().map(|(key, state)| (key.clone(), state.clone())).collect();
         let waiting = disk.outbox.iter().map(|(id, text)| (*id, text.clone())).collect();
         let next_id = disk.last_id + 1;
+        let standing = Standing::from_meta(&disk.meta);
         drop(disk);
         self.note(|| format!("--- depd starts; it remembers {} services", services.len()));
         let bell = Arc::new(AtomicBool::new(false));
-        let floor = self.floor(&bell);
+        let floor = self.floor(&bell, standing);
         daemon::restore(&floor, &services);
         let depd = Arc::new(Depd {
             floor,
@@ -372,7 +374,6 @@ impl World {
             writer: Mutex::new(Writer { next_id, ..Writer::default() }),
             post: Mutex::new(Post { waiting, ..Post::default() }),
             start: Mutex::new(Start::default()),
-            remembered: services.into_iter().map(|(key, _)| key).collect(),
             wake: Mutex::new(None),
             bell,
         });
@@ -382,7 +383,7 @@ impl World {
         depd.scan(self);
     }
 
-    fn floor(&self, bell: &Arc<AtomicBool>) -> Floor {
+    fn floor(&self, bell: &Arc<AtomicBool>, standing: Standing) -> Floor {
         let (clock, bell) = (Arc::clone(&self.clock), Arc::clone(bell));
         let dice = Mutex::new(Dice::new(self.roll()));
         let most = match self.setup.sabotage {
@@ -396,7 +397,7 @@ impl World {
             pods: RwLock::default(),
             interest: Mutex::default(),
             retries: Mutex::default(),
-            gate: Mutex::new(Gate::new(most, self.setup.halt_after)),
+            gate: Mutex::new(Gate::new(most, self.setup.halt_after, standing)),
             services: Default::default(),
             cluster: Box::new(Hands { world: self.me.clone() }),
             journal: Box::new(Hands { world: self.me.clone() }),
@@ -606,6 +607,7 @@ impl Disk {
         for id in batch.answers.keys() {
             self.outbox.remove(id);
         }
+        self.meta.extend(batch.meta.clone());
     }
 }
 

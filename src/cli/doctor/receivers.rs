@@ -30,9 +30,9 @@ pub fn look(patient: &Patient, notes: &Notes) {
 fn judge(receiver: &ReceiverSettings) -> Finding {
     let name = receiver.kind.name();
     match &receiver.way {
-        Way::Webhook { url, .. } => {
+        Way::Webhook { url, around, .. } => {
             let host = url.host();
-            match reach(url.expose(), LIMIT) {
+            match reach(url.expose(), around, LIMIT) {
                 Ok(()) => {
                     let text = format!("{name}: {host} is there; depd report test sends a message");
                     Finding::ok("messages", text)

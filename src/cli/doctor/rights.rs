@@ -120,29 +120,17 @@ fn ask<'a>(client: &Client, questions: &[Missing<'a>]) -> Result<Vec<Missing<'a>
 
 /// A line for each resource whose verbs are missing in the same namespaces.
 fn tell(rights: &[Right], missing: &[Missing<'_>], namespaces: &[String]) -> Vec<Finding> {
-    let mut by_resource: Vec<(Right, BTreeMap<Option<&str>, Vec<&'static str>>)> = Vec::new();
-    for (right, namespace) in missing {
-        let same = |(other, _): &&mut (Right, _)| {
-            let other: &Right = other;
-            (other.group, other.resource) == (right.group, right.resource)
-        };
-        let index = match by_resource.iter_mut().position(|mut entry| same(&&mut entry)) {
-            Some(index) => index,
-            None => {
-                by_resource.push((*right, BTreeMap::new()));
-                by_resource.len() - 1
-            }
-        };
-        by_resource[index].1.entry(*namespace).or_default().push(right.verb);
-    }
     let mut findings = Vec::new();
-    for (right, places) in by_resource {
-        let mut by_verbs: BTreeMap<Vec<&str>, Vec<Option<&str>>> = BTreeMap::new();
-        for (namespace, verbs) in places {
-            by_verbs.entry(verbs).or_default().push(namespace);
+    let mut told: Vec<(&str, &str)> = Vec::new();
+    for (right, _) in missing {
+        let resource = (right.group, right.resource);
+        if told.contains(&resource) {
+            continue;
         }
-        for (verbs, places) in by_verbs {
-            findings.push(line(&right, &verbs, &places));
+        told.push(resource);
+        let own = missing.iter().filter(|(r, _)| (r.group, r.resource) == resource);
+        for (verbs, places) in by_verbs(own) {
+            findings.push(line(right, &verbs, &places));
         }
     }
     if findings.is_empty() {
@@ -157,6 +145,21 @@ fn tell(rights: &[Right], missing: &[Missing<'_>], namespaces: &[String]) -> Vec
         ));
     }
     findings
+}
+
+/// Places that lack the same verbs, together.
+fn by_verbs<'a>(
+    missing: impl Iterator<Item = &'a Missing<'a>>,
+) -> BTreeMap<Vec<&'static str>, Vec<Option<&'a str>>> {
+    let mut by_place: BTreeMap<Option<&str>, Vec<&'static str>> = BTreeMap::new();
+    for (right, place) in missing {
+        by_place.entry(*place).or_default().push(right.verb);
+    }
+    let mut by_verbs: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for (place, verbs) in by_place {
+        by_verbs.entry(verbs).or_default().push(place);
+    }
+    by_verbs
 }
 
 fn line(right: &Right, verbs: &[&str], places: &[Option<&str>]) -> Finding {
@@ -241,7 +244,7 @@ mod tests {
         missing.push((right("events", "list"), Some("a")));
         missing.push((right("namespaces", "create"), None));
         let lines = tell(&[], &missing, &namespaces);
-        insta::assert_yaml_snapshot!("missing", lines);
+        insta::assert_json_snapshot!("missing", lines);
     }
 
     #[test]

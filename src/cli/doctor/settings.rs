@@ -1,6 +1,5 @@
 //! Settings: which `.env` is in use, who can read what is secret, and what is set wrong.
 
-use super::super::receivers::ReceiverArguments;
 use super::super::settings as raw;
 use super::findings::Finding;
 use super::{Notes, Patient};
@@ -19,8 +18,7 @@ pub fn look(patient: &Patient, notes: &Notes) {
         notes.add(Finding::fail("images", failure.text(), ""));
     }
     let mut files = run.receivers.files();
-    let filed = ReceiverArguments::SECRETS.iter().any(|name| env.is_from_file(name));
-    files.extend(env.file.clone().filter(|_| filed));
+    files.extend(raw::secret_environment(env));
     let choice = Choice { kubeconfig: run.kubeconfig.clone(), context: run.context.clone() };
     // What is wrong with it is said where the cluster is looked at.
     if let Ok(access) = kubeconfig::load(&choice, |name| env.get(name)) {

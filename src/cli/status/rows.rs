@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::cli::print::{self, Cell};
 use crate::cli::standing::{ContainerImage, State, images, judge};
 use crate::cli::stored::{age, stamp};
-use crate::model::{Moment, ServiceKey};
+use crate::model::{Moment, ServiceKey, Standing};
 use crate::reconcile::Service;
 use crate::store::{Holder, StoredMessage, StoredRollout, StoredService};
 
@@ -27,6 +27,8 @@ struct Daemon {
     /// Null where that cannot be told.
     running: Option<bool>,
     pid: Option<u32>,
+    /// After so many failures in a row nothing is started until depd resume --all; null where it is.
+    halted_after: Option<u32>,
 }
 
 /// One service.
@@ -70,7 +72,7 @@ struct SetAside {
 impl Status {
     /// Of everything that the store holds.
     pub fn new(
-        holder: Holder,
+        (holder, standing): (Holder, Standing),
         services: &[StoredService],
         rollouts: &[StoredRollout],
         messages: &[StoredMessage],
@@ -84,7 +86,11 @@ impl Status {
             Holder::Unknown => (None, None),
         };
         Status {
-            daemon: Daemon { running, pid },
+            daemon: Daemon {
+                running,
+                pid,
+                halted_after: standing.halted.then_some(standing.failures),
+            },
             services: services.iter().map(row).collect(),
             messages: Messages::new(messages),
         }
@@ -144,6 +150,12 @@ pub fn table(status: &Status, now: Moment, colours: bool) -> String {
         (Some(false), _) => "depd does not run: what follows is how it left things\n".to_owned(),
         (None, _) => "whether depd runs cannot be told here\n".to_owned(),
     };
+    if let Some(failures) = status.daemon.halted_after {
+        let _ = writeln!(
+            text,
+            "everything is held: {failures} rollouts failed in a row; go on with depd resume --all"
+        );
+    }
     let rows: Vec<Vec<Cell>> = status.services.iter().map(|row| cells(row, now)).collect();
     if rows.is_empty() {
         text.push_str("no services\n");

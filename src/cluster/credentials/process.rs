@@ -4,6 +4,7 @@
 //! input is closed; what it prints is read up to a limit; what it complains about ends up in the
 //! error, cut and without control characters.
 
+use std::ffi::OsString;
 use std::io::{self, Read};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -23,8 +24,8 @@ const COMPLAINT_BYTES: u64 = 4 << 10;
 /// After its end, what it printed last must arrive within this.
 const AFTERWARDS: Duration = Duration::from_secs(1);
 
-/// Settings of ours that are secret and no business of a plugin.
-const WITHHELD: [&str; 1] = ["WEBHOOK_FOR_SLACK"];
+/// Settings of ours whose names begin like this are secret and no business of a plugin.
+const WITHHELD: &str = "WEBHOOK_";
 
 /// The process group that runs now, so that it can be ended from elsewhere.
 #[derive(Debug, Default)]
@@ -77,9 +78,7 @@ pub(super) enum Outcome {
 /// Runs it to its end, or to the limit.
 pub(super) fn run(mut command: Command, limit: Duration, running: &Running) -> Outcome {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-    for name in WITHHELD {
-        command.env_remove(name);
-    }
+    withhold(&mut command, std::env::vars_os().map(|(name, _)| name).collect());
     let deadline = Instant::now() + limit;
     let (mut child, group) = match running.start(&mut command) {
         Ok(started) => started,
@@ -129,6 +128,15 @@ pub(super) fn run(mut command: Command, limit: Duration, running: &Running) -> O
     }
 }
 
+/// Takes our secrets from its environment, inherited ones and those that it was given.
+fn withhold(command: &mut Command, inherited: Vec<OsString>) {
+    let given = command.get_envs().map(|(name, _)| name.to_owned());
+    let all: Vec<OsString> = inherited.into_iter().chain(given).collect();
+    for name in all.iter().filter(|name| name.to_string_lossy().starts_with(WITHHELD)) {
+        command.env_remove(name);
+    }
+}
+
 /// Reads a pipe to its end, or to the limit, on a thread of its own.
 fn gather(pipe: impl Read + Send + 'static, most: u64) -> Receiver<Vec<u8>> {
     let (sender, receiver) = channel();
@@ -169,13 +177,20 @@ mod tests {
 
     #[test]
     fn its_standard_input_is_closed_and_our_secrets_are_not_in_its_environment() {
-        let script = "read line && echo no; echo \"[$WEBHOOK_FOR_SLACK]\"";
+        let script = "read line && echo no; env | grep -c canary; echo \"[$KEPT]\"";
         let mut command = Command::new("sh");
-        command.args(["-c", script]).env("WEBHOOK_FOR_SLACK", "canary");
+        command.args(["-c", script]).env("KEPT", "kept");
+        for name in ["FOR_SLACK", "FOR_TEAMS", "FOR_DISCORD", "URL", "SECRET"] {
+            command.env(format!("WEBHOOK_{name}"), "canary");
+        }
         let Outcome::Ended { output, .. } = run(command, LONG, &Running::default()) else {
             panic!("it ends")
         };
-        assert_eq!(output, b"[]\n");
+        assert_eq!(output, b"0\n[kept]\n");
+        let mut command = Command::new("sh");
+        withhold(&mut command, vec!["WEBHOOK_URL".into(), "PATH".into()]);
+        let removed: Vec<_> = command.get_envs().collect();
+        assert_eq!(removed, [("WEBHOOK_URL".as_ref(), None)], "inherited ones too");
     }
 
     #[test]

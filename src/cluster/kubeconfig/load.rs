@@ -47,6 +47,7 @@ pub fn load(
         let found = proxy_for(access.server.as_str(), &env);
         access.proxy = found.map_err(KubeconfigError::Proxy)?;
     }
+    access.bundle = env("SSL_CERT_FILE").filter(|file| !file.is_empty()).map(PathBuf::from);
     Ok(access)
 }
 
@@ -73,7 +74,8 @@ pub fn reload(access: &Access) -> Result<Access, KubeconfigError> {
             problem: "it names another server, cluster or tls-server-name than at the start, or turns verification off; start depd again to go there".into(),
         });
     }
-    Ok(Access { proxy: access.proxy.clone(), files: access.files.clone(), ..new })
+    let Access { proxy, bundle, files, .. } = access.clone();
+    Ok(Access { proxy, bundle, files, ..new })
 }
 
 /// [`load`] with the environment of this process.
@@ -147,6 +149,7 @@ fn in_cluster(
             authorization: Authorization::TokenFile { path: token, fallback: None },
             impersonation: None,
             proxy: None,
+            bundle: None,
             files: Vec::new(),
         }),
         Err(problem) => Err(KubeconfigError::Field {

@@ -75,6 +75,7 @@ pub fn pick(merged: &Merged, context: Option<&str>) -> Result<Access, Kubeconfig
         authorization,
         impersonation: impersonation(user, &at_user)?,
         proxy,
+        bundle: None,
         files: Vec::new(),
         origin,
     })

@@ -111,6 +111,21 @@ fn a_new_authority_is_believed_and_a_broken_one_changes_nothing() {
 }
 
 #[test]
+fn an_https_proxy_is_believed_by_the_new_authority_too() {
+    let place = place("token: first");
+    let behind_a_proxy = config(SERVER, "token: first")
+        .replace("certificate-authority", "proxy-url: 'https://p.example', certificate-authority");
+    fs::write(place.folder.path().join("config"), behind_a_proxy).unwrap();
+    let choice = Choice { kubeconfig: Some(place.folder.path().join("config")), context: None };
+    let place = Place { live: Live::new(&load(&choice, |_| None).unwrap()).unwrap(), ..place };
+    let config = || place.ticket().proxy_tls.unwrap().config;
+    let before = config();
+    assert!(Arc::ptr_eq(&before, &config()));
+    place.write("ca.crt", &issue("another").0);
+    assert!(!Arc::ptr_eq(&before, &config()));
+}
+
+#[test]
 fn a_kubeconfig_that_breaks_or_vanishes_keeps_the_last_good_one() {
     let place = place("token: first");
     place.write("config", "users: {");

@@ -79,6 +79,7 @@ impl PodObject {
             namespace: metadata.namespace,
             name: metadata.name,
             uid: metadata.uid,
+            resource_version: metadata.resource_version.parse().unwrap_or(0),
             labels: metadata.labels.unwrap_or_default().into_iter().collect(),
             deleting: metadata.deletion_timestamp.is_some(),
             ready: conditions.iter().any(|c| &*c.r#type == "Ready" && &*c.status == "True"),

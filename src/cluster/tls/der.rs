@@ -1,6 +1,6 @@
 //! The few fields of a certificate that the verifier of last resort needs. `[C]`
 //!
-//! Facts: RFC 5280, section 4.1, and X.690 for DER. Everything is bounds-checked; what is not understood
+//! Facts: RFC 5280, section 4.1, RFC 3279, section 2.3, for keys, and X.690 for DER. Everything is bounds-checked; what is not understood
 //! is `None`, which trusts nobody.
 
 /// Fields of one certificate, as slices of it.
@@ -16,6 +16,12 @@ pub(super) struct Fields<'a> {
     pub not_before: u64,
     /// Seconds since 1970.
     pub not_after: u64,
+    /// Who signed it, as it is written.
+    pub issuer: &'a [u8],
+    /// Whose it is, as it is written.
+    pub subject: &'a [u8],
+    /// The content of the subject's public key info.
+    key: &'a [u8],
     /// The content of the extensions, empty where there are none.
     extensions: &'a [u8],
 }
@@ -29,7 +35,34 @@ const SERVER_AUTH: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 1];
 /// 2.5.29.37.0
 const ANY_PURPOSE: &[u8] = &[0x55, 0x1d, 0x25, 0];
 
+/// 1.2.840.113549.1.1.1
+const RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1];
+/// 1.2.840.10045.2.1
+const ELLIPTIC: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1];
+/// 1.2.840.10045.3.1.7
+const P_256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7];
+/// 1.3.132.0.34
+const P_384: &[u8] = &[0x2b, 0x81, 4, 0, 34];
+/// 1.3.132.0.35
+const P_521: &[u8] = &[0x2b, 0x81, 4, 0, 35];
+/// 1.3.101.112
+const ED25519: &[u8] = &[0x2b, 0x65, 0x70];
+
 const SEQUENCE: u8 = 0x30;
+
+/// Why nothing can be verified with a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum KeyFault {
+    /// RSA of fewer than 2048 bits.
+    Short {
+        /// So many.
+        bits: usize,
+    },
+    /// ECDSA on P-521.
+    P521,
+    /// Anything else.
+    Kind,
+}
 
 /// One element: tag, content, all of it, and what follows.
 struct Element<'a> {
@@ -57,7 +90,7 @@ fn tagged(der: &[u8], tag: u8) -> Option<Element<'_>> {
 }
 
 impl<'a> Fields<'a> {
-    /// Reads a certificate of version 3.
+    /// Reads a certificate of version 3, or of version 1, which has no extensions.
     pub(super) fn read(der: &'a [u8]) -> Option<Fields<'a>> {
         let certificate = tagged(der, SEQUENCE)?;
         let signed = tagged(certificate.content, SEQUENCE)?;
@@ -66,8 +99,8 @@ impl<'a> Fields<'a> {
         // No unused bits.
         let (0, bits) = signature.content.split_first()? else { return None };
 
-        let version = tagged(signed.content, 0xa0)?;
-        let serial = tagged(version.rest, 0x02)?;
+        let version = tagged(signed.content, 0xa0);
+        let serial = tagged(version.map_or(signed.content, |version| version.rest), 0x02)?;
         let own_algorithm = tagged(serial.rest, SEQUENCE)?;
         if own_algorithm.content != algorithm.content {
             return None;
@@ -92,6 +125,9 @@ impl<'a> Fields<'a> {
             signature: bits,
             not_before: time(&begin)?,
             not_after: time(&end)?,
+            issuer: issuer.content,
+            subject: subject.content,
+            key: key.content,
             extensions,
         })
     }
@@ -109,6 +145,29 @@ impl<'a> Fields<'a> {
             rest = one.rest;
         }
         None
+    }
+
+    /// What is wrong with the key, if anything is.
+    pub(super) fn key_fault(&self) -> Option<KeyFault> {
+        let algorithm = tagged(self.key, SEQUENCE)?;
+        let name = tagged(algorithm.content, 0x06)?;
+        if name.content == RSA {
+            let bits = tagged(algorithm.rest, 0x03)?;
+            let key = tagged(bits.content.get(1..)?, SEQUENCE)?;
+            let modulus = tagged(key.content, 0x02)?.content;
+            let modulus = modulus.strip_prefix(&[0]).unwrap_or(modulus);
+            let bits = 8 * modulus.len() - modulus.first()?.leading_zeros() as usize;
+            return (bits < 2048).then_some(KeyFault::Short { bits });
+        }
+        if name.content == ELLIPTIC {
+            let curve = tagged(name.rest, 0x06).map(|curve| curve.content);
+            return match curve {
+                Some(P_256 | P_384) => None,
+                Some(P_521) => Some(KeyFault::P521),
+                _ => Some(KeyFault::Kind),
+            };
+        }
+        (name.content != ED25519).then_some(KeyFault::Kind)
     }
 
     /// It may be a server's, or does not say what it is for.
@@ -191,7 +250,7 @@ mod tests {
             der[at % length] = byte;
             der.truncate(length - cut.min(length));
             if let Some(fields) = Fields::read(&der) {
-                let _ = fields.is_for_servers();
+                let _ = (fields.is_for_servers(), fields.key_fault());
             }
         }
     }

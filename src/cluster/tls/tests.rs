@@ -41,7 +41,7 @@ const RSA: &str = concat!(
     "pewF90/6UxInDTsno8dO6B26tmaKUcPE4bGRqQlv1BOKOVehUs/eo+x1zQ==",
 );
 
-fn pem(label: &str, der: &[u8]) -> String {
+pub(super) fn pem(label: &str, der: &[u8]) -> String {
     let text = STANDARD.encode(der);
     let lines: Vec<&str> =
         (0..text.len()).step_by(64).map(|i| &text[i..text.len().min(i + 64)]).collect();
@@ -49,7 +49,7 @@ fn pem(label: &str, der: &[u8]) -> String {
 }
 
 /// The content of the first DER element, and what follows it.
-fn element(der: &[u8]) -> (&[u8], &[u8]) {
+pub(super) fn element(der: &[u8]) -> (&[u8], &[u8]) {
     let (start, length) = match der[1] {
         short @ 0..=0x7f => (2, usize::from(short)),
         0x81 => (3, usize::from(der[2])),
@@ -65,7 +65,7 @@ fn without_envelope(pkcs8: &[u8]) -> &[u8] {
     element(rest).0
 }
 
-fn rsa() -> KeyPair {
+pub(super) fn rsa() -> KeyPair {
     KeyPair::try_from(STANDARD.decode(RSA).unwrap()).unwrap()
 }
 
@@ -74,11 +74,11 @@ fn certificate(key: &KeyPair) -> String {
     CertificateParams::new(vec!["ann".to_owned()]).unwrap().self_signed(key).unwrap().pem()
 }
 
-fn inline(text: &str) -> Material {
+pub(super) fn inline(text: &str) -> Material {
     Material::Inline(Secret::new(text.as_bytes().to_vec()))
 }
 
-fn access(server: &str, trust: Trust) -> Access {
+pub(super) fn access(server: &str, trust: Trust) -> Access {
     Access {
         origin: "test".into(),
         context: "test".into(),
@@ -90,6 +90,7 @@ fn access(server: &str, trust: Trust) -> Access {
         authorization: Authorization::None,
         impersonation: None,
         proxy: None,
+        bundle: None,
         files: Vec::new(),
     }
 }
@@ -254,7 +255,7 @@ fn pki(name: &str, change: impl FnOnce(&mut CertificateParams)) -> Pki {
 }
 
 /// Answers one request for the version, if the client trusts it that far.
-fn serve_once(config: Arc<ServerConfig>) -> (SocketAddr, JoinHandle<bool>) {
+pub(super) fn serve_once(config: Arc<ServerConfig>) -> (SocketAddr, JoinHandle<bool>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let body = move || {
@@ -362,178 +363,5 @@ fn no_key_is_in_debug_output() {
         ["canary", "YW5uOmNhbmFyeQ==", text.lines().nth(1).unwrap(), bytes.trim_matches(['[', ']'])]
     {
         assert!(!shown.contains(secret), "{secret} in {shown}");
-    }
-}
-
-/// A server with this certificate, and the authority that the kubeconfig names.
-struct Odd {
-    config: Arc<ServerConfig>,
-    authority: String,
-}
-
-fn serving(certificate: &rcgen::Certificate, key: &KeyPair, authority: String) -> Odd {
-    let der = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    let provider = Arc::new(ring::default_provider());
-    let key = provider.key_provider.load_private_key(der).unwrap();
-    // rustls' own builder would refuse what is odd.
-    let pair = CertifiedKey::new(vec![certificate.der().clone()], key);
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(pair)));
-    Odd { config: Arc::new(config), authority }
-}
-
-fn authority_params() -> CertificateParams {
-    let mut params = CertificateParams::default();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.distinguished_name.push(rcgen::DnType::CommonName, "authority");
-    params
-}
-
-/// Signed by an authority of its own.
-fn signed(change: impl FnOnce(&mut CertificateParams)) -> Odd {
-    let authority =
-        CertifiedIssuer::self_signed(authority_params(), KeyPair::generate().unwrap()).unwrap();
-    let key = KeyPair::generate().unwrap();
-    let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
-    params.distinguished_name.push(rcgen::DnType::CommonName, "server");
-    change(&mut params);
-    serving(&params.signed_by(&key, &authority).unwrap(), &key, authority.pem())
-}
-
-/// Signed by itself, and what the kubeconfig names.
-fn self_signed(change: impl FnOnce(&mut CertificateParams)) -> Odd {
-    let key = KeyPair::generate().unwrap();
-    let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
-    change(&mut params);
-    let certificate = params.self_signed(&key).unwrap();
-    let authority = certificate.pem();
-    serving(&certificate, &key, authority)
-}
-
-fn is_authority(params: &mut CertificateParams) {
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-}
-
-/// Every certificate that kubectl and webpki may see differently: name, server, and what depd says,
-/// where an empty text is acceptance. `corpus` compares with kubectl.
-fn odd_servers() -> Vec<(&'static str, Odd, &'static str)> {
-    let leaf_as_authority = {
-        let mut odd = signed(|_| ());
-        let issuer =
-            CertifiedIssuer::self_signed(authority_params(), KeyPair::generate().unwrap()).unwrap();
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
-        let leaf = params.signed_by(&key, &issuer).unwrap();
-        let authority = leaf.pem();
-        odd.authority.clear();
-        Odd { authority, ..serving(&leaf, &key, String::new()) }
-    };
-    let stranger = {
-        let other = self_signed(is_authority);
-        Odd { authority: other.authority, ..self_signed(is_authority) }
-    };
-    let old = (date_time_ymd(2020, 1, 1), date_time_ymd(2020, 2, 1));
-    vec![
-        ("an ordinary one", signed(|_| ()), ""),
-        ("self-signed", self_signed(|_| ()), ""),
-        ("self-signed and an authority", self_signed(is_authority), ""),
-        ("an authority's, signed by the authority", signed(is_authority), ""),
-        ("a leaf given as authority", leaf_as_authority, ""),
-        ("an authority's, of somebody else", stranger, "is an authority's, and not signed by"),
-        (
-            "an authority's for another name",
-            signed(|p| {
-                is_authority(p);
-                p.subject_alt_names = CertificateParams::new(vec!["other.example".to_owned()])
-                    .unwrap()
-                    .subject_alt_names;
-            }),
-            "is for another name",
-        ),
-        (
-            "an authority's that has expired",
-            self_signed(|p| {
-                is_authority(p);
-                (p.not_before, p.not_after) = old;
-            }),
-            "has expired",
-        ),
-        (
-            "an authority's that is meant for clients",
-            signed(|p| {
-                is_authority(p);
-                p.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
-            }),
-            "not meant for servers",
-        ),
-        ("without a name", signed(|p| p.subject_alt_names.clear()), "names no host"),
-        (
-            "an authority's without a name",
-            self_signed(|p| {
-                is_authority(p);
-                p.subject_alt_names.clear();
-            }),
-            "names no host",
-        ),
-        (
-            "meant for clients",
-            signed(|p| p.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth]),
-            "not meant for servers",
-        ),
-    ]
-}
-
-fn ask_odd(odd: &Odd) -> (Result<(), String>, bool) {
-    let (address, server) = serve_once(odd.config.clone());
-    let trust = Trust::Authority(inline(&odd.authority));
-    let client =
-        Client::new(&access(&format!("https://{address}"), trust), ClientOptions::default());
-    let client = client.unwrap();
-    let result = client.version().map(drop).map_err(|e| e.to_string());
-    client.shutdown();
-    (result, server.join().unwrap())
-}
-
-#[test]
-fn what_kubectl_accepts_is_accepted_where_it_is_safe_and_the_rest_is_explained() {
-    for (name, odd, expect) in odd_servers() {
-        match (ask_odd(&odd), expect) {
-            ((Ok(()), true), "") => {}
-            ((Err(error), false), words) if !words.is_empty() && error.contains(words) => {}
-            (got, expect) => panic!("{name}: {got:?} instead of {expect:?}"),
-        }
-    }
-}
-
-/// kubectl's own judgement of the same servers.
-#[test]
-fn kubectl_judges_the_same_certificates_in_the_same_way() {
-    let Some(kubectl) = std::env::var_os("DEPD_TEST_KUBECTL") else {
-        println!("skipped: DEPD_TEST_KUBECTL names no kubectl; scripts/test-access sets it");
-        return;
-    };
-    for (name, odd, expect) in odd_servers() {
-        let (address, server) = serve_once(odd.config.clone());
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("config");
-        let ca = STANDARD.encode(&odd.authority);
-        let text = format!(
-            "current-context: a\ncontexts: [{{name: a, context: {{cluster: a, user: a}}}}]\n\
-             users: [{{name: a, user: {{token: t}}}}]\nclusters: [{{name: a, cluster: {{server: \
-             'https://{address}', certificate-authority-data: {ca}}}}}]\n"
-        );
-        std::fs::write(&file, text).unwrap();
-        let output = std::process::Command::new(&kubectl)
-            .args(["get", "--raw", "/version", "--kubeconfig"])
-            .arg(&file)
-            .env_remove("HTTPS_PROXY")
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.success(), expect.is_empty(), "{name}: kubectl says {said}");
-        assert_eq!(server.join().unwrap(), expect.is_empty(), "{name}");
     }
 }

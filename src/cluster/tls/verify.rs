@@ -1,12 +1,16 @@
 //! Who may pretend to be the API server: what kubectl accepts, where that is safe. `[E]`
 //!
-//! webpki is stricter than Go in two points that clusters of the wild depend on. It refuses a server
+//! webpki is stricter than Go in points that clusters of the wild depend on. It refuses a server
 //! certificate that is itself marked as an authority (as `openssl req -x509` makes them), and one that
-//! is listed in `certificate-authority` although somebody else signed it. Both are safe to accept under
-//! the conditions here: it *is* one of the listed certificates, byte for byte, or is signed directly
-//! by one of them; it carries the name; it is in date; it is for servers. Everything else is for webpki
-//! to decide. A certificate without a subject alternative name is refused, as kubectl refuses it.
+//! is listed in `certificate-authority` although somebody else signed it, or in a way of old. All are
+//! safe to accept under the conditions here: it *is* one of the listed certificates, byte for byte, or
+//! is signed directly by one of them; it carries the name; it is in date; it is for servers. Everything
+//! else is for webpki to decide. A certificate without a subject alternative name is refused, as kubectl
+//! refuses it.
+//!
+//! A key that nothing can be verified with looks to webpki like a bad signature; it is named here.
 
+use std::fmt;
 use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
@@ -18,7 +22,7 @@ use rustls::{
 };
 use webpki::EndEntityCert;
 
-use super::der::{Fields, NAME_CONSTRAINTS};
+use super::der::{Fields, KeyFault, NAME_CONSTRAINTS};
 
 /// Verifies as webpki does, and on two refusals looks again.
 #[derive(Debug)]
@@ -72,6 +76,22 @@ impl Verifier {
         }
     }
 
+    /// The same refusal, or the reason for it in the key of whoever signed.
+    fn name_issuer(&self, error: Error, certificate: &CertificateDer<'_>) -> Error {
+        const AUTHORITY: &str = "the certificate authority of the kubeconfig";
+        let Some(fields) = Fields::read(certificate).filter(|_| is_of_signature(&error)) else {
+            return error;
+        };
+        let signed = |one: &&CertificateDer<'_>| {
+            Fields::read(one).is_some_and(|own| own.subject == fields.issuer)
+        };
+        let mut authorities = self.listed.iter().filter(signed);
+        match authorities.find_map(|one| UnusableKey::of(AUTHORITY, one)) {
+            Some(key) => key.into(),
+            None => error,
+        }
+    }
+
     /// Whether `authority` signed it. Constraints on names are left to webpki, which knows them.
     fn signed(
         &self,
@@ -100,9 +120,72 @@ fn is_excusable(error: &Error) -> bool {
         Error::InvalidCertificate(CertificateError::Other(other)) => {
             webpki_error(other) == Some(&webpki::Error::CaUsedAsEndEntity)
         }
-        _ => false,
+        error => is_of_signature(error),
     }
 }
+
+/// The signature is bad, or of a kind that cannot be verified.
+fn is_of_signature(error: &Error) -> bool {
+    use CertificateError as Cert;
+    matches!(
+        error,
+        Error::InvalidCertificate(
+            Cert::BadSignature
+                | Cert::UnsupportedSignatureAlgorithmContext { .. }
+                | Cert::UnsupportedSignatureAlgorithmForPublicKeyContext { .. }
+        )
+    )
+}
+
+/// Nothing can be verified with this key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::cluster) struct UnusableKey {
+    whose: &'static str,
+    fault: KeyFault,
+}
+
+impl UnusableKey {
+    fn of(whose: &'static str, certificate: &CertificateDer<'_>) -> Option<UnusableKey> {
+        let fault = Fields::read(certificate)?.key_fault()?;
+        Some(UnusableKey { whose, fault })
+    }
+}
+
+impl fmt::Display for UnusableKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let whose = self.whose;
+        match self.fault {
+            KeyFault::Short { bits } => {
+                write!(f, "{whose} has an RSA key of {bits} bits, which is too weak")
+            }
+            KeyFault::P521 => {
+                write!(f, "{whose} has an ECDSA key on P-521, which is not supported")
+            }
+            KeyFault::Kind => write!(f, "{whose} has a key of a kind that is not supported"),
+        }?;
+        f.write_str(
+            "; issue it again with RSA of 2048 bits or more, ECDSA P-256 or P-384, or Ed25519",
+        )
+    }
+}
+
+impl std::error::Error for UnusableKey {}
+
+impl From<UnusableKey> for Error {
+    fn from(key: UnusableKey) -> Error {
+        CertificateError::Other(OtherError(Arc::new(key))).into()
+    }
+}
+
+/// The same refusal, or the reason for it in the key that was to verify a message.
+fn name_key<T>(outcome: Result<T, Error>, certificate: &CertificateDer<'_>) -> Result<T, Error> {
+    outcome.map_err(|error| match UnusableKey::of(SERVER, certificate) {
+        Some(key) => key.into(),
+        None => error,
+    })
+}
+
+const SERVER: &str = "the server's certificate";
 
 /// What webpki said where rustls has no word of its own for it.
 pub(in crate::cluster) fn webpki_error(other: &OtherError) -> Option<&webpki::Error> {
@@ -129,7 +212,7 @@ impl ServerCertVerifier for Verifier {
             Err(error) if is_excusable(&error) => {
                 match self.is_vouched_for(end_entity, server_name, now)? {
                     true => Ok(ServerCertVerified::assertion()),
-                    false => Err(error),
+                    false => Err(self.name_issuer(error, end_entity)),
                 }
             }
             strict => strict,
@@ -142,7 +225,8 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.webpki.verify_tls12_signature(message, certificate, signature)
+        let outcome = self.webpki.verify_tls12_signature(message, certificate, signature);
+        name_key(outcome, certificate)
     }
 
     fn verify_tls13_signature(
@@ -151,7 +235,8 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.webpki.verify_tls13_signature(message, certificate, signature)
+        let outcome = self.webpki.verify_tls13_signature(message, certificate, signature);
+        name_key(outcome, certificate)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -22,7 +22,9 @@ struct Found {
     problem: String,
 }
 
-/// Asks for every candidate in turn, each at every server; the first that has addresses wins.
+/// Asks for every candidate in turn, each at every server; the first that has addresses wins. A domain of
+/// the search list whose servers fail does not hide the others, as for kubectl; but then nobody knows
+/// that the name does not exist.
 pub(super) fn ask(
     name: &str,
     conf: &Conf,
@@ -30,16 +32,17 @@ pub(super) fn ask(
 ) -> Result<(Vec<IpAddr>, Duration), String> {
     let deadline = Instant::now() + budget;
     let mut problem = "it does not exist".to_owned();
+    let mut unanswered = None;
     for candidate in conf.candidates(name) {
         match ask_all(&candidate, conf, deadline) {
             Ok(found) if !found.addresses.is_empty() => {
                 return Ok((found.addresses, Duration::from_secs(found.seconds.into())));
             }
             Ok(found) => problem = found.problem,
-            Err(unanswered) => return Err(unanswered),
+            Err(e) => unanswered = unanswered.or(Some(e)),
         }
     }
-    Err(problem)
+    Err(unanswered.unwrap_or(problem))
 }
 
 fn ask_all(name: &str, conf: &Conf, deadline: Instant) -> Result<Found, String> {

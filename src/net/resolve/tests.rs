@@ -11,7 +11,8 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// How a test's name server behaves.
 #[derive(Clone, Copy, PartialEq)]
 enum Mood {
-    /// Knows `api.example` and `deep.sub.example` by both families.
+    /// Knows `api.example` and `deep.sub.example` by both families, `four.example` and `six.example` by
+    /// one each, and fails for whatever is in `broken.example`.
     Fine,
     /// Says that the answer does not fit; TCP has it.
     Cut,
@@ -29,16 +30,22 @@ struct Server {
 fn reply(question: &[u8], mood: Mood, tcp: bool) -> Option<Vec<u8>> {
     let mut out = question.to_vec();
     (out[2], out[3]) = (0x81, 0x80);
-    let known = [&b"\x03api\x07example\0"[..], &b"\x04deep\x03sub\x07example\0"[..]];
+    let v6 = question[question.len() - 3] == 28;
+    let mut known = vec![&b"\x03api\x07example\0"[..], &b"\x04deep\x03sub\x07example\0"[..]];
+    let (four, six) = (&b"\x04four\x07example\0"[..], &b"\x03six\x07example\0"[..]);
+    known.push(if v6 { six } else { four });
     let is_known = known.iter().any(|name| question[12..].starts_with(name));
+    let is_other = [four, six].iter().any(|name| question[12..].starts_with(name));
+    let is_broken = question.windows(7).any(|part| part == b"\x06broken");
     match mood {
         Mood::Silent => return None,
         Mood::Failing(code) => out[3] |= code,
         Mood::Cut if !tcp => out[2] |= 2,
+        _ if is_broken => out[3] |= 2,
+        _ if is_other && !is_known => {}
         _ if !is_known => out[3] |= 3,
         _ => {
             out[7] = 1;
-            let v6 = question[question.len() - 3] == 28;
             let data: &[u8] = if v6 {
                 &[0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]
             } else {
@@ -113,6 +120,40 @@ fn the_search_list_completes_short_names() {
     let missing = ask::ask("gone", &conf, LIMIT).unwrap_err();
     assert_eq!(missing, "it does not exist");
     assert_eq!(ask::ask("no..name", &conf, LIMIT).unwrap_err(), "it is not a host name");
+}
+
+#[test]
+fn a_name_of_one_family_is_found() {
+    let server = server(Mood::Fine);
+    let conf = conf(&[&server], &[]);
+    assert_eq!(ask::ask("four.example", &conf, LIMIT).unwrap().0, both()[..1]);
+    assert_eq!(ask::ask("six.example", &conf, LIMIT).unwrap().0, both()[1..]);
+}
+
+#[test]
+fn the_dots_of_a_name_decide_what_is_asked_first() {
+    let server = server(Mood::Fine);
+    let many_dots = Conf { ndots: 5, ..conf(&[&server], &["sub.example"]) };
+    // As pods have it: the search list first, then the name as it is.
+    assert_eq!(ask::ask("api.example", &many_dots, LIMIT).unwrap().0, both());
+    let asked = || server.asked.swap(0, Ordering::SeqCst);
+    assert_eq!(asked(), 4);
+    assert_eq!(ask::ask("api.example.", &many_dots, LIMIT).unwrap().0, both());
+    assert_eq!(asked(), 2);
+    let few_dots = conf(&[&server], &["sub.example"]);
+    assert_eq!(ask::ask("api.example", &few_dots, LIMIT).unwrap().0, both());
+    assert_eq!(asked(), 2);
+}
+
+#[test]
+fn a_domain_of_the_search_list_that_fails_does_not_hide_the_others() {
+    let server = server(Mood::Fine);
+    let broken = ["broken.example", "sub.example"];
+    assert_eq!(ask::ask("deep", &conf(&[&server], &broken), LIMIT).unwrap().0, both());
+    let many_dots = Conf { ndots: 5, ..conf(&[&server], &broken[..1]) };
+    assert_eq!(ask::ask("api.example", &many_dots, LIMIT).unwrap().0, both());
+    let missing = ask::ask("gone", &conf(&[&server], &broken), LIMIT).unwrap_err();
+    assert!(missing.starts_with("no name server answered"), "{missing}");
 }
 
 #[test]

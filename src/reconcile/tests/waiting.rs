@@ -71,6 +71,38 @@ fn a_broken_file_changes_nothing_and_is_said_once() {
 }
 
 #[test]
+fn the_rollouts_of_a_file_that_comes_back_are_numbered_on() {
+    let mut desk = rolling();
+    assert_eq!(desk.service.attempts, 1);
+    desk.desired = None;
+    desk.look("Unmanaged");
+    assert!(desk.service.is_let_go() && desk.service.durable().is_let_go());
+    desk.save("nginx:1.26");
+    desk.look("→ patch app=nginx:1.26");
+    desk.patch_goes_through();
+    assert_eq!(desk.service.attempts, 2);
+}
+
+#[test]
+fn nothing_follows_from_what_is_seen_before_start_up_is_over() {
+    let mut before = desk("nginx:1.25", None);
+    before.started = false;
+    before.look("");
+    before.workload = Some(fixture::workload("web"));
+    before.look("");
+    before.started = true;
+    before.look("→ patch app=nginx:1.25");
+    // Another folder, another cluster: neither is taken for the old one.
+    let mut settled = rolling();
+    settled.started = false;
+    settled.workload = None;
+    settled.look("");
+    settled.desired = None;
+    settled.look("");
+    assert!(settled.service.in_flight());
+}
+
+#[test]
 fn a_file_that_does_not_fit_the_workload_is_said_once() {
     let mut desk = desk("nginx:1.25", Some(fixture::workload("web")));
     let image = Image::parse("a:1").expect("valid");

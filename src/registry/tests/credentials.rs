@@ -74,7 +74,7 @@ fn aws(ecr: &Fake, set: &[(&str, &str)]) -> Aws {
     let url = ecr.url();
     let set: Vec<(&str, &str)> =
         [("AWS_ENDPOINT_URL_ECR", &*url)].into_iter().chain(set.iter().copied()).collect();
-    Aws::new(environment(&set))
+    Aws::new(environment(&set), Default::default())
 }
 
 fn is_metadata(seen: &Seen) -> (u16, String) {
@@ -85,6 +85,49 @@ fn is_metadata(seen: &Seen) -> (u16, String) {
         line if line == format!("GET {ROLES}") => (200, "node-role\n".into()),
         line if line == format!("GET {ROLES}node-role") => (200, offered(300)),
         _ => (404, String::new()),
+    }
+}
+
+/// Security row 17.
+#[test]
+fn whoever_sends_back_what_it_is_sent_gets_no_secret_into_an_error() {
+    let all = |seen: &Seen| format!("{:?} {}", seen.headers, seen.body);
+    let echo = Fake::start(move |seen| {
+        let error = json!({ "__type": "Broken", "message": all(seen) }).to_string();
+        (400, error)
+    });
+    let refuses = Fake::start(move |seen| {
+        (200, json!({ "Code": "Failed", "Message": all(seen) }).to_string())
+    });
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("token");
+    // Longer than what is shown of a message, so that it would be cut.
+    fs::write(&file, format!("CANARY-{}", "x".repeat(500))).expect("written");
+    let (url, refusing) = (echo.url(), refuses.url());
+    let session = [
+        ("AWS_ACCESS_KEY_ID", "AKIATEST"),
+        ("AWS_SECRET_ACCESS_KEY", "CANARY-KEY"),
+        ("AWS_SESSION_TOKEN", "CANARY-SESSION"),
+    ];
+    let web = [
+        ("AWS_ENDPOINT_URL_STS", &*url),
+        ("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/x"),
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", file.to_str().expect("UTF-8")),
+    ];
+    let container = [
+        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", &*refusing),
+        ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", file.to_str().expect("UTF-8")),
+    ];
+    for set in [&session[..], &web, &container] {
+        let aws = aws(&echo, set);
+        let said = match aws.ecr(&registry(), "Ask", &json!({}), Duration::from_secs(5)) {
+            Err(CallError::Refused(error)) => error.to_string(),
+            Err(CallError::NotAsked(why)) => why,
+            Ok(_) => panic!("nobody says yes"),
+        };
+        let expect = ["Broken: ", "it says Failed "];
+        assert!(expect.iter().any(|part| said.contains(part)), "{said}");
+        assert!(said.contains("[redac") && !said.contains("CANARY"), "{said}");
     }
 }
 

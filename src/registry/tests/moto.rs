@@ -31,7 +31,7 @@ impl Moto {
         let url = ("AWS_ENDPOINT_URL", &*self.url);
         let off = ("AWS_EC2_METADATA_DISABLED", "true");
         let set: Vec<(&str, &str)> = [url, off].iter().chain(set).copied().collect();
-        Aws::new(environment(&set))
+        Aws::new(environment(&set), Default::default())
     }
 
     fn with_keys(&self, user: &str) -> Aws {

@@ -59,6 +59,7 @@ fn client(server: &Fake) -> Client {
         authorization: Authorization::None,
         impersonation: None,
         proxy: None,
+        bundle: None,
         files: Vec::new(),
     };
     Client::new(&access, ClientOptions::default()).expect("a client")
@@ -83,7 +84,13 @@ fn registry(ecr: &Fake, server: &Fake, renew_after: Option<Duration>) -> Registr
     let keys = [("AWS_ACCESS_KEY_ID", "AKIATEST"), ("AWS_SECRET_ACCESS_KEY", "CANARY-KEY")];
     let set = [keys[0], keys[1], ("AWS_ENDPOINT_URL_ECR", &*url)];
     let environment = environment(&set);
-    let settings = RegistrySettings { pull_secret: true, check: true, renew_after, environment };
+    let settings = RegistrySettings {
+        pull_secret: true,
+        check: true,
+        renew_after,
+        environment,
+        ..Default::default()
+    };
     Registry::new(&settings, client(server))
 }
 

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::model::Moment;
+use crate::net::Surroundings;
 use crate::report::http::Http;
 use crate::report::inbox::Page;
 use crate::report::samples;
@@ -142,7 +143,12 @@ fn route(url: WebhookUrl, per_second: u32) -> Route {
     Route {
         kind: Kind::Slack,
         pace: Kind::Slack.pace().at_rate(per_second),
-        transport: Box::new(Http::within(Kind::Slack, url, None, Duration::from_secs(20))),
+        transport: Box::new(Http::within(
+            Kind::Slack,
+            url,
+            None,
+            (&Surroundings::default(), Duration::from_secs(20)),
+        )),
         fetch: None,
         left: 0,
     }

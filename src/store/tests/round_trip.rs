@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::{Arc, Barrier};
 
 use super::*;
+use crate::model::Standing;
 
 #[test]
 fn what_was_saved_is_remembered_at_the_next_start() {
@@ -231,6 +232,24 @@ fn steps_of_one_service_keep_their_order_whoever_else_saves() {
         let attempts: Vec<u32> = attempts.iter().map(|row| row.attempt).collect();
         assert_eq!(attempts, [300, 299, 298, 297, 296]);
     }
+}
+
+#[test]
+fn of_the_failures_in_a_row_the_newest_word_is_kept_whoever_saves_first() {
+    let folder = temp();
+    let stands = |turn, failures, halted| Some(Standing { turn, failures, halted });
+    let kept = |standing: Option<Standing>| Saved { standing, ..put("web", "1") };
+    let (store, _, _) = open(folder.path());
+    store.save_and_wait(kept(stands(2, 4, true)));
+    store.save_and_wait(kept(stands(1, 3, false)));
+    store.save(kept(None));
+    drop(store);
+    let (store, remembered, _) = open(folder.path());
+    assert_eq!(Standing::from_meta(&remembered.meta), stands(0, 4, true).expect("some"));
+    store.stands(&Standing { turn: 1, failures: 0, halted: false });
+    drop(store);
+    let (_store, remembered, _) = open(folder.path());
+    assert_eq!(Standing::from_meta(&remembered.meta), Standing::default());
 }
 
 #[test]

@@ -77,7 +77,7 @@ fn status() -> Status {
         end: Some(ended),
     };
     let messages = [message(1, None), message(2, Some(("404: no_service".into(), 5_000)))];
-    Status::new(Holder::Process(4711), &services, &[rollout], &messages)
+    Status::new((Holder::Process(4711), Standing::default()), &services, &[rollout], &messages)
 }
 
 #[test]
@@ -91,9 +91,17 @@ fn one_service_alone_and_nobody_at_work() {
     let mut one = status();
     one.only(&key("web"));
     assert_eq!(one.services.len(), 1);
-    let none = Status::new(Holder::Nobody, &[], &[], &[]);
+    let none = Status::new((Holder::Nobody, Standing::default()), &[], &[], &[]);
     assert_eq!(
         table(&none, Moment(0), false),
         "depd does not run: what follows is how it left things\nno services\n"
+    );
+    let standing = Standing { turn: 0, failures: 3, halted: true };
+    let halted = Status::new((Holder::Nobody, standing), &[], &[], &[]);
+    assert_eq!(
+        table(&halted, Moment(0), false),
+        "depd does not run: what follows is how it left things\n\
+         everything is held: 3 rollouts failed in a row; go on with depd resume --all\n\
+         no services\n"
     );
 }
