@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::live::{self, Live};
 use super::print::print;
 use super::run::end;
 use super::{Failure, sandbox};
 use crate::cluster::kubeconfig::{self, Choice};
-use crate::daemon::{Daemon, Log, LogStyle, Requests, Settings, init_logging};
+use crate::daemon::{Daemon, Log, LogStyle, Requests, SIGHT_PATIENCE, Settings, init_logging};
 use crate::desired::ImageRules;
 use crate::model::shown;
 use crate::reconcile::{Drift, Patience, Policy};
@@ -36,7 +37,9 @@ pub struct DemoArguments {
 
 /// Runs until stopped.
 pub fn run(arguments: &DemoArguments) -> Result<ExitCode, Failure> {
-    init_logging(Log::of(LogStyle::Demo, std::env::var("RUST_LOG").ok()));
+    let to = live::destination();
+    let screen = to.screen();
+    init_logging(Log { to, ..Log::of(LogStyle::Demo, std::env::var("RUST_LOG").ok()) });
     let sandbox = sandbox::start(arguments.port, true)?;
     let file = std::env::temp_dir().join(format!("depd-demo-{}.kubeconfig", std::process::id()));
     prepare_folder(arguments)?;
@@ -54,7 +57,9 @@ pub fn run(arguments: &DemoArguments) -> Result<ExitCode, Failure> {
         cluster_name: None,
         secret_files: Vec::new(),
         http: None,
+        sight_patience: SIGHT_PATIENCE,
         workers: 100,
+        watch_idle: None,
         policy: Policy {
             patience: Patience::default(),
             rollback: false,
@@ -63,6 +68,7 @@ pub fn run(arguments: &DemoArguments) -> Result<ExitCode, Failure> {
             create_namespaces: true,
             allow_namespaces: Vec::new(),
             ecr: Default::default(),
+            images: Default::default(),
         },
         registry: RegistrySettings::default(),
         state: None,
@@ -74,7 +80,9 @@ pub fn run(arguments: &DemoArguments) -> Result<ExitCode, Failure> {
     explain(arguments, &file.0)?;
     let mut requests = Requests::to_stop().map_err(Failure::work)?;
     let outcome = Daemon::start(&settings).map_err(Failure::work).and_then(|daemon| {
+        let live = Live::start(&daemon, screen);
         let asked = requests.wait();
+        drop(live);
         end(daemon, asked, requests)
     });
     sandbox.stop();

@@ -4,6 +4,7 @@
 //!
 //! [`Settings`]: crate::daemon::Settings
 
+mod anew;
 mod check;
 mod demo;
 mod dep_file;
@@ -13,6 +14,7 @@ mod env_file;
 mod guide;
 mod history;
 mod images;
+mod live;
 mod once;
 mod pause;
 mod plan;

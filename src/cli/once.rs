@@ -8,6 +8,7 @@ use clap::Args;
 use log::{error, info, warn};
 
 use super::Failure;
+use super::live::Live;
 use super::run::{RunArguments, start};
 use crate::clock;
 use crate::daemon::Daemon;
@@ -27,6 +28,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// depd works on the same state. 1: some failed, which the log names, everything is held, or it cannot
 /// start. 2: wrong usage.
 #[derive(Debug, Args)]
+// Nobody asks after the health of one pass.
+#[command(mut_arg("http", |http| http.hide(true)))]
 pub struct OnceArguments {
     /// Give up after this long, wherever things stand
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = parse_duration)]
@@ -40,8 +43,10 @@ pub struct OnceArguments {
 pub fn run(arguments: &OnceArguments) -> Result<ExitCode, Failure> {
     let Some(started) = start(&arguments.run)? else { return Ok(ExitCode::SUCCESS) };
     let daemon = started.daemon;
+    let live = Live::start(&daemon, started.screen);
     let until = clock::now() + arguments.within;
     let in_time = wait(&daemon, until);
+    drop(live);
     let survey = daemon.survey();
     survey.log();
     let _ = daemon.stop();

@@ -113,10 +113,14 @@ impl<T: Into<String>> From<T> for Cell {
 /// Standard output is for a person's eyes, who has nothing against colours.
 #[must_use]
 pub fn colours() -> bool {
+    io::stdout().is_terminal() && takes_colours()
+}
+
+/// Nobody asked for plain lines.
+#[must_use]
+pub fn takes_colours() -> bool {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-    io::stdout().is_terminal()
-        && set("NO_COLOR").is_none()
-        && set("TERM").is_none_or(|terminal| terminal != "dumb")
+    set("NO_COLOR").is_none() && set("TERM").is_none_or(|terminal| terminal != "dumb")
 }
 
 /// Lines in aligned columns, two spaces apart, under their titles. The last column is not padded.

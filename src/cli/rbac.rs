@@ -16,6 +16,7 @@ use super::Failure;
 use super::print::print;
 use crate::desired::{FileName, parse_name};
 use crate::model::Image;
+use manifest::Extras;
 
 /// Print the rights that depd needs, for kubectl apply -f -.
 ///
@@ -35,6 +36,14 @@ pub struct RbacArguments {
     #[arg(long, value_name = "NS", value_parser = namespace)]
     pub namespace: Vec<String>,
 
+    /// Rights for depd run --events too
+    #[arg(long)]
+    pub events: bool,
+
+    /// Rights for depd run --ecr-pull-secret too
+    #[arg(long)]
+    pub ecr_pull_secret: bool,
+
     /// A Secret with a token that does not expire too, for a depd outside of the cluster
     #[arg(long)]
     pub token_secret: bool,
@@ -52,8 +61,8 @@ pub struct RbacArguments {
     pub deps: Option<PathBuf>,
 
     /// Instead, a ValidatingAdmissionPolicy that lets depd change images, imagePullSecrets and
-    /// annotations of workloads, and nothing else
-    #[arg(long, conflicts_with_all = ["manifest", "token_secret", "namespace"])]
+    /// annotations of workloads, and restart them, and nothing else
+    #[arg(long, conflicts_with_all = ["manifest", "token_secret", "namespace", "events", "ecr_pull_secret"])]
     pub policy: bool,
 
     /// The user that the policy is about
@@ -90,12 +99,14 @@ pub fn run(arguments: &RbacArguments) -> Result<ExitCode, Failure> {
         print(&policy::text(&arguments.user))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut text = manifest::rights(&arguments.namespace);
+    let extras = Extras { events: arguments.events, pull_secret: arguments.ecr_pull_secret };
+    let mut text = manifest::rights(&arguments.namespace, extras);
     if arguments.token_secret {
         text.push_str(manifest::TOKEN_SECRET);
     }
     if let (true, Some(image)) = (arguments.manifest, &arguments.image) {
-        text.push_str(&manifest::deployment(image, &arguments.namespace, &dep_files(arguments)?));
+        let files = dep_files(arguments)?;
+        text.push_str(&manifest::deployment(image, &arguments.namespace, extras, &files));
     }
     print(&text)?;
     Ok(ExitCode::SUCCESS)

@@ -1,23 +1,24 @@
 //! `depd run`: the daemon.
 
 use std::fs;
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum, value_parser};
 use log::{error, info};
 
 use super::Failure;
+use super::anew::Program;
 use super::env_file::Environment;
 use super::images::ImageArguments;
+use super::live::{self, Live};
 use super::print::complain;
 use super::receivers::ReceiverArguments;
 use super::{plan, settings};
 use crate::daemon::{
-    Asked, Daemon, Log, LogFile, LogForm, LogStyle, Requests, ServiceManager, StartError,
-    init_logging,
+    Asked, Daemon, Destination, Log, LogFile, LogForm, LogStyle, Requests, Screen, ServiceManager,
+    StartError, init_logging,
 };
 use crate::model::{parse_duration, shown};
 use crate::store::StoreError;
@@ -30,8 +31,8 @@ use crate::store::StoreError;
 /// WEBHOOK_SECRET, ON_VERDICT. RUST_LOG chooses what is logged, for example debug.
 ///
 /// SIGTERM and SIGINT end it: what is in hand is finished first, within two seconds. SIGHUP opens the
-/// log file anew, and where .env or the kubeconfig changed, starts depd anew in the same process;
-/// what is wrong in them is said, and depd goes on as before. SIGUSR1 writes into the log where
+/// log file anew, and where .env, the kubeconfig or the program itself changed, starts depd anew in the
+/// same process; what is wrong in them is said, and depd goes on as before. SIGUSR1 writes into the log where
 /// everything stands.
 ///
 /// Exit code 0: it was stopped, or another depd works with the same state. 1: it cannot start. 2: a
@@ -90,6 +91,11 @@ pub struct RunArguments {
     /// The graces of signs of failure, in percent of the usual; for tests, which have no time
     #[arg(long, value_name = "N", default_value_t = 100, hide = true, value_parser = value_parser!(u32).range(1..=1000))]
     pub grace_percent: u32,
+
+    /// The longest silence on a watch, after which it is opened anew [default: 90s]; for tests, which
+    /// have no time
+    #[arg(long, value_name = "TIME", hide = true, value_parser = parse_duration)]
+    pub watch_idle: Option<Duration>,
 
     /// A namespace of Kubernetes itself (kube-system and the like) that may be deployed to; can be
     /// given several times
@@ -215,21 +221,24 @@ pub fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     }
     // Before any thread is there: a signal must not end what is not finished.
     let mut requests = Requests::new().map_err(Failure::work)?;
+    let program = Program::of_this_process().map_err(Failure::work)?;
     let Some(started) = start(arguments)? else { return Ok(ExitCode::SUCCESS) };
     let manager = ServiceManager::from_environment();
+    let live = Live::start(&started.daemon, started.screen.clone());
     started.daemon.report_to(&manager).map_err(Failure::work)?;
     loop {
         match requests.wait() {
             Asked::Dump => started.daemon.survey().log(),
-            Asked::Reload if !started.is_changed(arguments) => {}
+            Asked::Reload if !started.is_changed(arguments, &program) => {}
             Asked::Reload => {
-                info!("SIGHUP: the settings have changed; depd starts anew with them");
                 manager.reloading();
+                drop(live);
                 let _ = started.daemon.stop();
-                return Err(start_anew());
+                return Err(program.start_anew());
             }
             asked @ Asked::Stop(_) => {
                 manager.stopping();
+                drop(live);
                 return end(started.daemon, asked, requests);
             }
         }
@@ -240,6 +249,8 @@ pub fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
 pub struct Started {
     /// The daemon.
     pub daemon: Daemon,
+    /// Where it shows what it does, besides the log.
+    pub screen: Option<Screen>,
     log: Option<LogFile>,
     inputs: Inputs,
 }
@@ -251,11 +262,17 @@ pub struct Started {
 pub fn start(arguments: &RunArguments) -> Result<Option<Started>, Failure> {
     let environment = Environment::load(arguments.env_file.as_deref())?;
     let log = arguments.log_file.as_deref().map(open_log).transpose()?;
+    let to = match &log {
+        Some(file) => Destination::File(file.clone()),
+        None if is_plain(arguments) => Destination::StandardError,
+        None => live::destination(),
+    };
+    let screen = to.screen();
     init_logging(Log {
         style: LogStyle::Daemon,
         filters: environment.text("RUST_LOG")?,
         form: arguments.log_format.into(),
-        file: log.clone(),
+        to,
     });
     let settings = settings::validate(arguments, &environment)?;
     let inputs = Inputs::read(arguments, &environment);
@@ -264,7 +281,7 @@ pub fn start(arguments: &RunArguments) -> Result<Option<Started>, Failure> {
             if let Some(file) = &environment.file {
                 info!("settings from {}", shown(file));
             }
-            Ok(Some(Started { daemon, log, inputs }))
+            Ok(Some(Started { daemon, screen, log, inputs }))
         }
         // For cron: the daemon is there, and that is what was asked for.
         Err(StartError::Store(error @ StoreError::Locked { .. })) => {
@@ -277,6 +294,11 @@ pub fn start(arguments: &RunArguments) -> Result<Option<Started>, Failure> {
     }
 }
 
+/// Nothing but the log is wanted.
+fn is_plain(arguments: &RunArguments) -> bool {
+    arguments.quiet || arguments.dry_run || arguments.log_format == LogFormat::Json
+}
+
 fn open_log(path: &Path) -> Result<LogFile, Failure> {
     LogFile::open(path).map_err(|error| {
         Failure::usage(format!("cannot write the log to {} ({error})", shown(path)))
@@ -284,9 +306,9 @@ fn open_log(path: &Path) -> Result<LogFile, Failure> {
 }
 
 impl Started {
-    /// Opens the log file anew, reads the settings, and says whether they are others than before.
-    /// Settings that are wrong change nothing.
-    fn is_changed(&self, arguments: &RunArguments) -> bool {
+    /// Opens the log file anew, reads the settings, and says whether they or the program are others than
+    /// before. Settings that are wrong change nothing.
+    fn is_changed(&self, arguments: &RunArguments, program: &Program) -> bool {
         if let Some(Err(error)) = self.log.as_ref().map(LogFile::reopen) {
             error!("SIGHUP: the log file cannot be opened anew: {error}");
         }
@@ -295,11 +317,18 @@ impl Started {
             Ok(Inputs::read(arguments, &environment))
         });
         match read {
+            Ok(_) if program.was_replaced() => {
+                info!("SIGHUP: the program was replaced; depd starts anew as the new one");
+                true
+            }
             Ok(inputs) if inputs == self.inputs => {
                 info!("SIGHUP: the settings are as before");
                 false
             }
-            Ok(_) => true,
+            Ok(_) => {
+                info!("SIGHUP: the settings have changed; depd starts anew with them");
+                true
+            }
             Err(Failure::Usage(text) | Failure::Work(text)) => {
                 error!("SIGHUP: {text}. depd goes on with the settings that it has");
                 false
@@ -330,17 +359,6 @@ impl Inputs {
             kubeconfigs: paths.into_iter().map(read).collect(),
         }
     }
-}
-
-/// The same program with the same arguments in this very process, so that whoever watches over it
-/// notices nothing. Returns only if that is not possible.
-fn start_anew() -> Failure {
-    let program = match std::env::current_exe() {
-        Ok(program) => program,
-        Err(error) => return Failure::work(format!("depd cannot find itself anew: {error}")),
-    };
-    let error = Command::new(&program).args(std::env::args_os().skip(1)).exec();
-    Failure::work(format!("depd cannot start {} anew: {error}", shown(&program)))
 }
 
 /// Ends the daemon in order.

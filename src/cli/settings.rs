@@ -8,8 +8,8 @@ use super::images::ImageArguments;
 use super::receivers::ReceiverArguments;
 use super::run::{DriftChoice, RollbackChoice, RunArguments};
 use crate::cluster::kubeconfig::{self, Choice};
-use crate::daemon::Settings;
-use crate::desired::{EcrRepo, ImageRules};
+use crate::daemon::{SIGHT_PATIENCE, Settings};
+use crate::desired::{EcrRepo, ImageLimits, ImageRules};
 use crate::model::shown;
 use crate::reconcile::{Drift, EcrPolicy, Patience, Policy};
 use crate::registry::{AwsEnvironment, RegistrySettings};
@@ -44,12 +44,14 @@ pub fn without_receivers(arguments: &RunArguments, env: &Environment) -> Result<
         access,
         secret_files,
         http: arguments.http,
+        sight_patience: SIGHT_PATIENCE * arguments.grace_percent / 100,
         receivers: Vec::new(),
         cluster_name: match &arguments.cluster_name {
             Some(name) => Some(name.clone()),
             None => env.text("CLUSTER_NAME")?,
         },
         workers: usize::from(arguments.workers),
+        watch_idle: arguments.watch_idle,
         policy: policy(arguments),
         registry: registry(arguments, env),
         state: Some(state(arguments.state.as_deref(), env)),
@@ -104,6 +106,7 @@ fn policy(arguments: &RunArguments) -> Policy {
         },
         allow_namespaces: arguments.allow_namespace.clone(),
         ecr: EcrPolicy { pull_secret: arguments.ecr_pull_secret, check: arguments.ecr_check },
+        images: limits(&arguments.images),
         create_namespaces: !arguments.no_create_namespaces,
     }
 }
@@ -125,6 +128,10 @@ pub fn state(given: Option<&Path>, env: &Environment) -> PathBuf {
     store::folder(given.map(Path::to_owned), |name| env.get(name), is_root)
 }
 
+fn limits(arguments: &ImageArguments) -> ImageLimits {
+    ImageLimits { allowed: arguments.allow_image.clone(), digest_only: arguments.digest_only }
+}
+
 /// How images are completed: by the argument, else by `ECR_REPO`, else not at all.
 ///
 /// # Errors
@@ -135,9 +142,5 @@ pub fn image_rules(arguments: &ImageArguments, env: &Environment) -> Result<Imag
         None => env.text("ECR_REPO")?,
     };
     let repo = repo.map(|repo| EcrRepo::parse(&repo)).transpose().map_err(Failure::usage)?;
-    Ok(ImageRules {
-        ecr_repo: repo,
-        allowed: arguments.allow_image.clone(),
-        digest_only: arguments.digest_only,
-    })
+    Ok(ImageRules { ecr_repo: repo, limits: limits(arguments) })
 }

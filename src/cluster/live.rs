@@ -9,6 +9,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use log::{info, warn};
@@ -19,6 +20,9 @@ use super::credentials::{Credentials, CredentialsError, Held, Stamp};
 use super::kubeconfig;
 use super::secret::Secret;
 use super::tls::{ConnectError, Tls};
+
+/// A start that meets files which are just being replaced looks again for so long.
+const TORN: Duration = Duration::from_secs(2);
 
 /// How often the files are looked at.
 const EVERY: Duration = Duration::from_secs(1);
@@ -63,8 +67,21 @@ pub(super) struct Ticket {
 }
 
 impl Live {
-    /// Reads and checks everything that is in files; runs no plugin.
+    /// Reads and checks everything that is in files; runs no plugin. Whoever renews a pair replaces one
+    /// file after the other, so what does not fit and is quite new is read again.
     pub(super) fn new(access: &Access) -> Result<Live, ConnectError> {
+        let start = Instant::now();
+        loop {
+            match Live::read(access) {
+                Err(_) if start.elapsed() < TORN && is_fresh(access) => {
+                    thread::sleep(Duration::from_millis(20));
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    fn read(access: &Access) -> Result<Live, ConnectError> {
         let stamps = stamps(access);
         Ok(Live(Mutex::new(State {
             credentials: Arc::new(Credentials::new(&access.authorization)),
@@ -204,9 +221,23 @@ fn headers(who: Option<&Impersonation>) -> Arc<[(String, String)]> {
     who.map(Impersonation::headers).unwrap_or_default().into()
 }
 
+/// Whether a certificate, a key or the authority was written just now.
+fn is_fresh(access: &Access) -> bool {
+    materials(access).iter().any(|path| {
+        let modified = std::fs::metadata(path).and_then(|file| file.modified());
+        modified.is_ok_and(|at| at.elapsed().is_ok_and(|age| age < TORN))
+    })
+}
+
 /// Every file that the access depends on, but for a token file, which looks after itself.
 fn stamps(access: &Access) -> Vec<(PathBuf, Option<Stamp>)> {
-    let mut files = access.files.clone();
+    let files = access.files.iter().cloned().chain(materials(access));
+    files.map(|path| (path.clone(), Stamp::of(&path).ok())).collect()
+}
+
+/// The files with certificates and keys.
+fn materials(access: &Access) -> Vec<PathBuf> {
+    let mut files = Vec::new();
     let mut add = |material: &Material| {
         if let Material::File(path) = material {
             files.push(path.clone());
@@ -219,7 +250,7 @@ fn stamps(access: &Access) -> Vec<(PathBuf, Option<Stamp>)> {
         add(&identity.certificate);
         add(&identity.key);
     }
-    files.into_iter().map(|path| (path.clone(), Stamp::of(&path).ok())).collect()
+    files
 }
 
 #[cfg(test)]

@@ -15,6 +15,9 @@
 //! trouble, pages are asked for instead from then on: to get on is worth more than a request saved.
 //! So a refusal for want of a permission is always that of the list, too.
 //!
+//! kube-apiserver that has just started refuses everybody until it has read its roles, for a second or
+//! some (seen on 1.37). So who was let in before asks a few times more before he believes it.
+//!
 //! No clock and no dice here: how long a stream lived and what was rolled come in with the call.
 
 use std::time::Duration;
@@ -27,8 +30,12 @@ const FIRST_WAIT: Duration = Duration::from_millis(200);
 /// The longest wait between attempts.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
-/// The wait for somebody to grant a permission.
+/// The longest wait for somebody to grant a permission, and the first one; it doubles.
 const PERMISSION_WAIT: Duration = Duration::from_secs(60);
+const FIRST_PERMISSION_WAIT: Duration = Duration::from_secs(1);
+
+/// Refusals in a row that are not believed where a list went through before.
+const DOUBTED_REFUSALS: u32 = 3;
 
 /// A stream that lived this long was a good one, even if nothing happened on it.
 const STEADY: Duration = Duration::from_secs(5);
@@ -112,6 +119,10 @@ pub struct ListWatch {
     troubled: bool,
     /// The server cannot begin a stream with everything, or something on the way there cannot.
     pages: bool,
+    /// A list went through once.
+    granted: bool,
+    /// Refusals in a row for want of a permission.
+    refusals: u32,
 }
 
 impl Default for ListWatch {
@@ -124,7 +135,15 @@ impl ListWatch {
     /// Nothing is known yet.
     #[must_use]
     pub fn new() -> ListWatch {
-        ListWatch { state: State::Unlisted, failures: 0, doubts: 0, troubled: false, pages: false }
+        ListWatch {
+            state: State::Unlisted,
+            failures: 0,
+            doubts: 0,
+            troubled: false,
+            pages: false,
+            granted: false,
+            refusals: 0,
+        }
     }
 
     /// What to do now.
@@ -136,6 +155,12 @@ impl ListWatch {
             State::Listed(_) if self.troubled => Step::Compare,
             State::Listed(version) | State::Watching(version) => Step::Watch(version.clone()),
         }
+    }
+
+    /// The last refusal for want of a permission is to be believed.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        self.refusals > if self.granted { DOUBTED_REFUSALS } else { 0 }
     }
 
     /// Takes in what happened and returns how long to wait before [`ListWatch::step`]. `dice` is any
@@ -277,11 +302,14 @@ impl ListWatch {
     fn fresh(&mut self) {
         self.doubts = 0;
         self.troubled = false;
+        self.granted = true;
+        self.refusals = 0;
     }
 
     fn progress(&mut self) {
         self.failures = 0;
         self.doubts = 0;
+        self.refusals = 0;
     }
 
     fn version(&self) -> Box<str> {
@@ -292,12 +320,14 @@ impl ListWatch {
     }
 
     fn wait_for(&mut self, e: &ApiError, dice: u32) -> Duration {
-        let own = self.back_off(dice);
-        let asked = match e.class {
-            Class::Forbidden(_) => Some(spread(PERMISSION_WAIT, dice)),
-            _ => e.retry_after(),
-        };
-        own.max(asked.unwrap_or_default())
+        if let Class::Forbidden(_) = e.class {
+            // Whatever failed before: the server answers.
+            let doubled = FIRST_PERMISSION_WAIT.saturating_mul(1 << self.refusals.min(16));
+            self.refusals = self.refusals.saturating_add(1);
+            self.failures = 0;
+            return spread(doubled.min(PERMISSION_WAIT), dice);
+        }
+        self.back_off(dice).max(e.retry_after().unwrap_or_default())
     }
 
     fn back_off(&mut self, dice: u32) -> Duration {

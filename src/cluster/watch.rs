@@ -131,7 +131,7 @@ impl<F> Loop<F> {
     where
         F: FnMut(WatchEvent<T>),
     {
-        if let Some(event) = trouble(error, wait) {
+        if let Some(event) = trouble(error, wait, self.state.is_refused()) {
             self.tell(event);
         }
     }
@@ -168,7 +168,7 @@ impl<F> Loop<F> {
         };
         let wait = self.state.on(Outcome::Ended(&end, opened.elapsed()), dice());
         if self.state.step() != Step::List
-            && let Some(event) = ending(&call, end, wait)
+            && let Some(event) = ending(&call, end, wait, self.state.is_refused())
         {
             self.tell(event);
         }
@@ -207,7 +207,7 @@ impl<F> Loop<F> {
                 let version = &page.metadata.resource_version;
                 let wait = self.state.on(Outcome::Compared(version), dice());
                 if matches!(self.state.step(), Step::Stream | Step::List)
-                    && let Some(event) = ending(&request.call, End::Rewound, wait)
+                    && let Some(event) = ending(&request.call, End::Rewound, wait, false)
                 {
                     self.tell(event);
                 }
@@ -240,7 +240,7 @@ impl<F> Loop<F> {
         let (call, reader) = answer.reader();
         let end = self.read(of, &call, &mut Lines::new(reader));
         let wait = self.state.on(Outcome::Ended(&end, opened.elapsed()), dice());
-        if let Some(event) = ending(&call, end, wait) {
+        if let Some(event) = ending(&call, end, wait, self.state.is_refused()) {
             self.tell(event);
         }
         wait
@@ -324,10 +324,10 @@ fn how(error: LineError) -> End {
 }
 
 /// What to tell about the end of a stream; its time limit is no news.
-fn ending<T>(call: &Call, end: End, retry_in: Duration) -> Option<WatchEvent<T>> {
+fn ending<T>(call: &Call, end: End, retry_in: Duration, refused: bool) -> Option<WatchEvent<T>> {
     let why = match end {
         End::Closed | End::Ignored => return None,
-        End::Refused(e) => return trouble(e, retry_in),
+        End::Refused(e) => return trouble(e, retry_in, refused),
         End::Rewound => "the API server went back to an older state".to_owned(),
         End::Idle => "nothing came for too long, not even a bookmark".to_owned(),
         End::Broken(text) | End::Unreadable(text) => text,
@@ -335,11 +335,12 @@ fn ending<T>(call: &Call, end: End, retry_in: Duration) -> Option<WatchEvent<T>>
     Some(WatchEvent::Disconnected { why: format!("cannot {call}: {why}"), retry_in })
 }
 
-/// What to tell about an error. That history was compacted is no news: the list follows at once.
-fn trouble<T>(error: ApiError, retry_in: Duration) -> Option<WatchEvent<T>> {
+/// What to tell about an error. That history was compacted is no news: the list follows at once. A
+/// missing permission that is not believed yet is trouble like any other.
+fn trouble<T>(error: ApiError, retry_in: Duration, refused: bool) -> Option<WatchEvent<T>> {
     match error.class {
         Class::Expired => None,
-        Class::Forbidden(_) => Some(WatchEvent::Forbidden { error, retry_in }),
+        Class::Forbidden(_) if refused => Some(WatchEvent::Forbidden { error, retry_in }),
         _ => Some(WatchEvent::Disconnected { why: error.to_string(), retry_in }),
     }
 }

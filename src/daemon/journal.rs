@@ -10,6 +10,7 @@ use log::error;
 
 use super::authors::Authors;
 use super::logging::{log_alert, log_notice};
+use super::progress::Bell;
 use super::receivers::Receivers;
 use crate::failpoint::Failpoint;
 use crate::model::{Alert, ImageSet, Notice, Standing, What};
@@ -31,10 +32,13 @@ pub struct Ledger {
     pub host: String,
     /// The name of the cluster.
     pub cluster: String,
+    /// Who watches the rollouts hears of every step.
+    pub bell: Bell,
 }
 
 impl Journal for Ledger {
     fn enter(&self, entry: Entry<'_>) {
+        self.bell.ring();
         let mut messages = Vec::new();
         let mut history = Vec::new();
         let around = self.around(&entry);
@@ -192,6 +196,7 @@ mod tests {
             authors: Arc::new(Authors::new(folder.path().to_owned())),
             host: "ci-1".into(),
             cluster: "production".into(),
+            bell: Bell::default(),
         };
         ledger.alert(&Alert::Halted { failures: 3 });
         assert!(store.close(Duration::from_secs(60)), "it is on disk");

@@ -1,4 +1,4 @@
-//! The log: lines on standard error or in a file, levels chosen by `RUST_LOG`. `[E]`
+//! The log: lines on standard error, above what a screen shows, or in a file, levels chosen by `RUST_LOG`. `[E]`
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -12,6 +12,7 @@ use log::{Level, LevelFilter, Record, debug, error, info, warn};
 use parking_lot::Mutex;
 use serde_json::json;
 
+use super::screen::Screen;
 use crate::model::{self, Notice, What};
 use crate::report::words::Words;
 
@@ -46,15 +47,37 @@ pub struct Log {
     pub filters: Option<String>,
     /// What a record looks like.
     pub form: LogForm,
-    /// The file that it is appended to; `None` is standard error.
-    pub file: Option<LogFile>,
+    /// Where it goes.
+    pub to: Destination,
+}
+
+/// Where the log goes.
+#[derive(Debug)]
+pub enum Destination {
+    /// Standard error.
+    StandardError,
+    /// A terminal that shows more than the log.
+    Screen(Screen),
+    /// A file that it is appended to.
+    File(LogFile),
+}
+
+impl Destination {
+    /// The screen, where it is one.
+    #[must_use]
+    pub fn screen(&self) -> Option<Screen> {
+        match self {
+            Destination::Screen(screen) => Some(screen.clone()),
+            Destination::StandardError | Destination::File(_) => None,
+        }
+    }
 }
 
 impl Log {
     /// Text on standard error.
     #[must_use]
     pub fn of(style: LogStyle, filters: Option<String>) -> Log {
-        Log { style, filters, form: LogForm::Text, file: None }
+        Log { style, filters, form: LogForm::Text, to: Destination::StandardError }
     }
 }
 
@@ -112,9 +135,10 @@ pub fn init_logging(log: Log) {
     for library in ["ureq", "ureq_proto", "rustls", "notify"] {
         builder.filter_module(library, LevelFilter::Warn);
     }
-    builder.target(match log.file {
-        Some(file) => Target::Pipe(Box::new(file)),
-        None => Target::Stderr,
+    builder.target(match log.to {
+        Destination::StandardError => Target::Stderr,
+        Destination::Screen(screen) => Target::Pipe(Box::new(screen)),
+        Destination::File(file) => Target::Pipe(Box::new(file)),
     });
     let style = log.style;
     match log.form {

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::cluster::Access;
 use crate::desired::ImageRules;
@@ -39,8 +40,12 @@ pub struct Settings {
     pub secret_files: Vec<PathBuf>,
     /// Where probes are answered, if anywhere.
     pub http: Option<SocketAddr>,
+    /// Ready is still who sees nothing of folder or cluster for less than this.
+    pub sight_patience: Duration,
     /// Threads that speak to the cluster.
     pub workers: usize,
+    /// The longest silence on a watch, where it is not the usual one.
+    pub watch_idle: Option<Duration>,
     /// Time limit, drift, namespaces.
     pub policy: Policy,
     /// What is done for images of Amazon ECR.

@@ -25,12 +25,14 @@ use super::idle;
 use super::journal::Ledger;
 use super::permissions;
 use super::pod_watches::{self, PodWatches};
+use super::progress::{Bell, Progress};
 use super::receivers::{self, Outbox, Receivers};
 use super::registry;
 use super::requests;
 use super::resync;
 use super::service_manager::ServiceManager;
 use super::settings::Settings;
+use super::sight::{self, Scene};
 use super::start_up::{self, Seen, StartUp};
 use super::survey::Survey;
 use super::workload_watches::{self, WorkloadWatches};
@@ -59,6 +61,7 @@ pub struct Daemon {
     receivers: Arc<Receivers>,
     store: Option<Arc<Store>>,
     started_up: Receiver<()>,
+    bell: Bell,
     _probes: Option<Probes>,
     control: Option<Control>,
 }
@@ -90,9 +93,10 @@ impl Daemon {
         let (ledger, remembered) = open_ledger(settings, &clients)?;
         introduce(settings);
         let (store, receivers) = (ledger.store.clone(), Arc::clone(&ledger.receivers));
-        let authors = Arc::clone(&ledger.authors);
-        let options =
+        let (authors, steps) = (Arc::clone(&ledger.authors), ledger.bell.clone());
+        let mut options =
             ClientOptions { idle_connections: settings.workers + 8, ..ClientOptions::default() };
+        options.watch_idle_limit = settings.watch_idle.unwrap_or(options.watch_idle_limit);
         let client = Client::new(&settings.access, options).map_err(StartError::Connect)?;
         let ecr = registry::open(&settings.registry, &client);
         let _ = clients.set(client.clone());
@@ -143,7 +147,9 @@ impl Daemon {
         let source = watch_folder(settings, &floor, authors, seen, workloads.clone())
             .map_err(StartError::Source)?;
         let control = settings.state.as_deref().and_then(|folder| requests::listen(folder, &floor));
-        let _probes = answer_probes(settings, &floor, &started_up)?;
+        let in_sight = Arc::clone(&workloads.sight);
+        let _probes = sight::answer_probes(settings, &floor, &started_up, in_sight)
+            .map_err(|(address, error)| StartError::Http(address, error))?;
         Ok(Daemon {
             _renewals,
             source,
@@ -154,6 +160,7 @@ impl Daemon {
             receivers,
             store,
             started_up,
+            bell: steps,
             control,
             _probes,
         })
@@ -170,6 +177,12 @@ impl Daemon {
     #[must_use]
     pub fn survey(&self) -> Survey {
         Survey::of(&self.floor)
+    }
+
+    /// The rollouts in flight, for somebody who watches.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        Progress::new(&self.floor, self.bell.clone())
     }
 
     /// Tells the service manager that the daemon works, and from now on that it still does.
@@ -242,7 +255,8 @@ fn open_ledger(
     };
     let authors = Arc::new(Authors::new(settings.deps.clone()));
     let cluster = cluster_name(settings);
-    Ok((Ledger { store, receivers, authors, host, cluster }, remembered))
+    let bell = Bell::default();
+    Ok((Ledger { store, receivers, authors, host, cluster, bell }, remembered))
 }
 
 fn cluster_name(settings: &Settings) -> String {
@@ -306,22 +320,6 @@ fn introduce_access(settings: &Settings) {
     permissions::warn_of_exposed(&settings.secret_files);
 }
 
-/// Ready is whoever has seen folder and cluster completely, and goes on watching.
-fn answer_probes(
-    settings: &Settings,
-    floor: &Arc<Floor>,
-    started_up: &Receiver<()>,
-) -> Result<Option<Probes>, StartError> {
-    let Some(address) = settings.http else { return Ok(None) };
-    let (floor, started_up) = (Arc::downgrade(floor), started_up.clone());
-    let ready = move || match floor.upgrade() {
-        None => Err("depd is stopping"),
-        Some(_) if started_up.is_empty() => Err("folder or cluster was not seen completely yet"),
-        Some(_) => Ok(()),
-    };
-    Probes::start(address, ready).map(Some).map_err(|error| StartError::Http(address, error))
-}
-
 fn start_timer(floor: &Arc<Floor>) -> io::Result<()> {
     let floor = Arc::clone(floor);
     thread::Builder::new().name("timer".into()).spawn(move || floor.queue.run_timer()).map(drop)
@@ -336,6 +334,12 @@ fn watch_folder(
 ) -> Result<Source, SourceError> {
     let floor = Arc::downgrade(floor);
     Source::start(settings.source(), move |event| {
+        if let FolderEvent::State(state) = &event {
+            match state {
+                FolderState::Unreadable { .. } => watches.sight.lost(Scene::Folder, clock::now()),
+                _ => watches.sight.found(&Scene::Folder),
+            }
+        }
         if let FolderEvent::Scanned { .. } = event {
             let _ = seen.send(Seen::Folder);
             watches.folder_read();

@@ -21,6 +21,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use log::{error, info, warn};
 
 use super::cover::Cover;
+use super::sight::{Scene, Sight};
 use super::start_up::Seen;
 use crate::clock;
 use crate::cluster::{ApiError, Client, Reflector, Scope, WatchEvent, spawn_reflector};
@@ -39,6 +40,8 @@ const MOST_UNSETTLED: usize = 32;
 #[derive(Clone, Debug)]
 pub struct WorkloadWatches {
     words: Sender<Word>,
+    /// What of folder and cluster is out of view.
+    pub sight: Arc<Sight>,
 }
 
 /// The half that the keeper's thread waits on.
@@ -46,6 +49,7 @@ pub struct WorkloadWatches {
 pub struct Words {
     own: Sender<Word>,
     heard: Receiver<Word>,
+    sight: Arc<Sight>,
 }
 
 /// What one watch is for.
@@ -70,7 +74,9 @@ impl WorkloadWatches {
     #[must_use]
     pub fn new() -> (WorkloadWatches, Words) {
         let (words, heard) = unbounded();
-        (WorkloadWatches { words: words.clone() }, Words { own: words, heard })
+        let sight: Arc<Sight> = Arc::default();
+        let watches = WorkloadWatches { words: words.clone(), sight: Arc::clone(&sight) };
+        (watches, Words { own: words, heard, sight })
     }
 
     /// The folder was read completely.
@@ -104,6 +110,7 @@ pub fn keep(
         client,
         floor: Arc::downgrade(floor),
         words: words.own,
+        sight: words.sight,
         cover: Cover::default(),
         open: HashMap::new(),
         folder_read: false,
@@ -127,6 +134,7 @@ struct Keeper {
     client: Client,
     floor: Weak<Floor>,
     words: Sender<Word>,
+    sight: Arc<Sight>,
     cover: Cover,
     open: HashMap<Place, Watch>,
     folder_read: bool,
@@ -203,6 +211,7 @@ impl Keeper {
     }
 
     fn close_all_but(&mut self, floor: &Floor, wanted: &HashSet<Place>) {
+        let sight = &self.sight;
         self.open.retain(|place, watch| {
             let stays = wanted.contains(place);
             if !stays {
@@ -211,6 +220,7 @@ impl Keeper {
                 let mut cache = floor.workloads.write();
                 watch.open.store(false, Ordering::Release);
                 cache.close(place.0, place.1.namespace());
+                sight.found(&Scene::Workloads(place.0, place.1.clone()));
             }
             stays
         });
@@ -221,7 +231,17 @@ impl Keeper {
         let (kind, scope) = place.clone();
         let part = Part::new(kind, scope.clone(), Arc::clone(&open));
         let (floor, words) = (self.floor.clone(), self.words.clone());
+        let (sight, seen) = (Arc::clone(&self.sight), Arc::clone(&open));
+        let scene = Scene::Workloads(kind, scope.clone());
         let sink = move |event| {
+            match &event {
+                WatchEvent::Disconnected { .. } if seen.load(Ordering::Acquire) => {
+                    sight.lost(scene.clone(), clock::now());
+                }
+                // Without the right to see it there is nothing to lose.
+                WatchEvent::Synced | WatchEvent::Forbidden { .. } => sight.found(&scene),
+                _ => {}
+            }
             let word = match &event {
                 WatchEvent::Restarted { .. } => Some(Word::Listed(part.place())),
                 WatchEvent::Forbidden { .. } => Some(Word::Refused(part.place())),
@@ -386,6 +406,7 @@ mod tests {
             client: nowhere::client(),
             floor: Arc::downgrade(floor),
             words: WorkloadWatches::new().1.own,
+            sight: Arc::default(),
             cover: Cover::default(),
             open: HashMap::new(),
             folder_read: true,

@@ -2,9 +2,19 @@
 //!
 //! Judged is what the image means after parsing and completion, never its text: `good.io.evil/x` and
 //! `good.io@evil` look like an image of `good.io` and are none. Once something is allowed, everything
-//! else is not.
+//! else is not. A dep file is judged when it is read; the planner judges each image once more before
+//! it is set, because a rollback takes one from the past.
 
 use crate::model::{Image, printable};
+
+/// What may be deployed; by default everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImageLimits {
+    /// Where images may come from; empty for everywhere.
+    pub allowed: Vec<AllowedImages>,
+    /// Every image must name its digest.
+    pub digest_only: bool,
+}
 
 /// A registry, a repository, or all repositories beneath a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,26 +84,26 @@ impl AllowedImages {
     }
 }
 
-/// What speaks against an image, with what to do; `None` if nothing does.
-pub(super) fn objection(
-    image: &Image,
-    allowed: &[AllowedImages],
-    digest_only: bool,
-) -> Option<String> {
-    if !allowed.is_empty() && !allowed.iter().any(|one| one.allows(image)) {
-        let list: Vec<&str> = allowed.iter().map(|one| &*one.text).collect();
-        return Some(format!(
-            "images of {}/{} are not allowed: write one of {}, or start depd with another --allow-image",
-            image.registry(),
-            image.repository(),
-            list.join(", ")
-        ));
+impl ImageLimits {
+    /// What speaks against an image, with what to do; `None` if nothing does.
+    #[must_use]
+    pub fn objection(&self, image: &Image) -> Option<String> {
+        let ImageLimits { allowed, digest_only } = self;
+        if !allowed.is_empty() && !allowed.iter().any(|one| one.allows(image)) {
+            let list: Vec<&str> = allowed.iter().map(|one| &*one.text).collect();
+            return Some(format!(
+                "images of {}/{} are not allowed: write one of {}, or start depd with another --allow-image",
+                image.registry(),
+                image.repository(),
+                list.join(", ")
+            ));
+        }
+        (*digest_only && image.digest().is_none()).then(|| {
+            "a tag can be moved, and depd was started with --digest-only: write the digest, as in \
+             name:tag@sha256:…"
+                .to_owned()
+        })
     }
-    (digest_only && image.digest().is_none()).then(|| {
-        "a tag can be moved, and depd was started with --digest-only: write the digest, as in \
-         name:tag@sha256:…"
-            .to_owned()
-    })
 }
 
 #[cfg(test)]
@@ -101,9 +111,10 @@ mod tests {
     use super::*;
 
     fn check(allowed: &str, image: &str, expect: bool) {
-        let list = [AllowedImages::parse(allowed).unwrap()];
+        let allowed = vec![AllowedImages::parse(allowed).unwrap()];
         let image = Image::parse(image).unwrap();
-        assert_eq!(objection(&image, &list, false).is_none(), expect, "{allowed} {image}");
+        let limits = ImageLimits { allowed, digest_only: false };
+        assert_eq!(limits.objection(&image).is_none(), expect, "{limits:?} {image}");
     }
 
     #[test]
@@ -160,8 +171,9 @@ mod tests {
     #[test]
     fn only_digests_where_only_digests_are_wanted() {
         let digest = format!("nginx:1@sha256:{}", "0".repeat(64));
-        assert_eq!(objection(&Image::parse(&digest).unwrap(), &[], true), None);
-        let said = objection(&Image::parse("nginx:1").unwrap(), &[], true).unwrap();
+        let limits = ImageLimits { digest_only: true, ..ImageLimits::default() };
+        assert_eq!(limits.objection(&Image::parse(&digest).unwrap()), None);
+        let said = limits.objection(&Image::parse("nginx:1").unwrap()).unwrap();
         assert!(said.contains("--digest-only"), "{said}");
     }
 }

@@ -1,6 +1,6 @@
 //! `ECR_REPO`: the registry or repository that short images in dep files are taken from.
 
-use super::allow::{AllowedImages, objection};
+use super::allow::ImageLimits;
 use crate::model::{Image, ImageProblem, ServiceKey, check_prefix, printable};
 
 /// How the images of dep files are completed; fixed for the life of the daemon.
@@ -8,10 +8,8 @@ use crate::model::{Image, ImageProblem, ServiceKey, check_prefix, printable};
 pub struct ImageRules {
     /// Put before images that name no registry. `None`: every image is written in full.
     pub ecr_repo: Option<EcrRepo>,
-    /// Where images may come from; empty for everywhere.
-    pub allowed: Vec<AllowedImages>,
-    /// Every image must name its digest.
-    pub digest_only: bool,
+    /// What may be deployed.
+    pub limits: ImageLimits,
 }
 
 /// A registry host, or a repository in one. Not only Amazon's: any registry does.
@@ -80,7 +78,7 @@ impl ImageRules {
     /// Where the text, or what it becomes, is not an image; the place counts in `text`.
     pub fn resolve(&self, text: &str, key: &ServiceKey) -> Result<Image, ImageProblem> {
         let image = self.complete(text, key)?;
-        match objection(&image, &self.allowed, self.digest_only) {
+        match self.limits.objection(&image) {
             Some(text) => Err(ImageProblem { at: 0, text }),
             None => Ok(image),
         }

@@ -14,7 +14,7 @@ mod ecr;
 mod name;
 mod register;
 
-pub use allow::AllowedImages;
+pub use allow::{AllowedImages, ImageLimits};
 pub use content::{CONTENT_MAX, Content, parse_content};
 pub use ecr::{EcrRepo, ImageRules};
 pub use name::{FileName, parse_name};

@@ -91,8 +91,8 @@ pub enum What {
         changes: Vec<Change>,
         /// What is wrong, if that is known.
         cause: Option<Box<Failure>>,
-        /// Why the API server did not let them be put back, in its words: the rejected images are
-        /// still set then.
+        /// Why they were not put back, if so: the API server refused them, or the settings do not allow
+        /// them any more. The rejected images are still set then.
         refused: Option<String>,
         /// From the PATCH to the verdict.
         took: Duration,

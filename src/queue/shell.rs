@@ -40,13 +40,24 @@ struct State<K> {
     keys: KeyedQueue<K>,
     /// `None` once the queue is closed, which ends the channel for the workers.
     hand_out: Option<Sender<K>>,
+    /// Workers that wait for a key.
+    idle: usize,
+    /// One of them was called and is not there yet. It takes what it finds and calls the next one
+    /// where there is more, so that a hundred keys at once do not wake a hundred threads of which
+    /// the first would have done most.
+    called: bool,
 }
 
 impl<K: Clone + Eq + Hash + Ord> Default for WorkQueue<K> {
     fn default() -> WorkQueue<K> {
         let (hand_out, ready) = unbounded();
         WorkQueue {
-            state: Mutex::new(State { keys: KeyedQueue::default(), hand_out: Some(hand_out) }),
+            state: Mutex::new(State {
+                keys: KeyedQueue::default(),
+                hand_out: Some(hand_out),
+                idle: 0,
+                called: false,
+            }),
             deadline_changed: Condvar::new(),
             key_ready: Condvar::new(),
             ready,
@@ -98,7 +109,10 @@ impl<K: Clone + Eq + Hash + Ord> WorkQueue<K> {
             if expired {
                 return Taken::Nothing;
             }
+            state.idle += 1;
             expired = self.key_ready.wait_for(&mut state, limit).timed_out();
+            state.idle -= 1;
+            state.called = false;
         }
     }
 
@@ -113,7 +127,18 @@ impl<K: Clone + Eq + Hash + Ord> WorkQueue<K> {
     fn next(&self, state: &mut State<K>) -> Option<K> {
         let key = self.ready.try_recv().ok()?;
         state.keys.start(&key);
+        if !self.ready.is_empty() {
+            self.call(state);
+        }
         Some(key)
+    }
+
+    /// Wakes a worker that waits, unless one is on its way.
+    fn call(&self, state: &mut State<K>) {
+        if state.idle > 0 && !state.called {
+            state.called = true;
+            self.key_ready.notify_one();
+        }
     }
 
     /// Lets go of a key that [`WorkQueue::take`] returned.
@@ -162,7 +187,7 @@ impl<K: Clone + Eq + Hash + Ord> WorkQueue<K> {
         if let Some(hand_out) = &state.hand_out {
             // The receiver lives in the same queue, so the channel is open.
             let _ = hand_out.send(key);
-            self.key_ready.notify_one();
+            self.call(state);
         }
     }
 

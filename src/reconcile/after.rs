@@ -10,6 +10,8 @@ use crate::queue::backoff;
 
 /// How long to wait before asking again for something that a person has to change first.
 const SLOW_RETRY: Duration = Duration::from_secs(30);
+/// The wait before a PATCH that was refused for want of a right is sent once more, and the one after it.
+const DENIED_RETRIES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
 /// How often a missing image is looked for again.
 const MISSING_RETRY: Duration = Duration::from_secs(60);
 /// How long to wait for somebody else's work, and a spread on top of it.
@@ -101,6 +103,7 @@ impl Draft<'_> {
 
     fn went_through(&mut self, reply: Reply) {
         self.plan.service.failures = 0;
+        self.plan.service.denials = 0;
         self.plan.service.retry_at = None;
         // A look says nothing about whether the PATCH will get through, nor does a check; and one
         // that was refused is not taken back by what comes before the next one.
@@ -196,7 +199,7 @@ impl Draft<'_> {
         let goes_back = matches!(self.plan.service.phase, Phase::Returning(_));
         let asked = intent.changes.clone();
         let attempt = self.plan.service.attempts.saturating_add(1);
-        let rollout = rollout::begin(attempt, intent, workload, self.now);
+        let rollout = Box::new(rollout::begin(attempt, intent, workload, self.now));
         let rewritten: Vec<Change> = asked
             .iter()
             .zip(&rollout.changes)
@@ -254,10 +257,7 @@ impl Draft<'_> {
             }
             Setback::Outdated => self.outdated(),
             Setback::NamespaceTerminating => self.namespace_terminating(),
-            Setback::NotPermitted(text) => {
-                self.complain_of_requests(What::NotPermitted(text));
-                self.pause(SLOW_RETRY);
-            }
+            Setback::NotPermitted(text) => self.not_permitted(text),
             Setback::Refused(message) => self.refused(message),
             Setback::ImageMissing(message) => self.image_missing(message),
             Setback::Registry(text) => {
@@ -291,6 +291,21 @@ impl Draft<'_> {
             self.complain_of_requests(What::NotPermitted(text));
         }
         self.back_off();
+    }
+
+    /// An API server that has just started refuses everybody until it has read its roles, for a second
+    /// or some (seen on 1.37). So a PATCH is tried a little more before somebody is told.
+    fn not_permitted(&mut self, text: String) {
+        let service = &mut self.plan.service;
+        if matches!(service.phase, Phase::Patching(_) | Phase::Returning(_)) {
+            let denials = usize::try_from(service.denials).unwrap_or(usize::MAX);
+            service.denials = service.denials.saturating_add(1);
+            if let Some(wait) = DENIED_RETRIES.get(denials) {
+                return self.pause(*wait);
+            }
+        }
+        self.complain_of_requests(What::NotPermitted(text));
+        self.pause(SLOW_RETRY);
     }
 
     fn outdated(&mut self) {
@@ -340,12 +355,8 @@ impl Draft<'_> {
             }
             Phase::Returning(intent) => {
                 let (changes, took) = (intent.changes.clone(), Duration::ZERO);
-                let settled = Settled {
-                    desired: intent.desired.clone(),
-                    uid: intent.uid.clone(),
-                    changes: changes.clone(),
-                };
-                let refused = Some(message);
+                let settled = Settled::of(intent);
+                let refused = Some(format!("the API server does not accept it: {message}"));
                 self.say(What::RollbackFailed { changes, cause: None, refused, took });
                 self.plan.service.phase = Phase::Settled(settled);
             }

@@ -15,14 +15,14 @@ enum Verdict {
 }
 
 impl Draft<'_> {
-    pub(super) fn follow(&mut self, mut rollout: Rollout, workload: &Workload) {
+    pub(super) fn follow(&mut self, mut rollout: Box<Rollout>, workload: &Workload) {
         match self.judge(&mut rollout, workload) {
             None => self.enter(Phase::Rolling(rollout)),
             Some(verdict) => self.conclude(rollout, verdict, workload),
         }
     }
 
-    fn conclude(&mut self, rollout: Rollout, verdict: Verdict, workload: &Workload) {
+    fn conclude(&mut self, rollout: Box<Rollout>, verdict: Verdict, workload: &Workload) {
         let took = self.view.now.since(rollout.started);
         let changes = rollout.changes.clone();
         match verdict {
@@ -46,7 +46,7 @@ impl Draft<'_> {
     }
 
     /// Follows the last good images to their verdict; there is nothing to go back to after that.
-    pub(super) fn follow_back(&mut self, mut rollout: Rollout, workload: &Workload) {
+    pub(super) fn follow_back(&mut self, mut rollout: Box<Rollout>, workload: &Workload) {
         if !super::rollback::runs_what_was_put_back(&rollout.changes, workload) {
             return self.left_to_people(&rollout.desired, &rollout.changes, workload);
         }

@@ -118,6 +118,18 @@ impl Gate {
         self.in_flight.len() + waiting
     }
 
+    /// Keeps those of `picked` that are in flight, and adds others up to `most` in all: whoever shows
+    /// some of many sees the same ones again.
+    pub fn pick_in_flight(&self, picked: &mut Vec<ServiceKey>, most: usize) {
+        picked.retain(|key| self.in_flight.contains(key));
+        picked.truncate(most);
+        let mut more: Vec<ServiceKey> = Vec::new();
+        let free = most - picked.len();
+        more.extend(self.in_flight.iter().filter(|key| !picked.contains(key)).take(free).cloned());
+        more.sort();
+        picked.extend(more);
+    }
+
     /// Nothing starts until a person says so.
     #[must_use]
     pub fn is_held(&self) -> bool {
@@ -207,6 +219,24 @@ impl Gate {
 mod tests {
     use super::*;
     use crate::model::fixture::key;
+
+    #[test]
+    fn what_was_picked_stays_picked_as_long_as_it_is_in_flight() {
+        let mut gate = Gate::new(None, None, Standing::default());
+        assert_eq!(gate.open(), []);
+        let mut picked = Vec::new();
+        for name in ["d", "c", "b"] {
+            assert!(gate.admit(&key(name)));
+        }
+        gate.pick_in_flight(&mut picked, 8);
+        assert_eq!(picked, [key("b"), key("c"), key("d")]);
+        assert!(gate.admit(&key("a")));
+        assert_eq!(gate.note(&key("c"), false), []);
+        gate.pick_in_flight(&mut picked, 3);
+        assert_eq!(picked, [key("b"), key("d"), key("a")]);
+        gate.pick_in_flight(&mut picked, 2);
+        assert_eq!(picked, [key("b"), key("d")]);
+    }
 
     #[test]
     fn nothing_starts_before_start_up_is_judged() {

@@ -127,6 +127,7 @@ impl Draft<'_> {
     pub(super) fn enter(&mut self, phase: Phase) {
         if self.plan.service.phase.desired() != phase.desired() {
             self.plan.service.failures = 0;
+            self.plan.service.denials = 0;
             self.plan.service.retry_at = None;
             self.plan.service.request_complaint = None;
         }
@@ -158,7 +159,7 @@ impl Draft<'_> {
 
     fn with_workload(&mut self, images: &ImageSet, workload: &Workload) {
         self.note_replacement(workload);
-        let targets = match resolve::targets(images, workload) {
+        let targets = match self.targets(images, workload) {
             Ok(targets) => targets,
             Err(problem) => return self.misfit(problem, workload),
         };
@@ -194,6 +195,11 @@ impl Draft<'_> {
             Phase::Waiting(_) if agrees => {
                 self.adopt(&intent(images, workload, &targets), workload);
             }
+            Phase::Patching(intent) if went_through(&intent, workload) => {
+                // It has its place in the history, and its end; the newer wish is the next look's.
+                self.adopt(&intent, workload);
+                self.wake_at(self.view.now);
+            }
             Phase::Rolling(rollout) | Phase::RollingBack(rollout) => {
                 let changes = rollout.changes;
                 self.say(What::Superseded { changes, by: Successor::File });
@@ -205,6 +211,16 @@ impl Draft<'_> {
             }
             _ if agrees => self.baseline(images, workload),
             _ => self.change(images, workload, &differing),
+        }
+    }
+
+    /// What the file means, as far as all of its images may be set.
+    fn targets(&self, images: &ImageSet, workload: &Workload) -> Result<Vec<Target>, Problem> {
+        let targets = resolve::targets(images, workload)?;
+        let limits = &self.view.policy.images;
+        match targets.iter().find_map(|target| limits.objection(&target.image)) {
+            Some(text) => Err(Problem { place: None, text }),
+            None => Ok(targets),
         }
     }
 
@@ -239,13 +255,11 @@ impl Draft<'_> {
             Phase::Rolling(rollout) if agrees(&rollout) => self.follow(rollout, workload),
             Phase::Broken(rollout) if agrees(&rollout) => self.await_recovery(&rollout, workload),
             Phase::RollingBack(rollout) => self.follow_back(rollout, workload),
-            Phase::Patching(intent)
-                if !intent.changes.is_empty()
-                    && resolve::runs(&intent.desired, workload, &intent.changes) =>
-            {
+            Phase::Patching(intent) if went_through(&intent, workload) => {
                 self.adopt(&intent, workload);
             }
-            Phase::Rolling(Rollout { desired, changes, .. }) => {
+            Phase::Rolling(rollout) => {
+                let Rollout { desired, changes, .. } = *rollout;
                 self.say(What::Superseded {
                     changes: changes.clone(),
                     by: Successor::SomebodyElse,
@@ -284,7 +298,7 @@ impl Draft<'_> {
     pub(super) fn adopt(&mut self, intent: &Intent, workload: &Workload) {
         let attempt = self.plan.service.attempts.saturating_add(1);
         self.plan.service.attempts = attempt;
-        let rollout = rollout::begin(attempt, intent, workload, self.view.now);
+        let rollout = Box::new(rollout::begin(attempt, intent, workload, self.view.now));
         self.say(What::Started { changes: rollout.changes.clone() });
         self.enter(Phase::Rolling(rollout.clone()));
         self.follow(rollout, workload);
@@ -384,6 +398,11 @@ impl Draft<'_> {
             self.plan.service.phase = Phase::New;
         }
     }
+}
+
+/// The cluster shows what a PATCH was to bring whose reply nobody has seen.
+fn went_through(intent: &Intent, workload: &Workload) -> bool {
+    !intent.changes.is_empty() && resolve::runs(&intent.desired, workload, &intent.changes)
 }
 
 pub(super) fn hold(workload: &Workload) -> Option<Hold> {

@@ -3,8 +3,10 @@
 //! It is done only where somebody asked for it, once per content of the file, and only while the
 //! workload still runs what was rejected: whoever changes the image meanwhile is never fought.
 
+use std::time::Duration;
+
 use super::plan::{Draft, change_cause, hold};
-use super::{Good, Intent, Phase, Service, Step, resolve, rollout};
+use super::{Good, Intent, Phase, Service, Settled, Step, resolve, rollout};
 use crate::model::{Change, Image, ImageSet, Rollout, Successor, Target, What, Workload};
 
 /// What somebody who asks for another try makes of the state: a content that was rejected or refused
@@ -89,7 +91,9 @@ impl Draft<'_> {
 
     pub(super) fn begin_return(&mut self, intent: Intent, workload: &Workload) {
         self.plan.service.rejected = Some(intent.desired.clone());
-        self.say(What::RollingBack { changes: intent.changes.clone() });
+        if self.disallowed(&intent.changes).is_none() {
+            self.say(What::RollingBack { changes: intent.changes.clone() });
+        }
         self.go_back(intent, workload);
     }
 
@@ -104,10 +108,13 @@ impl Draft<'_> {
             self.plan.service.attempts = attempt;
             let rollout = rollout::begin(attempt, &intent, workload, self.view.now);
             self.say(What::Started { changes: rollout.changes.clone() });
-            return self.follow_back(rollout, workload);
+            return self.follow_back(Box::new(rollout), workload);
         }
         if !runs(|change| &change.from) {
             return self.left_to_people(&intent.desired, &intent.changes, workload);
+        }
+        if let Some(why) = self.disallowed(&intent.changes) {
+            return self.not_put_back(&intent, why);
         }
         if let Some(hold) = hold(workload) {
             self.enter(Phase::Returning(intent));
@@ -127,6 +134,20 @@ impl Draft<'_> {
         };
         self.enter(Phase::Returning(intent));
         self.request(step);
+    }
+
+    /// What was good once need not be allowed any more.
+    fn disallowed(&self, changes: &[Change]) -> Option<String> {
+        let limits = &self.view.policy.images;
+        let images = changes.iter().filter_map(|change| Image::parse(&change.to).ok());
+        images.into_iter().find_map(|image| limits.objection(&image))
+    }
+
+    /// The rejected images stay where they are.
+    fn not_put_back(&mut self, intent: &Intent, why: String) {
+        let (changes, took) = (intent.changes.clone(), Duration::ZERO);
+        self.say(What::RollbackFailed { changes, cause: None, refused: Some(why), took });
+        self.enter(Phase::Settled(Settled::of(intent)));
     }
 
     /// Somebody changed the images before or after they were put back. The rejected content stays

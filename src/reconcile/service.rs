@@ -33,11 +33,14 @@ pub struct Service {
     pub corrected_at: Option<Moment>,
     /// Failed requests in a row.
     pub failures: u32,
+    /// PATCHes in a row that were refused for want of a right.
+    #[serde(skip)]
+    pub denials: u32,
     /// No request before this.
     pub retry_at: Option<Moment>,
 }
 
-/// Where a service stands.
+/// Where a service stands. Most are settled, so what is larger is boxed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Phase {
     /// Nothing was done yet for what the file asks.
@@ -48,14 +51,14 @@ pub enum Phase {
     /// A PATCH is about to be sent, or was sent and its reply is not known.
     Patching(Intent),
     /// The PATCH went through; the rollout is followed to its verdict.
-    Rolling(Rollout),
+    Rolling(Box<Rollout>),
     /// The rollout failed or timed out; it may still recover.
-    Broken(Rollout),
+    Broken(Box<Rollout>),
     /// The rollout failed, and a PATCH that puts the last good images back is about to be sent, or was
     /// sent and its reply is not known.
     Returning(Intent),
     /// The last good images were put back; that is followed to its verdict.
-    RollingBack(Rollout),
+    RollingBack(Box<Rollout>),
     /// The cluster agreed with the file when it was last looked at after a change of the file.
     Settled(Settled),
     /// The API server refused the change; final until the file or the workload changes.
@@ -110,6 +113,14 @@ pub struct Settled {
     pub uid: Box<str>,
     /// What the last rollout changed, with the images as the API server stored them.
     pub changes: Vec<Change>,
+}
+
+impl Settled {
+    /// Nothing more is done for what was intended.
+    pub(super) fn of(intent: &Intent) -> Settled {
+        let Intent { desired, uid, changes, .. } = intent.clone();
+        Settled { desired, uid, changes }
+    }
 }
 
 /// The images that a workload was last seen to work with.
@@ -184,7 +195,7 @@ impl Service {
     /// look finds out again.
     #[must_use]
     pub fn durable(&self) -> Service {
-        let mut kept = Service { failures: 0, retry_at: None, ..self.clone() };
+        let mut kept = Service { failures: 0, denials: 0, retry_at: None, ..self.clone() };
         if let Phase::Rolling(rollout) | Phase::Broken(rollout) | Phase::RollingBack(rollout) =
             &mut kept.phase
         {

@@ -65,6 +65,7 @@ fn desk(file: &str, workload: Option<Workload>) -> Desk {
             create_namespaces: true,
             allow_namespaces: Vec::new(),
             ecr: Default::default(),
+            images: Default::default(),
         },
         now: Moment(1000),
         step: None,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Patience, Service, Step};
-use crate::desired::DesiredState;
+use crate::desired::{DesiredState, ImageLimits};
 use crate::model::{Kind, Moment, Notice, Pod, Problem, ServiceKey, Workload};
 
 /// All that a decision depends on, besides the service's own state.
@@ -52,6 +52,8 @@ pub struct Policy {
     pub allow_namespaces: Vec<String>,
     /// What is done for images of Amazon ECR before they are rolled out.
     pub ecr: EcrPolicy,
+    /// Which images may be set, whoever asks for them.
+    pub images: ImageLimits,
 }
 
 /// What is done for images of Amazon ECR before they are rolled out; by default nothing.

@@ -80,7 +80,7 @@ pub fn words(notice: &Notice) -> Words {
         What::RollbackFailed { changes, refused: Some(message), .. } => (
             "Rollback failed",
             format!(
-                "{} could not be put back, the API server does not accept it: {}; {} is still set",
+                "{} could not be put back: {}; {} is still set",
                 put_back(changes),
                 printable(message),
                 rejected(changes)

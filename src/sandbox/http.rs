@@ -104,6 +104,20 @@ impl Response {
         self
     }
 
+    /// All of it as it goes over a connection that stays open, for who answers in place of a sandbox.
+    #[must_use]
+    pub fn to_wire(&self) -> Vec<u8> {
+        let mut bytes = self.head(&format!("Content-Length: {}", self.body.len()), false);
+        bytes.extend_from_slice(&self.body);
+        bytes
+    }
+
+    /// The status code.
+    #[must_use]
+    pub fn code(&self) -> u16 {
+        self.code
+    }
+
     fn head(&self, framing: &str, close: bool) -> Vec<u8> {
         let mut head = format!("HTTP/1.1 {} {}\r\n", self.code, phrase(self.code));
         for (name, value) in &self.headers {

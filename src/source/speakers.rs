@@ -30,7 +30,8 @@ pub(super) enum Entered {
 impl Speakers {
     /// `name` has something to say for `key`.
     pub(super) fn enter(&mut self, key: &ServiceKey, name: &Name) -> Entered {
-        let names = self.by_key.entry(key.clone()).or_default();
+        // One is the rule, and there may be ten thousand services.
+        let names = self.by_key.entry(key.clone()).or_insert_with(|| Vec::with_capacity(1));
         let before = names.first().cloned();
         if let Err(at) = names.binary_search(name) {
             names.insert(at, name.clone());

@@ -41,7 +41,7 @@ use crate::model::Standing;
 use disk::{Disk, Room, memory_only, unix_ms};
 use lock::{Lock, NoLock};
 use read::Contents;
-use writer::{Pending, Shared, Writer};
+use writer::{Haste, Pending, Shared, Writer};
 
 pub use batch::{Answer, Batch};
 pub use error::StoreError;
@@ -127,14 +127,15 @@ impl Store {
 
     /// Queues a step and returns at once. Steps of one service are saved in the order of the calls.
     pub fn save(&self, step: Saved) {
-        self.add(|pending| pending.add(step));
+        let haste = if step.messages.is_empty() { Haste::Later } else { Haste::Soon };
+        self.add(haste, |pending| pending.add(step));
     }
 
     /// Queues a step and waits until it is committed, or the disk refused it: intent before action.
     ///
     /// A disk that does not answer is waited for some seconds once, and not at all while it stays so.
     pub fn save_and_wait(&self, step: Saved) {
-        let Some(mut pending) = self.add(|pending| pending.add(step)) else { return };
+        let Some(mut pending) = self.add(Haste::Now, |pending| pending.add(step)) else { return };
         if self.shared.stuck.load(Ordering::Relaxed) {
             return;
         }
@@ -154,28 +155,32 @@ impl Store {
 
     /// Queues messages that are about no service, and returns at once.
     pub fn tell(&self, messages: Vec<Message>) {
-        self.add(|pending| pending.batch.tell(messages, &mut pending.next_id, unix_ms()));
+        self.add(Haste::Soon, |pending| {
+            pending.batch.tell(messages, &mut pending.next_id, unix_ms())
+        });
     }
 
     /// The receiver acknowledged the message: it is forgotten.
     pub fn delivered(&self, message_id: u64) {
-        self.add(|pending| pending.batch.answer(message_id, Answer::Delivered));
+        self.add(Haste::Later, |pending| pending.batch.answer(message_id, Answer::Delivered));
     }
 
     /// The message will never be taken: it is kept for people to look at, but not sent again.
     pub fn set_aside(&self, message_id: u64, why: &str) {
         let answer = Answer::SetAside { why: why.to_owned(), at: unix_ms() };
-        self.add(|pending| pending.batch.answer(message_id, answer));
+        self.add(Haste::Later, |pending| pending.batch.answer(message_id, answer));
     }
 
     /// Remembers `value` under `name`, in the place of what was there.
     pub fn set_meta(&self, name: &str, value: &str) {
-        self.add(|pending| pending.batch.meta.insert(name.to_owned(), value.to_owned()));
+        self.add(Haste::Later, |pending| {
+            pending.batch.meta.insert(name.to_owned(), value.to_owned())
+        });
     }
 
     /// Remembers this of the failures in a row, unless a newer word came before it.
     pub fn stands(&self, standing: &Standing) {
-        self.add(|pending| {
+        self.add(Haste::Later, |pending| {
             if pending.is_newest(standing) {
                 pending.batch.stands(standing);
             }
@@ -194,21 +199,25 @@ impl Store {
         {
             let mut pending = self.shared.pending.lock();
             pending.closing = true;
-            self.shared.ring(&mut pending);
+            self.shared.ring(&mut pending, Haste::Now);
         }
         let ended = self.ended.recv_timeout(limit) == Err(RecvTimeoutError::Disconnected);
         ended && self.shared.pending.lock().saved_all
     }
 
     /// Returns what is pending with the change in it; `None` once the store is closed.
-    fn add<T>(&self, change: impl FnOnce(&mut Pending) -> T) -> Option<MutexGuard<'_, Pending>> {
+    fn add<T>(
+        &self,
+        haste: Haste,
+        change: impl FnOnce(&mut Pending) -> T,
+    ) -> Option<MutexGuard<'_, Pending>> {
         let mut pending = self.shared.pending.lock();
         if pending.closing {
             debug!("the store is closed already");
             return None;
         }
         change(&mut pending);
-        self.shared.ring(&mut pending);
+        self.shared.ring(&mut pending, haste);
         Some(pending)
     }
 }

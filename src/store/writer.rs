@@ -1,7 +1,9 @@
 //! The thread that writes: what waits at a moment becomes one transaction.
 //!
 //! While a transaction is written, the next batch gathers, so the more workers save at once, the
-//! fewer transactions there are for each. When the disk refuses, nobody waits for it: messages are
+//! fewer transactions there are for each. What nobody waits for gathers for some milliseconds more
+//! ([`Haste`]): a transaction costs as much as ten steps in it. A crash within that time forgets it as
+//! if it had come before the save: a rollout is followed, or a message sent, once more. When the disk refuses, nobody waits for it: messages are
 //! handed over and waiters let go as if it had been written, and what was not is kept and tried
 //! again, together with all that came later.
 
@@ -23,6 +25,27 @@ use crate::model::{Moment, Standing};
 
 /// The log is told of trouble this often.
 const COMPLAINT_EVERY: Duration = Duration::from_secs(60);
+
+/// How soon something must be on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Haste {
+    /// Somebody waits for it.
+    Now,
+    /// A message waits for it.
+    Soon,
+    /// Nobody does: what comes next takes it along.
+    Later,
+}
+
+impl Haste {
+    fn within(self) -> Duration {
+        Duration::from_millis(match self {
+            Haste::Now => 0,
+            Haste::Soon => 3,
+            Haste::Later => 30,
+        })
+    }
+}
 
 /// What the handle and the thread share.
 #[derive(Debug)]
@@ -49,8 +72,8 @@ pub struct Pending {
     number: u64,
     /// Batches below this number are on disk or were refused.
     finished: u64,
-    /// The thread has something to look at.
-    rung: bool,
+    /// The thread has something to look at, by then at the latest.
+    due: Option<Moment>,
     /// The id of the next message.
     pub next_id: u64,
     /// Which word about failures in a row was the last that came.
@@ -92,7 +115,7 @@ impl Shared {
             batch: Batch::default(),
             number: 0,
             finished: 0,
-            rung: false,
+            due: None,
             next_id: last_id + 1,
             turn: 0,
             closing: false,
@@ -108,9 +131,11 @@ impl Shared {
         }
     }
 
-    /// Wakes the thread.
-    pub fn ring(&self, pending: &mut Pending) {
-        if !std::mem::replace(&mut pending.rung, true) {
+    /// Wakes the thread, unless it comes early enough by itself.
+    pub fn ring(&self, pending: &mut Pending, haste: Haste) {
+        let due = clock::now() + haste.within();
+        if pending.due.is_none_or(|before| due < before) {
+            pending.due = Some(due);
             self.bell.notify_one();
         }
     }
@@ -182,7 +207,7 @@ impl<F: Fn(Outgoing)> Writer<F> {
     fn turn(&mut self) -> bool {
         let mut pending = self.shared.pending.lock();
         self.wait(&mut pending);
-        pending.rung = false;
+        pending.due = None;
         let fresh = std::mem::take(&mut pending.batch);
         pending.number += 1;
         let number = pending.number;
@@ -202,15 +227,15 @@ impl<F: Fn(Outgoing)> Writer<F> {
         !closing
     }
 
-    /// Until something was saved, or it is time to try again.
+    /// Until what was saved is due, or it is time to try again.
     fn wait(&self, pending: &mut MutexGuard<'_, Pending>) {
-        let silent = |pending: &mut Pending| !pending.rung;
-        match self.retry_at {
-            Some(at) => {
-                let limit = at.since(clock::now());
-                self.shared.bell.wait_while_for(pending, silent, limit);
+        loop {
+            let due = pending.due.into_iter().chain(self.retry_at).min();
+            match due.map(|due| due.since(clock::now())) {
+                Some(left) if left.is_zero() => return,
+                Some(left) => drop(self.shared.bell.wait_for(pending, left)),
+                None => self.shared.bell.wait(pending),
             }
-            None => self.shared.bell.wait_while(pending, silent),
         }
     }
 

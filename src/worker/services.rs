@@ -25,6 +25,12 @@ impl Services {
         Arc::clone(self.by_key.write().entry(key.clone()).or_default())
     }
 
+    /// The mutex of `key`, where there is one.
+    #[must_use]
+    pub fn get(&self, key: &ServiceKey) -> Option<Arc<Mutex<Service>>> {
+        self.by_key.read().get(key).map(Arc::clone)
+    }
+
     /// Every service there is, at this moment.
     #[must_use]
     pub fn all(&self) -> Vec<(ServiceKey, Arc<Mutex<Service>>)> {

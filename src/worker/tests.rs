@@ -148,6 +148,7 @@ fn floor(cluster: Cluster) -> Floor {
             create_namespaces: true,
             allow_namespaces: Vec::new(),
             ecr: Default::default(),
+            images: Default::default(),
         },
         clock: Box::new(crate::clock::now),
         dice: Box::new(|| 7),

@@ -1,4 +1,6 @@
 //! The depd binary as a child process, with a folder and a receiver of its own.
+//!
+//! It is the one that Cargo built beside the bench, or the one that `DEPD_BENCH_PROGRAM` names.
 
 use std::fs;
 use std::fs::File;
@@ -49,7 +51,7 @@ impl Depd {
             write(&folder, service, image);
         }
         let spawned = Stamp::now();
-        let child = Command::new(env!("CARGO_BIN_EXE_depd"))
+        let child = Command::new(program())
             .args(["run", "--slack-rate", "1000"])
             .current_dir(folder.path())
             .env_clear()
@@ -120,6 +122,12 @@ impl Drop for Depd {
             lines.iter().skip(lines.len().saturating_sub(40)).for_each(|line| eprintln!("{line}"));
         }
     }
+}
+
+/// The program that is measured.
+pub fn program() -> PathBuf {
+    let named = std::env::var_os("DEPD_BENCH_PROGRAM").filter(|name| !name.is_empty());
+    named.map_or_else(|| env!("CARGO_BIN_EXE_depd").into(), PathBuf::from)
 }
 
 fn write(folder: &TempDir, service: &Service, image: &str) -> Stamp {

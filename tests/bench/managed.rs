@@ -26,6 +26,8 @@ struct Scene<'a> {
     depd: &'a Depd,
     audit: AuditLog,
     report: &'a mut Report,
+    /// What depd used for each change, by outcome: told once the raw loop has had its turn.
+    cpu_ms: Vec<(Outcome, f64)>,
 }
 
 /// Returns the services, for whoever wants them gone before something else is measured.
@@ -33,14 +35,23 @@ pub fn measure(cluster: &Cluster, sizes: &Managed, report: &mut Report) -> Servi
     let services = Services::create(&cluster.admin, sizes.services, 1);
     let audit = AuditLog::open(&cluster.audit_log);
     let depd = Depd::start(cluster, &services.all, FIRST_IMAGE);
-    let mut scene = Scene { cluster, sizes, services: &services, depd: &depd, audit, report };
+    let cpu_ms = Vec::new();
+    let mut scene =
+        Scene { cluster, sizes, services: &services, depd: &depd, audit, report, cpu_ms };
     scene.start();
     scene.rest();
     let image = scene.succeed();
     scene.fail();
     scene.remember();
+    let cpu_ms = scene.cpu_ms;
     drop(depd);
-    raw_cpu(cluster, sizes, &services, image, report);
+    let raw_ms = raw_cpu(cluster, sizes, &services, image, report);
+    for (outcome, ms) in cpu_ms {
+        let verdict = outcome.verdict();
+        let id = format!("managed.{}.{verdict}.cpu", sizes.services);
+        let what = format!("  CPU of depd for each rollout that {verdict}, until its message");
+        report.add(Row::new(id, what, ms, "ms").at_most(3.0 * raw_ms, "3 × raw"));
+    }
     services
 }
 
@@ -93,10 +104,10 @@ impl Scene<'_> {
         let before = process::cpu_of_living_threads(pid);
         thread::sleep(sizes.idle);
         let used = process::cpu_of_living_threads(pid) - before;
-        let resident = process::resident_mib(pid);
+        let (resident, parts) = (process::resident_mib(pid), process::resident_parts(pid));
         let what = format!("idle with {} services with a pod each: resident", sizes.services);
         self.add("resident", |id| {
-            Row::new(id, what, resident, "MiB").at_most(sizes.resident_goal_mib, "")
+            Row::new(id, what, resident, "MiB").at_most(sizes.resident_goal_mib, "").note(parts)
         });
         self.add("idle", |id| {
             let share = 100.0 * used.as_secs_f64() / sizes.idle.as_secs_f64();
@@ -188,11 +199,7 @@ impl Scene<'_> {
             Row::new(id, "  messages", messages as f64, "").exactly(changes)
         });
         let cpu = median(&rounds.iter().map(|round| round.cpu_ms).collect::<Vec<_>>());
-        let raw = self.report.raw_cpu_ms;
-        self.add(&format!("{verdict}.cpu"), |id| {
-            let row = Row::new(id, "  CPU for each change, until its message", cpu, "ms");
-            if raw > 0.0 { row.at_most(3.0 * raw, "3 × raw") } else { row }
-        });
+        self.cpu_ms.push((outcome, cpu));
     }
 
     fn remember(&mut self) {
@@ -200,7 +207,7 @@ impl Scene<'_> {
         let (now, peak) = (process::resident_mib(pid), process::peak_resident_mib(pid));
         self.add("resident.after", |id| {
             let row = Row::new(id, "resident after all that", now, "MiB");
-            row.note(format!("{peak:.1} MiB at most"))
+            row.note(format!("{}; {peak:.1} MiB at most", process::resident_parts(pid)))
         });
     }
 }
@@ -222,7 +229,7 @@ fn raw_cpu(
     services: &Services,
     image: &str,
     report: &mut Report,
-) {
+) -> f64 {
     let count = sizes.failing.max(sizes.batch);
     let patch = |service| Patch::new(&cluster.plain, service, image);
     let patches: Vec<Patch> = services.all[..count].iter().map(patch).collect();
@@ -230,4 +237,5 @@ fn raw_cpu(
     let id = format!("managed.{}.raw.cpu", sizes.services);
     let cpu = ms(run.cpu) / count as f64;
     report.add(Row::new(id, format!("{count} PATCHes, raw loop: CPU for each"), cpu, "ms"));
+    cpu
 }

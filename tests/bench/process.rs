@@ -36,6 +36,38 @@ pub fn resident_mib(pid: u32) -> f64 {
     status_mib(pid, "VmRSS:")
 }
 
+/// What [`resident_mib`] consists of, in words: memory of its own, and pages of files that others could
+/// share, most of which are the program itself.
+pub fn resident_parts(pid: u32) -> String {
+    let (own, files) = (status_mib(pid, "RssAnon:"), status_mib(pid, "RssFile:"));
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+    let program = program_mib(pid);
+    format!(
+        "{own:.1} anonymous, {files:.1} of files ({program:.1} of depd itself), {threads} threads"
+    )
+}
+
+/// Pages of the program's file, MiB.
+fn program_mib(pid: u32) -> f64 {
+    let program = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps")).unwrap_or_default();
+    let (mut is_program, mut kib) = (false, 0.0);
+    for line in text.lines() {
+        let mut words = line.split_ascii_whitespace();
+        match words.next() {
+            Some("Rss:") if is_program => {
+                kib += words.next().and_then(|word| word.parse().ok()).unwrap_or(0.0);
+            }
+            // Every other line of a mapping begins with a name and a colon.
+            Some(first) if !first.ends_with(':') => {
+                is_program = words.nth(4).is_some_and(|path| *path == *program.to_string_lossy());
+            }
+            _ => {}
+        }
+    }
+    kib / 1024.0
+}
+
 /// The most resident memory that there ever was, MiB.
 pub fn peak_resident_mib(pid: u32) -> f64 {
     status_mib(pid, "VmHWM:")

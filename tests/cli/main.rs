@@ -5,6 +5,7 @@
 mod check;
 mod doctor;
 mod fixed;
+mod live;
 mod manners;
 mod plan;
 mod rbac;

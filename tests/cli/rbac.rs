@@ -34,26 +34,39 @@ fn the_manifests_are_as_they_were_reviewed() {
         ])
     );
     insta::assert_snapshot!("rbac-policy", printed(&["--policy"]));
+    insta::assert_snapshot!(
+        "rbac-more",
+        printed(&["--namespace", "shop", "--events", "--ecr-pull-secret"])
+    );
+    let all = ["--manifest", "--image", "depd:1", "--events", "--ecr-pull-secret"];
+    let starts = printed(&all).lines().find(|line| line.contains("args: ")).map(str::to_owned);
+    let starts = starts.unwrap_or_default();
+    assert!(starts.ends_with(", --events, --ecr-pull-secret]"), "{starts}");
 }
 
-/// What the README adds to the printed role for whoever wants Events.
-const FOR_EVENTS: &str = "  # For --events only.
-  - apiGroups: [events.k8s.io]
-    resources: [events]
-    verbs: [create]
-";
+/// The rules of the role of that name, without comments.
+fn rules_of(text: &str, role: &str) -> String {
+    let head = format!("kind: ClusterRole\nmetadata:\n  name: {role}\n");
+    let (_, rest) = text.split_once(&head).expect("the role");
+    let rules = rest.split("---").next().unwrap_or_default();
+    let lines = rules.lines().filter(|line| !line.trim_start().starts_with('#'));
+    lines.skip_while(|line| *line != "rules:").skip(1).map(|line| format!("{line}\n")).collect()
+}
 
-/// The tests on a real control plane run with these rights, and the one for Events.
+/// The tests on a real control plane run with these rights. Those of pull secrets are in a role of
+/// their own there, which only some tests bind.
 #[test]
 fn the_rights_of_the_test_cluster_are_the_printed_ones() {
-    let rules = |text: &str| {
-        let role = text.split("---").find(|part| part.contains("kind: ClusterRole\n"));
-        let (_, rules) = role.expect("a role").split_once("rules:").expect("rules");
-        rules.trim().to_owned()
-    };
     let ours = fs::read_to_string("tests/cluster/rbac.yaml").expect("readable");
-    assert!(ours.contains(FOR_EVENTS), "{ours}");
-    assert_eq!(rules(&ours.replacen(FOR_EVENTS, "", 1)), rules(&printed(&[])));
+    assert_eq!(rules_of(&ours, "depd"), rules_of(&printed(&["--events"]), "depd"));
+    let all = rules_of(&printed(&["--events", "--ecr-pull-secret"]), "depd");
+    let more = rules_of(&ours, "depd-pull-secrets");
+    assert!(more.contains("depd-ecr"), "{more}");
+    assert_eq!(all.replacen(&more, "", 1), rules_of(&ours, "depd"));
+    assert_eq!(rules_of(&printed(&[]), "depd").len() + all.len(), {
+        let one = |arguments: &[&str]| rules_of(&printed(arguments), "depd").len();
+        one(&["--events"]) + one(&["--ecr-pull-secret"])
+    });
 }
 
 #[test]

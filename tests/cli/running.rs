@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use super::{depd, folder, refuses};
 
 /// A pretend cluster with the Deployments web, api and worker, and a folder to work in.
-fn site() -> (Sandbox, TempDir) {
+pub fn site() -> (Sandbox, TempDir) {
     let cluster = Sandbox::start(SandboxOptions::default()).expect("it starts");
     samples().into_iter().for_each(|object| drop(cluster.apply(object).expect("applied")));
     let folder = folder();
@@ -21,7 +21,7 @@ fn site() -> (Sandbox, TempDir) {
     (cluster, folder)
 }
 
-fn save(folder: &Path, name: &str, content: &str) {
+pub fn save(folder: &Path, name: &str, content: &str) {
     fs::write(folder.join("deps").join(name), content).expect("written");
 }
 
@@ -143,6 +143,46 @@ fn sighup_reads_settings_anew_in_the_same_process_and_keeps_good_ones() {
     depd.says("settings from .env");
     save(folder.path(), "web_default.dep", "nginx:1.27\n");
     depd.says("nginx:1.26 → nginx:1.27 in");
+}
+
+#[test]
+fn sighup_after_an_upgrade_goes_on_as_the_new_program_and_as_the_old_one_where_that_is_broken() {
+    let (_cluster, folder) = site();
+    save(folder.path(), "web_default.dep", "nginx:1.26\n");
+    let path = folder.path().join("depd");
+    // As install(1) does it: a new file under the same name.
+    let install = |source: &Path| {
+        let _ = fs::remove_file(&path);
+        fs::copy(source, &path).expect("copied");
+    };
+    let program = Path::new(env!("CARGO_BIN_EXE_depd"));
+    install(program);
+    let command = depd(folder.path(), &[]);
+    let arguments = ["run", "--kubeconfig", "kubeconfig", "--log-file", "depd.log"];
+    let environment: Vec<_> = command.get_envs().filter_map(|(k, v)| Some((k, v?))).collect();
+    let mut installed = std::process::Command::new(&path);
+    installed.args(arguments).current_dir(folder.path()).env_clear().envs(environment);
+    let child = installed.spawn().expect("it runs");
+    let depd = Running { child, log: folder.path().join("depd.log") };
+    depd.says("web_default: Deployed");
+    install(program);
+    depd.signal("-HUP");
+    depd.says("SIGHUP: the program was replaced; depd starts anew as the new one");
+    let running = || fs::read_link(format!("/proc/{}/exe", depd.child.id())).expect("it runs");
+    let until = Instant::now() + Duration::from_secs(60);
+    while running() != path {
+        assert!(Instant::now() < until, "it is {:?}", running());
+        std::thread::yield_now();
+    }
+    save(folder.path(), "web_default.dep", "nginx:1.27\n");
+    depd.says("nginx:1.26 → nginx:1.27 in");
+    let nothing = folder.path().join("nothing");
+    fs::write(&nothing, "no program").expect("written");
+    install(&nothing);
+    depd.signal("-HUP");
+    depd.says("cannot be started anew");
+    save(folder.path(), "web_default.dep", "nginx:1.28\n");
+    depd.says("nginx:1.27 → nginx:1.28 in");
 }
 
 #[test]

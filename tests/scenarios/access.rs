@@ -3,7 +3,7 @@
 //! The sandbox knows one token and one certificate, so these tests say why they do nothing there.
 
 use std::fs;
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{self, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -21,6 +21,7 @@ use tempfile::TempDir;
 
 use crate::cluster::Cluster;
 use crate::depd::Depd;
+use crate::http::Request;
 use crate::proxy::Proxy;
 
 /// The control plane, and what its kubeconfigs say.
@@ -267,13 +268,11 @@ fn tokens_that_live_for_seconds(place: &Place, webhook: &Webhook) {
     assert!((3..=most).contains(&runs), "{runs} runs of the plugin, {most} at most");
 }
 
-/// What `depd rbac` prints, and the one right that `--events` needs besides.
-#[test]
-fn depd_has_the_rights_of_the_golden_list_and_no_other() {
-    let Some(_place) = Place::find() else { return };
+/// What depd's ServiceAccount may do in a namespace, in the words of the API server.
+fn rights_in(namespace: &str) -> String {
     let review = json!({
         "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview",
-        "spec": { "namespace": "default" },
+        "spec": { "namespace": namespace },
     });
     let text = kubectl(
         &variable("DEPD_TEST_KUBECONFIG"),
@@ -292,27 +291,43 @@ fn depd_has_the_rights_of_the_golden_list_and_no_other() {
     let mut lines: Vec<String> = rules
         .iter()
         .map(|rule| {
-            format!(
-                "[{}] {}: {}",
-                words(&rule["apiGroups"]),
-                words(&rule["resources"]),
-                words(&rule["verbs"])
-            )
+            let names = words(&rule["resourceNames"]);
+            let names = if names.is_empty() { names } else { format!("/{names}") };
+            let resources = words(&rule["resources"]);
+            format!("[{}] {resources}{names}: {}", words(&rule["apiGroups"]), words(&rule["verbs"]))
         })
         .collect();
     lines.sort();
-    insta::assert_snapshot!("rights", lines.join("\n"));
+    lines.dedup();
+    lines.join("\n")
+}
+
+fn printed(arguments: &[&str]) -> String {
+    let depd = Command::new(env!("CARGO_BIN_EXE_depd")).arg("rbac").args(arguments).output();
+    String::from_utf8(depd.expect("it runs").stdout).expect("UTF-8")
+}
+
+/// What `depd rbac --events` prints, and in one namespace what `--ecr-pull-secret` adds.
+#[test]
+fn depd_has_the_rights_of_the_golden_list_and_no_other() {
+    let Some(place) = Place::find() else { return };
+    insta::assert_snapshot!("rights", rights_in("default"));
+    let namespace = place.cluster.namespace();
+    let manifest = printed(&["--namespace", &namespace, "--events", "--ecr-pull-secret"]);
+    let admin = variable("DEPD_TEST_ADMIN_KUBECONFIG");
+    kubectl(&admin, &["apply", "-f", "-"], &manifest).expect("applied");
+    let rights = crate::wait::wait_for("the new role to count", || {
+        let rights = rights_in(&namespace);
+        rights.contains("secrets").then_some(rights)
+    });
+    insta::assert_snapshot!("rights-with-pull-secrets", rights);
 }
 
 #[test]
 fn the_printed_policy_lets_its_user_change_images_and_nothing_else() {
     let Some(place) = Place::find() else { return };
     let admin = variable("DEPD_TEST_ADMIN_KUBECONFIG");
-    let printed = Command::new(env!("CARGO_BIN_EXE_depd"))
-        .args(["rbac", "--policy", "--user", "minikube-user"])
-        .output()
-        .expect("it runs");
-    let policy = String::from_utf8(printed.stdout).expect("UTF-8");
+    let policy = printed(&["--policy", "--user", "minikube-user"]);
     kubectl(&admin, &["apply", "-f", "-"], &policy).expect("applied");
     let namespace = place.cluster.namespace();
     place.cluster.deployment(&namespace, "web", "nginx:1.24", 1);
@@ -352,7 +367,11 @@ fn the_printed_policy_lets_its_user_change_images_and_nothing_else() {
         ),
         (
             json!({ "op": "add", "path": "/spec/template/metadata/labels/x", "value": "y" }),
-            "spec.template differs",
+            "spec.template.metadata differs",
+        ),
+        (
+            json!({ "op": "add", "path": "/spec/template/metadata/annotations", "value": {"x": "y"} }),
+            "annotations differ in more than restartedAt",
         ),
         (
             json!({ "op": "add", "path": "/metadata/labels", "value": {"x": "y"} }),
@@ -369,6 +388,18 @@ fn the_printed_policy_lets_its_user_change_images_and_nothing_else() {
         { "op": "add", "path": format!("{template}/imagePullSecrets"), "value": [{ "name": "pull" }] },
     ]))
     .expect("images, annotations and pull secrets are depd's job");
+    for _ in 0..2 {
+        let restart = Command::new(env!("CARGO_BIN_EXE_depd"))
+            .args(["restart", &format!("web_{namespace}"), "--kubeconfig"])
+            .arg(&limited)
+            .output()
+            .expect("it runs");
+        assert!(restart.status.success(), "{restart:?}");
+    }
+    let with_another =
+        json!({ "op": "add", "path": "/spec/template/metadata/annotations/x", "value": "y" });
+    let said = patch(json!([with_another])).expect_err("another annotation");
+    assert!(said.contains("annotations differ in more than restartedAt"), "{said}");
     for kind in ["validatingadmissionpolicybinding", "validatingadmissionpolicy"] {
         kubectl(&admin, &["delete", kind, "depd-images-only"], "").expect("deleted");
     }
@@ -418,24 +449,8 @@ impl Webhook {
 /// One TokenReview after the other on a connection.
 fn review(stream: TcpStream, judge: &Mutex<Judge>) -> io::Result<()> {
     let mut reader = BufReader::new(stream);
-    loop {
-        let mut length = 0;
-        loop {
-            let mut line = String::new();
-            if reader.read_line(&mut line)? == 0 {
-                return Ok(());
-            }
-            let line = line.trim().to_ascii_lowercase();
-            if let Some(value) = line.strip_prefix("content-length:") {
-                length = value.trim().parse().unwrap_or(0);
-            }
-            if line.is_empty() {
-                break;
-            }
-        }
-        let mut body = vec![0; length];
-        reader.read_exact(&mut body)?;
-        let asked: Value = serde_json::from_slice(&body)?;
+    while let Some(request) = Request::read(&mut reader)? {
+        let asked: Value = serde_json::from_slice(&request.body)?;
         let token = asked["spec"]["token"].as_str().unwrap_or_default();
         let authenticated = judge.lock().expect("fine")(token);
         let answer = json!({
@@ -449,4 +464,5 @@ fn review(stream: TcpStream, judge: &Mutex<Judge>) -> io::Result<()> {
         );
         reader.get_mut().write_all(format!("{head}{answer}").as_bytes())?;
     }
+    Ok(())
 }

@@ -2,18 +2,18 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use depd::cluster::kubeconfig::{self, Choice};
-use depd::cluster::{Authorization, ClientIdentity, Material, Trust};
 use depd::sandbox::{
     About, Fault, RequestRecord, RequestView, Response, Sandbox, SandboxOptions, Status,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use ureq::Agent;
-use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 
+use crate::api::Api;
+use crate::control_plane::{ControlPlane, Share, share};
+use crate::relay::Relay;
 use crate::wait::wait_for;
 
 /// A cluster, and an administrator's access to it.
@@ -22,6 +22,9 @@ pub struct Cluster {
     /// What depd is given.
     pub kubeconfig: PathBuf,
     admin: Api,
+    /// What stands between depd and the cluster, and the folder of the kubeconfig for it.
+    relay: Option<(Relay, TempDir)>,
+    _share: Option<Share>,
 }
 
 enum Kind {
@@ -33,9 +36,16 @@ impl Cluster {
     /// The real control plane where the environment names one, else a fresh sandbox.
     pub fn start() -> Cluster {
         match std::env::var_os("DEPD_TEST_KUBECONFIG") {
-            Some(kubeconfig) => Cluster::real(kubeconfig.into()),
+            Some(kubeconfig) => Cluster::real(kubeconfig.into(), Some(share())),
             None => Cluster::sandbox(),
         }
+    }
+
+    /// The real control plane, whose server no other test uses meanwhile; says so where there is none.
+    pub fn start_alone() -> Option<(Cluster, ControlPlane)> {
+        let alone = ControlPlane::alone()?;
+        let kubeconfig = std::env::var_os("DEPD_TEST_KUBECONFIG").expect("set");
+        Some((Cluster::real(kubeconfig.into(), None), alone))
     }
 
     /// Whether this is a real control plane.
@@ -43,14 +53,26 @@ impl Cluster {
         matches!(self.kind, Kind::Real { .. })
     }
 
-    /// A cluster that can be made to misbehave, which a real one cannot; says so where there is none.
-    pub fn start_for_faults() -> Option<Cluster> {
+    /// A cluster that can be made to misbehave: the sandbox does it itself, before a real one stands a
+    /// relay that does.
+    pub fn start_for_faults() -> Cluster {
         let cluster = Cluster::start();
-        if cluster.is_real() {
-            println!("skipped: the faults of this test are made by the sandbox's own API server");
-            return None;
-        }
-        Some(cluster)
+        if cluster.is_real() { cluster.behind_a_relay() } else { cluster }
+    }
+
+    /// The same cluster, which depd reaches through a relay only.
+    pub fn behind_a_relay(mut self) -> Cluster {
+        let relay = Relay::start(&self.kubeconfig);
+        let folder = tempfile::tempdir().expect("a folder");
+        self.kubeconfig = folder.path().join("kubeconfig");
+        fs::write(&self.kubeconfig, relay.kubeconfig("127.0.0.1")).expect("written");
+        self.relay = Some((relay, folder));
+        self
+    }
+
+    /// What depd reaches it through.
+    pub fn relay(&self) -> &Relay {
+        &self.relay.as_ref().expect("it is behind a relay").0
     }
 
     /// From now on every request is shown to `hook`, which may let it go wrong.
@@ -58,33 +80,27 @@ impl Cluster {
         &self,
         hook: impl Fn(&RequestView<'_>) -> Option<Fault> + Send + Sync + 'static,
     ) {
-        match &self.kind {
-            Kind::Sandbox { sandbox, .. } => sandbox.set_faults(hook),
-            Kind::Real { .. } => panic!("a real cluster has no faults on demand"),
-        }
-    }
-
-    /// Where the sandbox listens on loopback.
-    pub fn port(&self) -> u16 {
-        match &self.kind {
-            Kind::Sandbox { sandbox, .. } => sandbox.address().port(),
-            Kind::Real { .. } => panic!("a real cluster is named by its kubeconfig"),
+        match (&self.kind, &self.relay) {
+            (_, Some((relay, _))) => relay.set_faults(Arc::new(hook)),
+            (Kind::Sandbox { sandbox, .. }, None) => sandbox.set_faults(hook),
+            (Kind::Real { .. }, None) => panic!("a real cluster has no faults on demand"),
         }
     }
 
     /// From now on nothing goes wrong.
     pub fn clear_faults(&self) {
-        match &self.kind {
-            Kind::Sandbox { sandbox, .. } => sandbox.clear_faults(),
-            Kind::Real { .. } => {}
+        match (&self.kind, &self.relay) {
+            (_, Some((relay, _))) => relay.clear_faults(),
+            (Kind::Sandbox { sandbox, .. }, None) => sandbox.clear_faults(),
+            (Kind::Real { .. }, None) => {}
         }
     }
 
-    fn real(kubeconfig: PathBuf) -> Cluster {
+    fn real(kubeconfig: PathBuf, share: Option<Share>) -> Cluster {
         let path = |name: &str| PathBuf::from(std::env::var_os(name).expect(name));
         let admin = Api::from_kubeconfig(&path("DEPD_TEST_ADMIN_KUBECONFIG"));
         let kind = Kind::Real { audit_log: path("DEPD_TEST_AUDIT_LOG") };
-        Cluster { kind, kubeconfig, admin }
+        Cluster { kind, kubeconfig, admin, relay: None, _share: share }
     }
 
     fn sandbox() -> Cluster {
@@ -95,7 +111,13 @@ impl Cluster {
         let mut admin = Api::from_kubeconfig(&kubeconfig);
         // Another user than depd, so that requests can be told apart.
         admin.become_bearer(sandbox.token(), sandbox.ca_pem());
-        Cluster { kind: Kind::Sandbox { sandbox, _folder: folder }, kubeconfig, admin }
+        let kind = Kind::Sandbox { sandbox, _folder: folder };
+        Cluster { kind, kubeconfig, admin, relay: None, _share: None }
+    }
+
+    /// Where it listens on loopback.
+    pub fn port(&self) -> u16 {
+        self.admin.port()
     }
 
     /// A name that no other test uses.
@@ -143,6 +165,14 @@ impl Cluster {
         self.admin.post(&format!("/apis/apps/v1/namespaces/{namespace}/deployments"), &deployment);
     }
 
+    /// Creates so many Deployments, `svc-0` and on, and waits until their rollouts are done.
+    pub fn many_deployments(&self, namespace: &str, count: usize) -> Vec<String> {
+        let names: Vec<String> = (0..count).map(|n| format!("svc-{n}")).collect();
+        names.iter().for_each(|name| self.apply_deployment(namespace, name, "nginx:1.24", 1));
+        names.iter().for_each(|name| self.wait_until_available(namespace, name));
+        names
+    }
+
     pub fn wait_until_available(&self, namespace: &str, name: &str) {
         wait_for(&format!("{name} to be available"), || {
             let deployment = self.get_deployment(namespace, name)?;
@@ -161,6 +191,13 @@ impl Cluster {
         let deployment = self.get_deployment(namespace, name).expect("it is there");
         let image = &deployment["spec"]["template"]["spec"]["containers"][0]["image"];
         image.as_str().expect("a text").to_owned()
+    }
+
+    /// Somebody else than depd changes the image of the container that is named like its Deployment.
+    pub fn set_image(&self, namespace: &str, name: &str, image: &str) {
+        let containers = json!([{ "name": name, "image": image }]);
+        let template = json!({ "spec": { "containers": containers } });
+        self.merge_patch(namespace, name, &json!({ "spec": { "template": template } }));
     }
 
     pub fn pods(&self, namespace: &str) -> Vec<Value> {
@@ -187,6 +224,11 @@ impl Cluster {
     pub fn merge_patch(&self, namespace: &str, name: &str, patch: &Value) {
         let path = format!("/apis/apps/v1/namespaces/{namespace}/deployments/{name}");
         self.admin.patch(&path, patch);
+    }
+
+    pub fn json_patch(&self, namespace: &str, name: &str, operations: &Value) {
+        let path = format!("/apis/apps/v1/namespaces/{namespace}/deployments/{name}");
+        self.admin.json_patch(&path, operations);
     }
 
     pub fn delete_namespace(&self, name: &str) {
@@ -234,12 +276,61 @@ impl Cluster {
         all.filter(|request| !is_view(request)).collect()
     }
 
+    /// Those among them that change something.
+    pub fn changes_by_depd(&self, namespace: &str) -> Vec<String> {
+        let is_read =
+            |request: &String| request.starts_with("list ") || request.starts_with("get ");
+        self.requests_of_depd(namespace).into_iter().filter(|request| !is_read(request)).collect()
+    }
+
     /// Those that keep its view as well.
     pub fn all_requests_of_depd(&self, namespace: &str) -> Vec<String> {
-        match &self.kind {
-            Kind::Sandbox { sandbox, .. } => recorded(sandbox, namespace),
-            Kind::Real { audit_log } => audited(audit_log, namespace),
+        match (&self.kind, &self.relay) {
+            (_, Some((relay, _))) => recorded(relay.requests(), namespace),
+            (Kind::Sandbox { sandbox, .. }, None) => recorded(sandbox.requests(), namespace),
+            (Kind::Real { audit_log }, None) => audited(audit_log, namespace),
         }
+    }
+
+    /// A kubeconfig of a user who may look at everything in this namespace, and change nothing. The
+    /// sandbox knows no rights; there a hook refuses in the words of RBAC.
+    pub fn only_to_read(&self, namespace: &String) -> PathBuf {
+        match &self.kind {
+            Kind::Sandbox { .. } => {
+                let none: [String; 0] = [];
+                self.set_faults(move |request| {
+                    (request.method == "PATCH").then(|| beyond(request, &none)).flatten()
+                });
+                self.kubeconfig.clone()
+            }
+            Kind::Real { .. } => {
+                self.with_roles_in(std::slice::from_ref(namespace), &["get", "list", "watch"])
+            }
+        }
+    }
+
+    /// Gives that user the right to change workloads as well.
+    pub fn let_patch(&self, namespace: &str) {
+        if !self.is_real() {
+            return self.clear_faults();
+        }
+        let path = "/apis/rbac.authorization.k8s.io/v1/namespaces";
+        self.admin.json_patch(
+            &format!("{path}/{namespace}/roles/depd"),
+            &json!([{ "op": "add", "path": "/rules/0/verbs/-", "value": "patch" }]),
+        );
+        let role = format!("{path}/{namespace}/rolebindings/depd");
+        let subject = self.admin.get(&role).expect("a binding")["subjects"][0].clone();
+        let home = subject["namespace"].as_str().expect("a namespace");
+        let review = json!({ "spec": {
+            "user": format!("system:serviceaccount:{home}:depd"),
+            "resourceAttributes": { "group": "apps", "resource": "deployments", "verb": "patch",
+                                    "namespace": namespace } } });
+        let reviews = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
+        wait_for("the right to be in force", || {
+            let answer = self.admin.post(reviews, &review);
+            (answer["status"]["allowed"] == true).then_some(())
+        });
     }
 
     /// A kubeconfig of a user whose rights end at these namespaces: a Role in each of them. The
@@ -251,11 +342,11 @@ impl Cluster {
                 self.set_faults(move |request| beyond(request, &allowed));
                 self.kubeconfig.clone()
             }
-            Kind::Real { .. } => self.with_roles_in(namespaces),
+            Kind::Real { .. } => self.with_roles_in(namespaces, &["get", "list", "watch", "patch"]),
         }
     }
 
-    fn with_roles_in(&self, namespaces: &[String]) -> PathBuf {
+    fn with_roles_in(&self, namespaces: &[String], verbs: &[&str]) -> PathBuf {
         let home = self.namespace();
         let api = "/apis/rbac.authorization.k8s.io/v1/namespaces";
         let account = json!({ "metadata": { "name": "depd", "namespace": home } });
@@ -265,7 +356,7 @@ impl Cluster {
         for namespace in namespaces {
             let role = json!({ "metadata": { "name": "depd" }, "rules": [
                 { "apiGroups": ["apps"], "resources": ["deployments", "statefulsets", "daemonsets"],
-                  "verbs": ["get", "list", "watch", "patch"] },
+                  "verbs": verbs },
                 { "apiGroups": ["apps"], "resources": ["replicasets"], "verbs": ["list"] },
                 { "apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"] },
                 { "apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"] },
@@ -320,8 +411,8 @@ fn beyond(request: &RequestView<'_>, allowed: &[String]) -> Option<Fault> {
     Some(Fault::Respond(Response::status(&status)))
 }
 
-/// What the sandbox has answered.
-fn recorded(sandbox: &Sandbox, namespace: &str) -> Vec<String> {
+/// What the sandbox or the relay has answered.
+fn recorded(requests: Vec<RequestRecord>, namespace: &str) -> Vec<String> {
     let part = format!("/namespaces/{namespace}");
     let line = |request: RequestRecord| {
         let (path, query) = request.uri.split_once('?').unwrap_or((&request.uri, ""));
@@ -338,7 +429,7 @@ fn recorded(sandbox: &Sandbox, namespace: &str) -> Vec<String> {
         };
         Some(format!("{verb} {resource}/{name}"))
     };
-    sandbox.requests().into_iter().filter(|r| r.user == "depd").filter_map(line).collect()
+    requests.into_iter().filter(|r| r.user == "depd").filter_map(line).collect()
 }
 
 /// What the API server's own audit log says.
@@ -358,114 +449,4 @@ fn audited(audit_log: &Path, namespace: &str) -> Vec<String> {
         format!("{} {}/{}", text(&event["verb"]), text(&object["resource"]), text(&object["name"]))
     };
     of_depd.map(line).collect()
-}
-
-/// Plain requests, for what depd itself never does.
-struct Api {
-    agent: Agent,
-    server: String,
-    token: Option<String>,
-}
-
-impl Api {
-    fn from_kubeconfig(file: &Path) -> Api {
-        let choice = Choice { kubeconfig: Some(file.to_owned()), context: None };
-        let access = kubeconfig::load(&choice, |_| None).expect("a kubeconfig");
-        let Trust::Authority(ca) = &access.trust else { panic!("no authority") };
-        let token = match &access.authorization {
-            Authorization::Token(token) => Some(token.expose().to_string()),
-            _ => None,
-        };
-        let identity = access.identity.as_ref().map(client_cert);
-        let agent = agent(&bytes(ca), identity);
-        Api { agent, server: access.server.as_str().to_owned(), token }
-    }
-
-    fn become_bearer(&mut self, token: &str, ca: &str) {
-        self.agent = agent(ca.as_bytes(), None);
-        self.token = Some(token.to_owned());
-    }
-
-    fn authorization(&self) -> String {
-        self.token.as_ref().map(|token| format!("Bearer {token}")).unwrap_or_default()
-    }
-
-    fn url(&self, path: &str) -> String {
-        format!("{}{path}", self.server)
-    }
-
-    fn get(&self, path: &str) -> Option<Value> {
-        let request = self.agent.get(self.url(path)).header("authorization", self.authorization());
-        let mut reply = request.call().expect("an answer");
-        let text = reply.body_mut().with_config().limit(1 << 30).read_to_string().expect("a body");
-        let body: Value = serde_json::from_str(&text).expect("JSON");
-        match reply.status().as_u16() {
-            200 => Some(body),
-            404 => None,
-            status => panic!("GET {path}: {status} {body}"),
-        }
-    }
-
-    fn post(&self, path: &str, object: &Value) -> Value {
-        let request = self.agent.post(self.url(path)).header("authorization", self.authorization());
-        let request = request.content_type("application/json");
-        let body = check("POST", path, request.send(object.to_string()));
-        serde_json::from_str(&body).expect("JSON")
-    }
-
-    fn dry_run(&self, path: &str, object: &Value) -> Value {
-        let url = self.url(&format!("{path}?dryRun=All"));
-        let request = self.agent.post(url).header("authorization", self.authorization());
-        let request = request.content_type("application/json");
-        let mut reply = request.send(object.to_string()).expect("an answer");
-        let text = reply.body_mut().read_to_string().expect("a body");
-        serde_json::from_str(&text).expect("JSON")
-    }
-
-    fn patch(&self, path: &str, patch: &Value) {
-        let request =
-            self.agent.patch(self.url(path)).header("authorization", self.authorization());
-        let request = request.content_type("application/merge-patch+json");
-        check("PATCH", path, request.send(patch.to_string()));
-    }
-
-    fn delete(&self, path: &str) {
-        let request =
-            self.agent.delete(self.url(path)).header("authorization", self.authorization());
-        check("DELETE", path, request.call());
-    }
-}
-
-#[track_caller]
-fn check(
-    verb: &str,
-    path: &str,
-    reply: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
-) -> String {
-    let mut reply = reply.expect("an answer");
-    let body = reply.body_mut().read_to_string().expect("a body");
-    assert!(reply.status().is_success(), "{verb} {path}: {} {body}", reply.status());
-    body
-}
-
-fn bytes(material: &Material) -> Vec<u8> {
-    match material {
-        Material::File(path) => fs::read(path).expect("a readable file"),
-        Material::Inline(content) => content.expose().clone(),
-    }
-}
-
-fn client_cert(identity: &ClientIdentity) -> ClientCert {
-    let certificate = Certificate::from_pem(&bytes(&identity.certificate)).expect("PEM");
-    let key = PrivateKey::from_pem(&bytes(&identity.key)).expect("PEM");
-    ClientCert::new_with_certs(&[certificate.to_owned()], key)
-}
-
-fn agent(ca: &[u8], identity: Option<ClientCert>) -> Agent {
-    let ca = Certificate::from_pem(ca).expect("PEM").to_owned();
-    let tls = TlsConfig::builder()
-        .root_certs(RootCerts::new_with_certs(&[ca]))
-        .client_cert(identity)
-        .build();
-    Agent::config_builder().tls_config(tls).http_status_as_error(false).build().into()
 }

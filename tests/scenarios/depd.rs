@@ -4,13 +4,14 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
 use depd::failpoint::Failpoint;
 use tempfile::TempDir;
 
-use crate::receiver::Receiver;
+use crate::receiver::{Message, Receiver};
 use crate::wait::wait_for;
 
 /// A depd in its folder, running or not. Killed when dropped; its logs are shown when the test panics.
@@ -177,6 +178,31 @@ impl Depd {
             .expect("written");
     }
 
+    /// Waits until depd has looked at everything that it knew before: a message about a bad file comes
+    /// by the same queue. The message is one more in its receiver.
+    #[track_caller]
+    pub fn look_at_everything(&self, namespace: &str) {
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        let name = format!("barrier-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        self.save(&name, namespace, "this is no image");
+        self.slack.wait_for(&format!("Bad dep file: {name} "));
+    }
+
+    /// How many messages so far have a title that begins like this.
+    pub fn told(&self, title: &str) -> usize {
+        self.slack.titles().iter().filter(|own| own.starts_with(title)).count()
+    }
+
+    /// Waits for the success of this service with this image.
+    #[track_caller]
+    pub fn wait_for_deployed(&self, service: &str, image: &str) -> Message {
+        let (title, change) = (format!("Deployed: {service} "), format!("→ {image} "));
+        wait_for(&format!("{title}with {change}; there are {:?}", self.slack.titles()), || {
+            let is_it = |it: &Message| it.title.starts_with(&title) && it.text.contains(&change);
+            self.slack.messages().into_iter().find(is_it)
+        })
+    }
+
     /// What the latest process has logged.
     pub fn log(&self) -> Vec<String> {
         self.logs.last().map(|log| log.lock().expect("fine").clone()).unwrap_or_default()
@@ -191,6 +217,12 @@ impl Depd {
 
     pub fn pid(&self) -> u32 {
         self.child.as_ref().expect("it runs").id()
+    }
+
+    /// `kill` with this signal, for example `-TERM`.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([name, &self.pid().to_string()]).status();
+        assert!(status.expect("kill runs").success());
     }
 
     /// Waits for its end.

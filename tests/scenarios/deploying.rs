@@ -26,13 +26,7 @@ fn a_saved_file_is_deployed_followed_and_reported() {
 fn a_hundred_files_in_a_tight_loop_are_a_hundred_patches_and_a_hundred_messages() {
     let cluster = Cluster::start();
     let namespace = cluster.namespace();
-    let names: Vec<String> = (0..100).map(|n| format!("app-{n}")).collect();
-    for name in &names {
-        cluster.apply_deployment(&namespace, name, "nginx:1.24", 1);
-    }
-    for name in &names {
-        cluster.wait_until_available(&namespace, name);
-    }
+    let names = cluster.many_deployments(&namespace, 100);
     let depd = Depd::start(&cluster.kubeconfig, &["--apply-all"]);
     for name in &names {
         depd.save(name, &namespace, "nginx:1.25");
@@ -95,10 +89,7 @@ fn a_change_by_somebody_else_is_said_and_not_undone() {
     let depd = Depd::start(&cluster.kubeconfig, &[]);
     depd.save("web", &namespace, "nginx:1.25");
     depd.slack.wait_for("Deployed: web");
-    let containers = serde_json::json!([{ "name": "web", "image": "nginx:1.20" }]);
-    let patch =
-        serde_json::json!({ "spec": { "template": { "spec": { "containers": containers } } } });
-    cluster.merge_patch(&namespace, "web", &patch);
+    cluster.set_image(&namespace, "web", "nginx:1.20");
     let message = depd.slack.wait_for("Changed in the cluster: web");
     assert_eq!(message.color, "warning");
     assert_eq!(cluster.image(&namespace, "web"), "nginx:1.20");

@@ -32,8 +32,7 @@ fn failures_in_a_row_halt_the_rest_until_it_is_resumed() {
     assert!(message.text.contains("2 rollouts failed in a row"), "{message:?}");
     assert!(message.text.contains("depd resume --all"), "{message:?}");
     depd.save("three", &namespace, "nginx:1.25");
-    depd.save("barrier", &namespace, "this is no image");
-    depd.slack.wait_for("Bad dep file: barrier");
+    depd.look_at_everything(&namespace);
     assert_eq!(cluster.image(&namespace, "three"), "nginx:1.24");
     let (code, text) = resume(&depd);
     assert_eq!((code, &*text), (Some(0), "depd goes on; 1 services waited\n"));
@@ -78,13 +77,11 @@ fn what_failures_in_a_row_halted_stays_so_over_restarts_until_it_is_resumed() {
     // Whatever the settings are now, it takes a person.
     depd.launch(&[]);
     depd.wait_for_log("Everything is held: 2 rollouts failed in a row");
-    depd.save("barrier", &namespace, "this is no image");
-    depd.slack.wait_for("Bad dep file: barrier");
+    depd.look_at_everything(&namespace);
     assert_eq!(cluster.image(&namespace, "three"), "nginx:1.24");
     assert_eq!(resume(&depd), (Some(0), "depd goes on; 1 services waited\n".to_owned()));
     depd.slack.wait_for("Deployed: three");
-    let held = |title: &String| title.starts_with("Everything is held");
-    assert_eq!(depd.slack.titles().iter().filter(|title| held(title)).count(), 1, "told once");
+    assert_eq!(depd.told("Everything is held"), 1, "told once");
 }
 
 #[test]
@@ -131,8 +128,7 @@ fn the_control_socket_is_for_its_user_only_and_goes_with_the_daemon() {
     let socket = depd.folder().join("state/control");
     let mode = std::fs::metadata(&socket).expect("there").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
-    let term = std::process::Command::new("kill").args(["-TERM", &depd.pid().to_string()]).status();
-    assert!(term.expect("kill runs").success());
+    depd.signal("-TERM");
     assert!(depd.wait().success());
     assert!(!socket.exists());
     let (code, text) = resume(&depd);

@@ -12,41 +12,22 @@ use crate::cluster::Cluster;
 use crate::depd::Depd;
 use crate::wait::wait_for;
 
-/// `kill` with this signal.
-fn signal(depd: &Depd, name: &str) {
-    let status = Command::new("kill").args([name, &depd.pid().to_string()]).status();
-    assert!(status.expect("kill runs").success());
-}
-
 /// Bounds what the running depd may use, as `--nofile=40` does.
 fn limit(depd: &Depd, bound: &str) {
     let status = Command::new("prlimit").args(["--pid", &depd.pid().to_string(), bound]).status();
     assert!(status.expect("prlimit runs").success());
 }
 
-fn many(cluster: &Cluster, namespace: &str, count: usize) -> Vec<String> {
-    let names: Vec<String> = (0..count).map(|n| format!("svc-{n}")).collect();
-    for name in &names {
-        cluster.apply_deployment(namespace, name, "nginx:1.24", 1);
-    }
-    for name in &names {
-        cluster.wait_until_available(namespace, name);
-    }
-    names
-}
-
 #[test]
 fn fault_37_without_file_descriptors_deployments_are_delayed_and_none_is_lost() {
     let cluster = Cluster::start();
     let namespace = cluster.namespace();
-    let names = many(&cluster, &namespace, 30);
+    let names = cluster.many_deployments(&namespace, 30);
     let depd = Depd::start(&cluster.kubeconfig, &[]);
     // The watches of workloads and pods and the connection to Slack are open before the drought.
     cluster.deployment(&namespace, "first", "nginx:1.24", 1);
     depd.save("first", &namespace, "nginx:1.25");
-    wait_for("the first message", || {
-        depd.slack.titles().iter().any(|title| title.starts_with("Deployed: first ")).then_some(())
-    });
+    depd.slack.wait_for("Deployed: first ");
     let open = fs::read_dir(format!("/proc/{}/fd", depd.pid())).expect("readable").count();
     // Room for three more connections, where thirty are wanted at once.
     limit(&depd, &format!("--nofile={}", open + 3));
@@ -161,10 +142,7 @@ fn fault_38_a_full_disk_stops_no_deployment_and_no_message_and_is_said() {
     fill(&ballast);
     for image in ["nginx:1.25", "nginx:1.26"] {
         depd.save("web", &namespace, image);
-        wait_for(image, || {
-            let part = format!("→ {image} ");
-            depd.slack.messages().iter().any(|it| it.text.contains(&part)).then_some(())
-        });
+        depd.wait_for_deployed("web", image);
     }
     depd.wait_for_log("the store cannot be written");
     fs::remove_file(&ballast).expect("removed");
@@ -172,10 +150,8 @@ fn fault_38_a_full_disk_stops_no_deployment_and_no_message_and_is_said() {
     // Whatever waited for the disk is remembered.
     depd.kill();
     depd.launch(&[]);
-    depd.save("barrier", &namespace, "this is no image");
-    depd.slack.wait_for("Bad dep file: barrier");
-    let told = depd.slack.titles().iter().filter(|it| it.starts_with("Deployed: web")).count();
-    assert_eq!(told, 2, "{:?}", depd.slack.titles());
+    depd.look_at_everything(&namespace);
+    assert_eq!(depd.told("Deployed: web"), 2, "{:?}", depd.slack.titles());
     depd.kill();
     drop(mount);
 }
@@ -212,12 +188,12 @@ fn fault_39_a_process_that_stood_still_gives_the_verdict_that_came_meanwhile() {
     depd.save("web", &namespace, "nginx:flaky");
     depd.wait_for_log("web_");
     depd.wait_for_log("Rolling out");
-    signal(&depd, "-STOP");
+    depd.signal("-STOP");
     depd.save("other", &namespace, "nginx:1.25");
     cluster.wait_until_available(&namespace, "web");
     // Not to wait for anything: longer than the time limit of the rollout must pass.
     std::thread::sleep(Duration::from_secs(5));
-    signal(&depd, "-CONT");
+    depd.signal("-CONT");
     depd.slack.wait_for("Deployed: web");
     depd.slack.wait_for("Deployed: other");
     assert_eq!(depd.slack.titles().len(), 2, "{:?}", depd.slack.titles());
@@ -236,7 +212,7 @@ fn fault_42_a_term_signal_while_a_patch_hangs_ends_within_a_bound_and_makes_no_s
 /// The PATCH is answered only after `delay`, and depd is asked to end meanwhile.
 #[track_caller]
 fn terminated_during_a_patch(delay: Duration) {
-    let Some(cluster) = Cluster::start_for_faults() else { return };
+    let cluster = Cluster::start_for_faults();
     let namespace = cluster.namespace();
     cluster.deployment(&namespace, "web", "nginx:1.24", 1);
     let mut depd = Depd::start(&cluster.kubeconfig, &[]);
@@ -250,14 +226,13 @@ fn terminated_during_a_patch(delay: Duration) {
     });
     depd.save("web", &namespace, "nginx:1.25");
     arrival.recv_timeout(Duration::from_secs(60)).expect("the PATCH arrives");
-    signal(&depd, "-TERM");
+    depd.signal("-TERM");
     let status = depd.wait();
     assert!(status.success(), "{status}");
     cluster.clear_faults();
     depd.launch(&[]);
     depd.slack.wait_for("Deployed: web");
-    depd.save("barrier", &namespace, "this is no image");
-    depd.slack.wait_for("Bad dep file: barrier");
+    depd.look_at_everything(&namespace);
     let deployment = cluster.get_deployment(&namespace, "web").expect("there");
     assert_eq!(deployment["metadata"]["generation"], 2, "one rollout");
     assert_eq!(depd.slack.titles().len(), 2, "{:?}", depd.slack.titles());

@@ -6,14 +6,19 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod api;
 mod cluster;
+mod control_plane;
 mod depd;
+mod http;
 mod proxy;
 mod receiver;
+mod relay;
 mod tls;
 mod wait;
 
 mod access;
+mod admission;
 mod bad_input;
 mod crashing;
 mod credentials;
@@ -22,10 +27,13 @@ mod failing;
 mod faults;
 mod guide;
 mod holding;
+mod killing;
 mod machine;
+mod outages;
 mod pending;
 mod people;
 mod planning;
+mod probing;
 mod pull_secrets;
 mod reporting;
 mod restarting;

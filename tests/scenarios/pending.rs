@@ -2,6 +2,7 @@
 
 use crate::cluster::Cluster;
 use crate::depd::Depd;
+use crate::wait::wait_for;
 
 #[test]
 fn a_new_namespace_is_created_told_and_its_workload_deployed_when_it_is_applied() {
@@ -47,9 +48,6 @@ fn a_deleted_workload_is_said_and_deployed_again_when_it_returns() {
     cluster.delete_deployment(&namespace, "web");
     depd.slack.wait_for("Workload deleted: web");
     cluster.apply_deployment(&namespace, "web", "nginx:1.20", 1);
-    crate::wait::wait_for("the second deployment", || {
-        (depd.slack.titles().iter().filter(|t| t.starts_with("Deployed")).count() == 2)
-            .then_some(())
-    });
+    wait_for("the second deployment", || (depd.told("Deployed") == 2).then_some(()));
     assert_eq!(cluster.image(&namespace, "web"), "nginx:1.25");
 }

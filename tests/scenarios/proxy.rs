@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -30,6 +30,10 @@ struct State {
     /// Nobody passes without these.
     credentials: Option<String>,
     tls: Option<Arc<ServerConfig>>,
+    /// Nobody is let in.
+    down: AtomicBool,
+    /// Both ends of what was let in.
+    open: Mutex<Vec<TcpStream>>,
 }
 
 impl Proxy {
@@ -57,11 +61,28 @@ impl Proxy {
         let shared = Arc::clone(&state);
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
+                if shared.down.load(Ordering::SeqCst) {
+                    continue;
+                }
                 let state = Arc::clone(&shared);
+                state.open.lock().expect("fine").extend(stream.try_clone());
                 thread::spawn(move || drop(tunnel(stream, &state)));
             }
         });
         Proxy { address, state }
+    }
+
+    /// Ends every connection, and lets nobody in.
+    pub fn go_down(&self) {
+        self.state.down.store(true, Ordering::SeqCst);
+        for stream in self.state.open.lock().expect("fine").drain(..) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// Lets everybody in again.
+    pub fn come_back(&self) {
+        self.state.down.store(false, Ordering::SeqCst);
     }
 
     /// How many connections were passed on.

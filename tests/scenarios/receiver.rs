@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::http::Request;
 use crate::tls::{Authority, listen};
 use crate::wait::wait_for;
 
@@ -27,6 +28,14 @@ pub struct Message {
     pub body: Value,
     /// The lines before it.
     pub headers: Vec<String>,
+}
+
+impl Message {
+    /// Its field `Image`: from which to which.
+    pub fn change(&self) -> Option<&str> {
+        let fields = self.body["attachments"][0]["fields"].as_array()?;
+        fields.iter().find(|field| field["title"] == "Image")?["value"].as_str()
+    }
 }
 
 /// Listens until the process ends.
@@ -119,8 +128,8 @@ impl Receiver {
 
 fn serve(stream: impl Read + Write, state: &State) {
     let mut reader = BufReader::new(stream);
-    while let Some((headers, text)) = read_request(&mut reader) {
-        let body: Value = serde_json::from_str(&text).expect("a message is JSON");
+    while let Ok(Some(request)) = Request::read(&mut reader) {
+        let body: Value = serde_json::from_slice(&request.body).expect("a message is JSON");
         let attachment = &body["attachments"][0];
         let text = |name: &str| attachment[name].as_str().unwrap_or_default().to_owned();
         let message = Message {
@@ -129,7 +138,7 @@ fn serve(stream: impl Read + Write, state: &State) {
             text: text("text"),
             at: Instant::now(),
             body: body.clone(),
-            headers,
+            headers: request.head,
         };
         if state.down.load(Ordering::SeqCst) {
             state.refused.fetch_add(1, Ordering::SeqCst);
@@ -145,27 +154,4 @@ fn serve(stream: impl Read + Write, state: &State) {
             return;
         }
     }
-}
-
-/// The headers and the body.
-fn read_request(reader: &mut impl BufRead) -> Option<(Vec<String>, String)> {
-    let mut length = 0;
-    let mut headers = Vec::new();
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line).ok()? == 0 {
-            return None;
-        }
-        headers.push(line.trim_end().to_owned());
-        let line = line.trim_end().to_ascii_lowercase();
-        if let Some(value) = line.strip_prefix("content-length:") {
-            length = value.trim().parse().expect("a number");
-        }
-        if line.is_empty() {
-            break;
-        }
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).ok()?;
-    Some((headers, String::from_utf8(body).expect("UTF-8")))
 }

@@ -154,13 +154,9 @@ fn a_kill_between_a_message_and_its_acknowledgement_repeats_it_and_loses_none() 
     depd.kill();
     depd.slack.come_back();
     depd.launch(&[]);
-    wait_for("the second rollout's message", || {
-        let of_second = |message: &Message| message.text.contains("nginx:1.25 → nginx:1.26");
-        depd.slack.messages().iter().any(of_second).then_some(())
-    });
-    let titles = depd.slack.titles();
-    let count = |start: &str| titles.iter().filter(|title| title.starts_with(start)).count();
-    assert_eq!((count("Deployed: one "), count("Deployed: two ")), (2, 2), "{titles:?}");
+    depd.wait_for_deployed("two", "nginx:1.26");
+    let told = (depd.told("Deployed: one "), depd.told("Deployed: two "));
+    assert_eq!(told, (2, 2), "{:?}", depd.slack.titles());
 }
 
 #[test]

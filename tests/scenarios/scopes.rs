@@ -25,10 +25,7 @@ fn looks(cluster: &Cluster, namespace: &str) -> usize {
 }
 
 fn wait_for_titles(depd: &Depd, part: &str, count: usize) {
-    wait_for(&format!("{count} × {part}"), || {
-        let found = depd.slack.titles().iter().filter(|title| title.starts_with(part)).count();
-        (found >= count).then_some(())
-    });
+    wait_for(&format!("{count} × {part}"), || (depd.told(part) >= count).then_some(()));
 }
 
 #[test]
@@ -82,6 +79,26 @@ fn a_namespace_is_watched_while_a_file_names_it() {
     wait_for_titles(&depd, "Deployed: web", 3);
     assert_eq!(cluster.image(&all[0], "web"), "nginx:1.26");
     assert!(looks(&cluster, &all[0]) > before, "it was left, and is looked at anew");
+}
+
+#[test]
+fn fault_24_a_user_who_may_only_look_is_told_the_missing_verb_and_the_right_is_noticed() {
+    let cluster = Cluster::start();
+    let namespace = cluster.namespace();
+    cluster.deployment(&namespace, "web", "nginx:1.24", 1);
+    let depd = Depd::start(&cluster.only_to_read(&namespace), &[]);
+    depd.save("web", &namespace, "nginx:1.25");
+    let message = depd.slack.wait_for("Not permitted: web");
+    assert!(message.text.contains("lacks verb patch on apps/deployments"), "{message:?}");
+    depd.look_at_everything(&namespace);
+    let tries = cluster.changes_by_depd(&namespace).len();
+    assert_eq!(tries, 3, "so many until it is believed, and the next after 30 s");
+    assert_eq!(cluster.image(&namespace, "web"), "nginx:1.24");
+    cluster.let_patch(&namespace);
+    // A newer file does not wait for the slow retry.
+    depd.save("web", &namespace, "nginx:1.26");
+    depd.slack.wait_for("Deployed: web");
+    assert_eq!(depd.told("Not permitted"), 1, "{:?}", depd.slack.titles());
 }
 
 /// Nine namespaces, with one file each.

@@ -96,7 +96,8 @@ fn printed(command: &mut Command) -> String {
     format!("{}{}", text(&output.stdout), text(&output.stderr))
 }
 
-fn get(address: &str, path: &str) -> String {
+/// What a GET brings, headers and all.
+pub fn get(address: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).expect("it listens");
     write!(stream, "GET {path} HTTP/1.1\r\n\r\n").expect("sent");
     let mut text = String::new();

@@ -1,6 +1,5 @@
 //! The end.
 
-use std::process::Command;
 use std::time::Instant;
 
 use crate::cluster::Cluster;
@@ -15,8 +14,7 @@ fn a_term_signal_ends_it_in_order() {
     depd.save("web", &namespace, "nginx:hang");
     depd.wait_for_log("Rolling out");
     let start = Instant::now();
-    let status = Command::new("kill").args(["-TERM", &depd.pid().to_string()]).status();
-    assert!(status.expect("kill runs").success());
+    depd.signal("-TERM");
     let status = depd.wait();
     println!("ended {} ms after SIGTERM", start.elapsed().as_millis());
     assert!(status.success(), "{status}");

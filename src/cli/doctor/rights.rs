@@ -175,17 +175,16 @@ fn line(right: &Right, verbs: &[&str], places: &[Option<&str>]) -> Finding {
     };
     let (verdict, without) = consequence(right.resource, verbs);
     let text = format!("{} on {resource} is not granted{place}; {without}", verbs.join(", "));
-    let by_hand =
-        matches!(right.resource, "secrets" | "serviceaccounts") || right.group == OWN_EVENTS.group;
-    let remedy = match (by_hand, names.is_empty()) {
-        (true, _) => "grant it, as the documentation of this flag says".to_owned(),
-        (_, true) => "depd rbac | kubectl apply -f -".to_owned(),
-        (_, false) => {
-            let flags: Vec<String> =
-                names.iter().take(NAMED).map(|name| format!(" --namespace {name}")).collect();
-            format!("depd rbac | kubectl apply -f -, or depd rbac{} | …", flags.concat())
-        }
+    let flag = match right {
+        Right { resource: "secrets" | "serviceaccounts", .. } => " --ecr-pull-secret",
+        Right { group, .. } if *group == OWN_EVENTS.group => " --events",
+        _ => "",
     };
+    let mut remedy = format!("depd rbac{flag} | kubectl apply -f -");
+    if !names.is_empty() {
+        let flags = names.iter().take(NAMED).map(|name| format!(" --namespace {name}"));
+        remedy.push_str(&format!(", or depd rbac{flag}{} | …", flags.collect::<String>()));
+    }
     Finding::new("rights", verdict, text, remedy)
 }
 

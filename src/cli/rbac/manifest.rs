@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use crate::cluster::rights::{NAMESPACES, RULES, Rule};
+use crate::cluster::rights::{NAMESPACES, OWN_EVENTS, PULL_SECRETS, RULES, Rule};
 
 const ACCOUNT: &str = "apiVersion: v1
 kind: Namespace
@@ -37,23 +37,41 @@ metadata:
     kubernetes.io/service-account.name: depd
 ";
 
+/// What depd is to do besides, each with an option of `depd run` of the same name.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Extras {
+    /// `--events`
+    pub events: bool,
+    /// `--ecr-pull-secret`
+    pub pull_secret: bool,
+}
+
 /// Account, role and binding: in these namespaces, or everywhere if there are none.
-pub(super) fn rights(namespaces: &[String]) -> String {
+pub(super) fn rights(namespaces: &[String], extras: Extras) -> String {
     let mut out = ACCOUNT.to_owned();
     if namespaces.is_empty() {
-        out.push_str(&role("ClusterRole", None));
+        out.push_str(&role("ClusterRole", None, extras));
         return out;
     }
     for namespace in namespaces {
-        out.push_str(&role("Role", Some(namespace)));
+        out.push_str(&role("Role", Some(namespace), extras));
     }
     out
 }
 
-fn role(kind: &str, namespace: Option<&str>) -> String {
+fn role(kind: &str, namespace: Option<&str>, extras: Extras) -> String {
     let place = namespace.map(|name| format!("  namespace: {name}\n")).unwrap_or_default();
-    let more = namespace.is_none().then_some(&NAMESPACES);
-    let rules: String = RULES.iter().chain(more).map(rule).collect();
+    let extra: Vec<Rule> = [
+        extras.events.then_some(&[OWN_EVENTS][..]),
+        extras.pull_secret.then_some(PULL_SECRETS),
+        namespace.is_none().then_some(&[NAMESPACES][..]),
+    ]
+    .into_iter()
+    .flatten()
+    .flatten()
+    .copied()
+    .collect();
+    let rules: String = RULES.iter().chain(&extra).map(rule).collect();
     format!(
         "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: {kind}\nmetadata:\n  name: depd\n{place}\
          rules:\n{rules}\
@@ -65,11 +83,17 @@ fn role(kind: &str, namespace: Option<&str>) -> String {
 fn rule(rule: &Rule) -> String {
     let group = if rule.group.is_empty() { "\"\"" } else { rule.group };
     let (resources, verbs) = (rule.resources.join(", "), rule.verbs.join(", "));
-    format!("  - apiGroups: [{group}]\n    resources: [{resources}]\n    verbs: [{verbs}]\n")
+    let name = rule.name.map(|name| format!("    resourceNames: [{name}]\n")).unwrap_or_default();
+    format!("  - apiGroups: [{group}]\n    resources: [{resources}]\n{name}    verbs: [{verbs}]\n")
 }
 
 /// depd in a pod. `files` are names and contents of dep files.
-pub(super) fn deployment(image: &str, namespaces: &[String], files: &[(String, String)]) -> String {
+pub(super) fn deployment(
+    image: &str,
+    namespaces: &[String],
+    extras: Extras,
+    files: &[(String, String)],
+) -> String {
     let mut out = String::from(
         "---\n# One key for each dep file. A change of it is seen within about a minute.\n\
          apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: depd-deps\n  namespace: depd-system\n",
@@ -79,7 +103,12 @@ pub(super) fn deployment(image: &str, namespaces: &[String], files: &[(String, S
         // JSON strings are YAML strings, whatever is in them.
         let _ = writeln!(out, "  {name}: {}", serde_json::Value::from(content.as_str()));
     }
-    let more = if namespaces.is_empty() { "" } else { ", --no-create-namespaces" };
+    let more = [
+        if namespaces.is_empty() { "" } else { ", --no-create-namespaces" },
+        if extras.events { ", --events" } else { "" },
+        if extras.pull_secret { ", --ecr-pull-secret" } else { "" },
+    ]
+    .concat();
     let image = serde_json::Value::from(image);
     let _ = write!(
         out,

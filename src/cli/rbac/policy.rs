@@ -1,9 +1,12 @@
 //! A ValidatingAdmissionPolicy that holds depd to its job. `[C]`
 //!
 //! RBAC can grant a PATCH of a Deployment only as a whole. The policy looks into it: every field is the
-//! same as before, but for the image of a container, the imagePullSecrets and the annotations of the
-//! workload. It compares whatever fields there are, so that fields of later versions are guarded too.
+//! same as before, but for the image of a container, the imagePullSecrets, the annotations of the
+//! workload, and the one of its pods by which `depd restart` replaces them. It compares whatever fields there are, so that fields of later versions are guarded too.
 //! Facts: "Validating Admission Policy" and "Common Expression Language in Kubernetes".
+
+/// What `kubectl rollout restart` sets.
+const RESTART: &str = "kubectl.kubernetes.io/restartedAt";
 
 /// The policy and its binding, for this user, which holds no quotation marks.
 pub(super) fn text(user: &str) -> String {
@@ -21,7 +24,9 @@ pub(super) fn text(user: &str) -> String {
         add(&format!("metadata.{field} differs"), &expression);
     }
     add("spec differs", &same("spec", &["template"]));
-    add("spec.template differs", &same("spec.template", &["spec"]));
+    add("spec.template differs", &same("spec.template", &["metadata", "spec"]));
+    add("spec.template.metadata differs", &same("spec.template.metadata", &["annotations"]));
+    add("the pods' annotations differ in more than restartedAt", &annotations());
     let pod = ["containers", "initContainers", "imagePullSecrets"];
     add("spec.template.spec differs", &same("spec.template.spec", &pod));
     for list in ["containers", "initContainers"] {
@@ -62,6 +67,15 @@ fn same(path: &str, but: &[&str]) -> String {
     format!(
         "object.{path}.all(k, k in {but} || (k in oldObject.{path} && object.{path}[k] == oldObject.{path}[k])) \
          && oldObject.{path}.all(k, k in {but} || k in object.{path})"
+    )
+}
+
+/// The pods' annotations are as before, but for that of a restart.
+fn annotations() -> String {
+    let path = "spec.template.metadata.?annotations.orValue({})";
+    format!(
+        "object.{path}.all(k, k == '{RESTART}' || (k in oldObject.{path} && object.{path}[k] == oldObject.{path}[k])) \
+         && oldObject.{path}.all(k, k == '{RESTART}' || k in object.{path})"
     )
 }
 

@@ -1,6 +1,7 @@
 //! Files that change, break and come back under a running daemon.
 
 use std::fs;
+use std::time::SystemTime;
 
 use rcgen::{CertificateParams, KeyPair};
 use tempfile::TempDir;
@@ -99,6 +100,32 @@ fn a_half_written_pair_keeps_the_old_one_until_it_is_whole() {
     fs::remove_file(place.folder.path().join("a.key")).unwrap();
     assert_eq!(place.generation(), 1);
     assert!(place.complaint().contains("a.key"), "{}", place.complaint());
+}
+
+#[test]
+fn a_start_in_the_middle_of_a_renewal_waits_for_the_whole_pair() {
+    let place = place(CERTIFICATE);
+    let access = place.live.0.lock().access.clone();
+    for (certificate, key) in [issue("ann"), issue("ann")] {
+        place.write("a.crt", &certificate);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                // Not to wait for anything: so long is the pair torn.
+                thread::sleep(Duration::from_millis(50));
+                place.write("a.key", &key);
+            });
+            Live::new(&access).unwrap();
+        });
+    }
+    // What is wrong for longer is said at once.
+    place.write("a.key", &issue("ann").1);
+    let old = SystemTime::now() - Duration::from_secs(60);
+    for name in ["a.crt", "a.key", "ca.crt"] {
+        let file = fs::File::options().append(true).open(place.folder.path().join(name)).unwrap();
+        file.set_modified(old).unwrap();
+    }
+    assert!(!is_fresh(&access));
+    assert!(matches!(Live::new(&access), Err(ConnectError::PairMismatch { .. })));
 }
 
 #[test]

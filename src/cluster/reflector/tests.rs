@@ -350,15 +350,33 @@ fn a_server_in_trouble_leaves_the_version_beyond_doubt() {
 }
 
 #[test]
-fn a_missing_permission_is_asked_for_once_a_minute() {
-    check(vec![
-        (ListFails(forbidden()), Step::List, 60_000),
-        (ListFails(forbidden()), Step::List, 60_000),
+fn a_missing_permission_is_asked_for_ever_more_rarely_down_to_once_a_minute() {
+    let waits = [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000];
+    let mut events: Vec<_> =
+        waits.into_iter().map(|wait| (ListFails(forbidden()), Step::List, wait)).collect();
+    events.extend([
         (Lists("10"), watch("10"), 0),
-        (OpenFails(forbidden()), Step::Compare, 60_000),
+        (OpenFails(forbidden()), Step::Compare, 1_000),
         (Compares("10"), watch("10"), 0),
-        (OpenFails(forbidden()), Step::Compare, 60_000),
+        (OpenFails(forbidden()), Step::Compare, 2_000),
     ]);
+    check(events);
+}
+
+#[test]
+fn who_was_let_in_before_does_not_believe_the_first_refusals() {
+    let mut loops = ListWatch::new();
+    let refusal = error(forbidden());
+    loops.on(Outcome::ListFailed(&refusal), 0);
+    assert!(loops.is_refused(), "never let in");
+    for _ in 0..2 {
+        loops.on(Outcome::Listed("10"), 0);
+        let believed = (0..5).map(|_| {
+            loops.on(Outcome::OpenFailed(&refusal), 0);
+            loops.is_refused()
+        });
+        assert_eq!(believed.collect::<Vec<_>>(), [false, false, false, true, true]);
+    }
 }
 
 #[test]

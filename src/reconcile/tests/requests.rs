@@ -123,12 +123,24 @@ fn a_refusal_is_final_until_the_file_or_the_workload_changes_and_said_once_for_a
     desk.reply(denied(), &other);
 }
 
+impl Desk {
+    /// The PATCH of this image is refused until that is believed and said.
+    #[track_caller]
+    fn is_refused_for_good(&mut self, image: &str) {
+        for (said, wait) in [("", 1), ("", 3), ("NotPermitted(\"lacks patch\")", 0)] {
+            self.look(&format!("→ patch app={image}"));
+            self.reply(Err(Setback::NotPermitted("lacks patch".into())), said);
+            self.look("");
+            self.later(wait);
+        }
+    }
+}
+
 #[test]
 fn a_missing_right_is_said_once_and_tried_again_slowly() {
     let mut desk = desk("nginx:1.25", Some(fixture::workload("web")));
     let forbidden = || Err(Setback::NotPermitted("lacks patch".into()));
-    desk.look("→ patch app=nginx:1.25");
-    desk.reply(forbidden(), "NotPermitted(\"lacks patch\")");
+    desk.is_refused_for_good("nginx:1.25");
     desk.later(29);
     desk.look("");
     desk.later(1);
@@ -165,14 +177,21 @@ fn a_retry_after_of_nothing_does_not_shorten_the_back_off() {
 #[test]
 fn a_missing_right_is_said_again_for_another_wish() {
     let mut desk = desk("nginx:1.25", Some(fixture::workload("web")));
-    let forbidden = || Err(Setback::NotPermitted("lacks patch".into()));
-    desk.look("→ patch app=nginx:1.25");
-    desk.reply(forbidden(), "NotPermitted(\"lacks patch\")");
+    desk.is_refused_for_good("nginx:1.25");
     desk.save("nginx:1.24");
     desk.look("→ LookAtWorkload");
     desk.reply(Ok(Reply::Looked(None)), "");
     desk.look("AlreadyRuns");
     desk.save("nginx:1.26");
-    desk.look("→ patch app=nginx:1.26");
-    desk.reply(forbidden(), "NotPermitted(\"lacks patch\")");
+    desk.is_refused_for_good("nginx:1.26");
+}
+
+#[test]
+fn a_right_that_is_missing_for_a_moment_only_is_never_mentioned() {
+    let mut desk = desk("nginx:1.25", Some(fixture::workload("web")));
+    desk.look("→ patch app=nginx:1.25");
+    desk.reply(Err(Setback::NotPermitted("lacks patch".into())), "");
+    desk.later(1);
+    desk.look("→ patch app=nginx:1.25");
+    desk.patch_goes_through();
 }

@@ -44,6 +44,35 @@ fn a_restart_during_a_rollout_gives_its_verdict_and_counts_no_time_that_nobody_w
     desk.look("");
 }
 
+#[test]
+fn a_patch_whose_reply_was_lost_is_not_forgotten_although_a_newer_file_came() {
+    let mut desk = desk("nginx:1.25", Some(fixture::workload("web")));
+    desk.look("→ patch app=nginx:1.25");
+    desk.workload().containers[0].image = "nginx:1.25".into();
+    desk.workload().generation = 2;
+    restart(&mut desk);
+    desk.save("nginx:1.26");
+    desk.look("started");
+    assert_eq!(desk.wake, Some(desk.now), "the newer file waits for nothing");
+    desk.look("superseded → patch app=nginx:1.26");
+    desk.patch_goes_through();
+    assert_eq!(desk.service.attempts, 2);
+}
+
+#[test]
+fn a_rollout_whose_beginning_was_not_seen_has_its_verdict_before_a_newer_file_is_taken_up() {
+    let mut desk = desk("nginx:1.25", Some(fixture::workload("web")));
+    desk.look("→ patch app=nginx:1.25");
+    desk.workload().containers[0].image = "nginx:1.25".into();
+    desk.workload().generation = 2;
+    desk.status(3, 3, 3);
+    restart(&mut desk);
+    desk.save("nginx:1.26");
+    desk.look("started succeeded in 0s");
+    assert_eq!(desk.wake, Some(desk.now));
+    desk.look("→ patch app=nginx:1.26");
+}
+
 /// What is told of a rollout when depd starts again on a file that became invalid meanwhile.
 #[track_caller]
 fn restart_on_an_invalid_file(desk: &mut Desk, expect: &str) {

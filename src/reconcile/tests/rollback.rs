@@ -2,6 +2,7 @@
 
 use super::restarts::restart;
 use super::*;
+use crate::desired::{AllowedImages, ImageLimits};
 use crate::reconcile::retry;
 
 const GONE: &str = "docker.io/library/nginx:1.25: not found";
@@ -116,7 +117,7 @@ fn a_rollback_that_the_api_server_refuses_is_told_as_that_and_is_the_end_of_it()
     desk.look(FAILED);
     desk.reply(
         Err(Setback::Refused("policy says no".into())),
-        "could not put back nginx:1.25→nginx:1.24: policy says no",
+        "could not put back nginx:1.25→nginx:1.24: the API server does not accept it: policy says no",
     );
     desk.look("");
     restart(&mut desk);
@@ -218,4 +219,56 @@ fn a_timeout_is_rolled_back_too() {
         "timed out: NoProgress(240s) rolling back nginx:1.25→nginx:1.24 → patch app=nginx:1.24 \
          unless not nginx:1.25",
     );
+}
+
+fn only(place: &str) -> ImageLimits {
+    let allowed = vec![AllowedImages::parse(place).expect("valid")];
+    ImageLimits { allowed, digest_only: false }
+}
+
+const DISALLOWED: &str = "images of docker.io/library/nginx are not allowed: write one of good.io, or \
+                          start depd with another --allow-image";
+
+/// Security row 13: the allow list counts for what is put back, too.
+#[test]
+fn an_image_that_is_not_allowed_any_more_is_not_put_back() {
+    let digest = format!("good.io/web@sha256:{}", "0".repeat(64));
+    let limits = [
+        ("good.io/web:2", only("good.io"), DISALLOWED),
+        (
+            &*digest,
+            ImageLimits { digest_only: true, ..ImageLimits::default() },
+            "a tag can be moved, and depd was started with --digest-only: write the digest, as in \
+             name:tag@sha256:…",
+        ),
+    ];
+    for (image, limits, why) in limits {
+        let mut desk = rolling();
+        desk.save(image);
+        desk.policy.rollback = true;
+        desk.policy.images = limits;
+        desk.look(&format!("superseded → patch app={image}"));
+        desk.patch_goes_through();
+        desk.look("");
+        desk.later(240);
+        desk.look(&format!(
+            "timed out: NoProgress(240s) could not put back {image}→nginx:1.24: {why}"
+        ));
+        desk.look("");
+        desk.save("good.io/web:3");
+        desk.policy.images = only("good.io");
+        desk.look("→ patch app=good.io/web:3");
+    }
+}
+
+#[test]
+fn a_way_back_that_a_restart_does_not_allow_any_more_is_not_taken() {
+    let mut desk = failing();
+    desk.look(FAILED);
+    desk.policy.images = only("good.io");
+    // As it was read before the list was known; a restart with the list refuses the file itself.
+    restart(&mut desk);
+    desk.look(&format!("Unfit(Problem {{ place: None, text: {DISALLOWED:?} }})"));
+    desk.save("good.io/web:2");
+    desk.look("→ patch app=good.io/web:2");
 }

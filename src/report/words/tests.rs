@@ -125,7 +125,7 @@ fn everything() -> Vec<What> {
         What::RollbackFailed {
             changes: back.clone(),
             cause: None,
-            refused: Some("policy says no".into()),
+            refused: Some("the API server does not accept it: policy says no".into()),
             took,
         },
         rollback_failed(of_stateful_set(failure(Sign::Stuck, "ImagePullBackOff", "not found"))),

@@ -111,13 +111,9 @@ fn the_last_good_image_is_put_back_and_the_bad_content_is_not_tried_again() {
     depd.save("web", namespace, "nginx:missing");
     cluster.patch(&subject.path(), &json!({ "metadata": { "labels": { "touched": "yes" } } }));
     depd.save("web", namespace, "nginx:1.26");
-    let deployed = |title: &&String| title.starts_with("Deployed");
-    wait_for("the other image to be deployed", || {
-        (depd.slack.titles().iter().filter(deployed).count() == 2).then_some(())
-    });
-    let patches = |request: &&String| request.starts_with("patch");
-    let requests = cluster.requests_of_depd(namespace);
-    assert_eq!(requests.iter().filter(patches).count(), 4, "{requests:?}");
+    wait_for("the other image to be deployed", || (depd.told("Deployed") == 2).then_some(()));
+    let changes = cluster.changes_by_depd(namespace);
+    assert_eq!(changes.len(), 4, "{changes:?}");
     assert_eq!(depd.slack.titles().len(), 4, "{:?}", depd.slack.titles());
 }
 
