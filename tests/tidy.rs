@@ -47,6 +47,8 @@ const CORE: &[&str] = &[
     "src/cluster/mark.rs",
     "src/cluster/call.rs",
     "src/cluster/request.rs",
+    "src/cluster/request",
+    "src/cluster/rights.rs",
     "src/cluster/response.rs",
     "src/cluster/response",
     "src/cluster/error.rs",

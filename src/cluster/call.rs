@@ -49,6 +49,8 @@ pub enum Resource {
     ServiceAccounts,
     /// `events.k8s.io/v1` Events, the newer form of the same, in which depd writes its own.
     OwnEvents,
+    /// `authorization.k8s.io/v1` SelfSubjectAccessReviews: what one may do.
+    AccessReviews,
     /// `/version`.
     Version,
 }
@@ -78,6 +80,7 @@ impl Resource {
             Resource::Namespaces => "namespaces",
             Resource::Secrets => "secrets",
             Resource::ServiceAccounts => "serviceaccounts",
+            Resource::AccessReviews => "selfsubjectaccessreviews",
             Resource::Version => "version",
         }
     }
@@ -95,6 +98,7 @@ impl Resource {
             | Resource::Secrets
             | Resource::ServiceAccounts => "/api/v1",
             Resource::OwnEvents => "/apis/events.k8s.io/v1",
+            Resource::AccessReviews => "/apis/authorization.k8s.io/v1",
             Resource::Version => "",
         }
     }
@@ -104,6 +108,7 @@ impl Resource {
         match self.prefix() {
             "/apis/apps/v1" => format!("apps/{}", self.plural()),
             "/apis/events.k8s.io/v1" => format!("events.k8s.io/{}", self.plural()),
+            "/apis/authorization.k8s.io/v1" => format!("authorization.k8s.io/{}", self.plural()),
             _ => self.plural().to_owned(),
         }
     }

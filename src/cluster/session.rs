@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 use ureq::http::Response;
-use ureq::http::header::RETRY_AFTER;
+use ureq::http::header::{DATE, RETRY_AFTER};
 use ureq::{Agent, Body, Proxy, Timeout};
 
 use super::access::ServerUrl;
@@ -352,6 +352,11 @@ impl Session {
 }
 
 impl Answer {
+    /// The header `Date`, where there is one.
+    pub(super) fn date(&self) -> Option<&str> {
+        self.response.headers().get(DATE)?.to_str().ok()
+    }
+
     /// The body, which must not be longer than `limit` bytes.
     pub(super) fn read(self, limit: u64) -> Result<Vec<u8>, ApiError> {
         let Answer { call, response, held: _held } = self;

@@ -36,6 +36,7 @@ mod machine;
 mod outages;
 mod pending;
 mod people;
+mod planning;
 mod probing;
 mod pull_secrets;
 mod reporting;

@@ -106,7 +106,7 @@ impl Checks {
         let of_key = self.records.iter().flatten().filter(|record| record.key == *key);
         let ends = ["rolled back", "rollback failed", "rejected"];
         let last =
-            of_key.map(|record| name(&record.what)).filter(|name| ends.contains(name)).last();
+            of_key.map(|record| name(&record.what)).filter(|name| ends.contains(name)).next_back();
         matches!(told, Some(&"failed" | &"timed out"))
             && matches!(last, Some("rolled back" | "rejected"))
     }
