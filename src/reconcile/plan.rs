@@ -159,7 +159,8 @@ impl Draft<'_> {
 
     fn with_workload(&mut self, images: &ImageSet, workload: &Workload) {
         self.note_replacement(workload);
-        let targets = match self.targets(images, workload) {
+        let found = resolve::targets(images, workload);
+        let targets = match found.and_then(|all| self.view.policy.admit(all)) {
             Ok(targets) => targets,
             Err(problem) => return self.misfit(problem, workload),
         };
@@ -212,16 +213,6 @@ impl Draft<'_> {
             }
             _ if agrees => self.take_up(&intent(images, workload, &targets), workload),
             _ => self.change(images, workload, &differing),
-        }
-    }
-
-    /// What the file means, as far as all of its images may be set.
-    fn targets(&self, images: &ImageSet, workload: &Workload) -> Result<Vec<Target>, Problem> {
-        let targets = resolve::targets(images, workload)?;
-        let limits = &self.view.policy.images;
-        match targets.iter().find_map(|target| limits.objection(&target.image)) {
-            Some(text) => Err(Problem { place: None, text }),
-            None => Ok(targets),
         }
     }
 

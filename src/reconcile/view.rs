@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Patience, Service, Step};
 use crate::desired::{DesiredState, ImageLimits};
-use crate::model::{Kind, Moment, Notice, Pod, Problem, ServiceKey, Workload};
+use crate::model::{Kind, Moment, Notice, Pod, Problem, ServiceKey, Target, Workload};
 
 /// All that a decision depends on, besides the service's own state.
 #[derive(Clone, Debug)]
@@ -66,6 +66,14 @@ pub struct EcrPolicy {
 }
 
 impl Policy {
+    /// The targets, if all of their images may be set.
+    pub(super) fn admit(&self, targets: Vec<Target>) -> Result<Vec<Target>, Problem> {
+        match targets.iter().find_map(|target| self.images.objection(&target.image)) {
+            Some(text) => Err(Problem { place: None, text }),
+            None => Ok(targets),
+        }
+    }
+
     /// Why nothing is done in `namespace`, if so.
     pub(super) fn objection(&self, namespace: &str) -> Option<Problem> {
         let own = namespace.starts_with("kube-");
