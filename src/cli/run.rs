@@ -218,7 +218,7 @@ pub enum RollbackChoice {
 pub fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     // Before any thread is there: a signal must not end what is not finished.
     let mut requests = Requests::new().map_err(Failure::work)?;
-    let program = Program::of_this_process().map_err(Failure::work)?;
+    let program = Program::of_this_process();
     let Some(started) = start(arguments)? else { return Ok(ExitCode::SUCCESS) };
     if arguments.dry_run {
         started.daemon.wait_for_start_up();
