@@ -3,7 +3,6 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;
@@ -29,12 +28,13 @@ pub struct Program {
 }
 
 impl Program {
-    /// That of this process.
-    ///
-    /// # Errors
-    /// There is no /proc.
-    pub fn of_this_process() -> io::Result<Program> {
-        Ok(Program { path: without_mark(&std::env::current_exe()?), file: file(RUNNING) })
+    /// That of this process. Where there is no /proc, as in a bare chroot, it is the one that it was
+    /// called by.
+    #[must_use]
+    pub fn of_this_process() -> Program {
+        let called = || std::env::args_os().next().unwrap_or_default().into();
+        let path = std::env::current_exe().map_or_else(|_| called(), |path| without_mark(&path));
+        Program { file: file(RUNNING).or_else(|| file(&path)), path }
     }
 
     /// Another file is in its place now.

@@ -47,10 +47,9 @@ pub fn an_image_that_does_not_exist_is_named_and_a_good_one_is_deployed_at_once(
     depd.slack.wait_for("Deployed: web");
     assert_eq!(depd.slack.titles().len(), 2, "each outcome once: {:?}", depd.slack.titles());
     let mut requests = cluster.requests_of_depd(&namespace);
-    requests.sort();
-    requests.dedup_by(|a, b| a == b && a.starts_with("list"));
-    let expect = ["list replicasets/", "patch deployments/web", "patch deployments/web"];
-    assert_eq!(requests, expect);
+    // Where the Deployment does not tell its new ReplicaSet in time, that is asked for.
+    requests.retain(|request| request != "list replicasets/");
+    assert_eq!(requests, ["patch deployments/web", "patch deployments/web"]);
 }
 
 #[test]
