@@ -13,6 +13,7 @@ mod rows;
 const CORE: &[&str] = &[
     "src/model",
     "src/guide",
+    "src/cli/live/lines.rs",
     "src/desired",
     "src/observed",
     "src/reconcile",
@@ -44,6 +45,7 @@ const CORE: &[&str] = &[
     "src/cluster/initial.rs",
     "src/cluster/reflector.rs",
     "src/cluster/mark.rs",
+    "src/cluster/call.rs",
     "src/cluster/request.rs",
     "src/cluster/response.rs",
     "src/cluster/response",

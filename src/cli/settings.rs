@@ -133,3 +133,61 @@ pub fn image_rules(arguments: &ImageArguments, env: &Environment) -> Result<Imag
     let repo = repo.map(|repo| EcrRepo::parse(&repo)).transpose().map_err(Failure::usage)?;
     Ok(ImageRules { ecr_repo: repo, limits: limits(arguments) })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// What a panic or a careless log line could print.
+    #[test]
+    fn security_3_no_secret_is_in_the_debug_output_of_settings() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        fs::create_dir(path("deps")).expect("made");
+        let secret = "canary-0123456789abcdef";
+        let users = [
+            format!("token: {secret}"),
+            format!("username: ann, password: {secret}"),
+            "client-certificate: a, client-key-data: Y2FuYXJ5LTAxMjM0NTY3ODlhYmNkZWY=".to_owned(),
+            format!(
+                "exec: {{apiVersion: client.authentication.k8s.io/v1, interactiveMode: Never, \
+                 command: a, args: [{secret}], env: [{{name: A, value: {secret}}}]}}"
+            ),
+        ];
+        for user in users {
+            let config = format!(
+                "current-context: t\nclusters: [{{name: t, cluster: {{server: 'https://a.example', \
+                 proxy-url: 'http://ann:{secret}@p:1'}}}}]\ncontexts: [{{name: t, context: {{cluster: \
+                 t, user: t}}}}]\nusers: [{{name: t, user: {{{user}}}}}]\n"
+            );
+            fs::write(path("config"), config).expect("written");
+            let address = format!("https://example.com/{secret}");
+            let lines = [
+                format!("WEBHOOK_FOR_SLACK={address}\nWEBHOOK_FOR_TEAMS={address}"),
+                format!("WEBHOOK_FOR_DISCORD={address}\nWEBHOOK_URL={address}"),
+                format!("WEBHOOK_SECRET={secret}\nHTTPS_PROXY=http://ann:{secret}@p:1"),
+                format!("AWS_ACCESS_KEY_ID={secret}\nAWS_SECRET_ACCESS_KEY={secret}"),
+                format!("AWS_SESSION_TOKEN={secret}\nAWS_CONTAINER_AUTHORIZATION_TOKEN={secret}"),
+            ];
+            fs::write(path(".env"), lines.join("\n")).expect("written");
+            let env = Environment::load(Some(Path::new(&path(".env")))).ok().expect("valid");
+            let arguments = RunArguments {
+                deps: Some(path("deps").into()),
+                kubeconfig: Some(path("config").into()),
+                ..RunArguments::default()
+            };
+            let settings = match validate(&arguments, &env) {
+                Ok(settings) => settings,
+                Err(Failure::Usage(text) | Failure::Work(text)) => panic!("{user}: {text}"),
+            };
+            assert_eq!(settings.receivers.len(), 4);
+            let text = format!("{env:?} {arguments:?} {settings:?}");
+            assert!(text.contains("AWS_SESSION_TOKEN") && text.contains("a.example"), "{text}");
+            assert!(!text.contains("canary") && !text.contains("Y2FuYXJ5"), "{text}");
+            // As numbers, which is how bytes are printed.
+            assert!(!text.contains("99, 97, 110, 97, 114, 121"), "{text}");
+        }
+    }
+}

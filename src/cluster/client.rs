@@ -12,10 +12,11 @@ use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 
 use super::access::Access;
+use super::call::{Resource, Scope};
 use super::error::{ApiError, Class};
 use super::live::Live;
 use super::mark::Mark;
-use super::request::{LogOf, Request, Resource, Scope};
+use super::request::{LogOf, Request};
 use super::response::{
     EventObject, List, Namespace, Object, PodObject, ReplicaSet, Version, WorkloadObject,
     current_template_hash, newest,

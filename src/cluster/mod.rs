@@ -10,6 +10,7 @@
 //! error, not in `Debug` output.
 
 mod access;
+mod call;
 mod client;
 mod connector;
 mod credentials;
@@ -35,11 +36,11 @@ pub use access::{
     Access, Authorization, ClientIdentity, ExecCluster, ExecPlugin, ExecVersion, Impersonation,
     Material, ServerUrl, Trust,
 };
+pub use call::{Call, Resource, Scope, Verb};
 pub use client::{Client, Listed};
 pub use error::{ApiError, Class, LONGEST_RETRY_AFTER, Permission, Sent};
 pub use mark::Mark;
 pub use pull_secret::PullSecret;
-pub use request::{Call, Resource, Scope, Verb};
 pub use response::Version;
 pub use secret::Secret;
 pub use session::ClientOptions;

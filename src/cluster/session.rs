@@ -18,10 +18,11 @@ use ureq::http::header::RETRY_AFTER;
 use ureq::{Agent, Body, Proxy, Timeout};
 
 use super::access::ServerUrl;
+use super::call::Call;
 use super::connector::{ApiConnector, NotSent, bare};
 use super::error::{ApiError, Class, Sent};
 use super::live::{Live, Ticket};
-use super::request::{Call, Request};
+use super::request::Request;
 use super::text::plain;
 use super::window::{Place, Sign, Window};
 use crate::net::CachingResolver;
@@ -291,7 +292,7 @@ impl Session {
             }
             Some(body) => {
                 let mut send = match call.verb {
-                    super::request::Verb::Patch => agent.patch(uri),
+                    super::call::Verb::Patch => agent.patch(uri),
                     _ => agent.post(uri),
                 };
                 if let Some(header) = header {

@@ -5,6 +5,7 @@
 //! pass over one service: lock, view, plan, at most one step, let go. [`StepRunner`] performs a
 //! step, `execute` with the real API, [`WithRegistry`] with ECR as well; [`Journal`] keeps states and tells people.
 
+mod crew;
 mod execute;
 mod floor;
 mod journal;

@@ -28,6 +28,7 @@ mod crashing;
 mod deploying;
 mod failing;
 mod faults;
+mod files;
 mod guide;
 mod holding;
 mod killing;

@@ -35,7 +35,6 @@ pub fn arrange(place: &mut Place) {
         ("AWS_ENDPOINT_URL_EKS", endpoint.as_str()),
         ("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE"),
         ("AWS_SECRET_ACCESS_KEY", "made-up"),
-        ("AWS_REGION", "eu-central-1"),
         ("KUBECONFIG", &kubeconfig),
     ] {
         place.session.env.push((name.into(), value.to_owned()));
