@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::live::{self, Live};
+use super::print::print;
 use super::run::end;
 use super::{Failure, sandbox};
 use crate::cluster::kubeconfig::{self, Choice};
@@ -21,6 +22,8 @@ use crate::registry::RegistrySettings;
 ///
 /// Nothing outside this process is touched: no kubeconfig is read, no message is sent. The folder
 /// is made if it is missing, with a file for the sample Deployment web.
+///
+/// Exit code 0: it was stopped. 1: it cannot start. 2: wrong usage.
 #[derive(Debug, Args)]
 pub struct DemoArguments {
     /// The folder of dep files
@@ -73,9 +76,8 @@ pub fn run(arguments: &DemoArguments) -> Result<ExitCode, Failure> {
         halt_after: None,
         accept_change: false,
         apply_all: true,
-        dry_run: false,
     };
-    explain(arguments, &file.0);
+    explain(arguments, &file.0)?;
     let mut requests = Requests::to_stop().map_err(Failure::work)?;
     let outcome = Daemon::start(&settings).map_err(Failure::work).and_then(|daemon| {
         let live = Live::start(&daemon, screen);
@@ -107,16 +109,16 @@ fn prepare_folder(arguments: &DemoArguments) -> Result<(), Failure> {
     write().map_err(|error| Failure::work(format!("cannot prepare the folder {folder}: {error}")))
 }
 
-fn explain(arguments: &DemoArguments, kubeconfig: &std::path::Path) {
-    let deps = shown(&arguments.deps);
-    println!("A pretend cluster runs in this process, with the Deployments web, api and worker.");
-    println!("In another terminal, here, type:\n");
-    println!("  echo nginx:1.25 > {deps}/web_default.dep        # a rollout");
-    println!("  echo nginx:missing > {deps}/web_default.dep     # a failure: no such image");
-    println!("  echo nginx:crash > {deps}/web_default.dep       # a failure: it crashes");
-    println!(
-        "  echo nginx:1.26 > {deps}/shop_staging.dep       # a namespace that is not there yet"
-    );
-    println!("  kubectl --kubeconfig {} get pods\n", shown(kubeconfig));
-    println!("Ctrl-C ends it. This is what depd does:\n");
+fn explain(arguments: &DemoArguments, kubeconfig: &std::path::Path) -> Result<(), Failure> {
+    let (deps, kubeconfig) = (shown(&arguments.deps), shown(kubeconfig));
+    print(&format!(
+        "A pretend cluster runs in this process, with the Deployments web, api and worker.\n\
+         In another terminal, here, type:\n\n\
+         \x20 echo nginx:1.25 > {deps}/web_default.dep        # a rollout\n\
+         \x20 echo nginx:missing > {deps}/web_default.dep     # a failure: no such image\n\
+         \x20 echo nginx:crash > {deps}/web_default.dep       # a failure: it crashes\n\
+         \x20 echo nginx:1.26 > {deps}/shop_staging.dep       # a namespace that is not there yet\n\
+         \x20 kubectl --kubeconfig {kubeconfig} get pods\n\n\
+         Ctrl-C ends it. This is what depd does:\n\n"
+    ))
 }

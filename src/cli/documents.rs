@@ -11,7 +11,9 @@ use clap_complete::{Shell, generate_to};
 
 use super::Failure;
 
-/// Write man pages and shell completions into a folder
+/// Write man pages and shell completions into a folder.
+///
+/// Exit code 0: written. 1: they cannot be written. 2: wrong usage.
 #[derive(Debug, Args)]
 pub struct DocumentsArguments {
     /// The folder, which is made if it is missing: man/ and completions/ in it

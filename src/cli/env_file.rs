@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::Failure;
@@ -11,7 +12,7 @@ use crate::model::shown;
 use crate::net::Surroundings;
 
 /// The environment with a `.env` file behind it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Environment {
     /// The file in use.
     pub file: Option<PathBuf>,
@@ -85,6 +86,16 @@ impl Environment {
             value.into_string().map_err(|_| Failure::usage(format!("{name} is not valid UTF-8")))
         };
         self.get(name).map(text).transpose()
+    }
+}
+
+/// Names only: values may be secrets.
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Environment")
+            .field("file", &self.file)
+            .field("names", &self.values.keys())
+            .finish()
     }
 }
 

@@ -8,7 +8,9 @@ use clap::builder::PossibleValuesParser;
 use super::{Failure, print};
 use crate::guide::{PAGES, Page};
 
-/// Print a page of the guide: there is one for each task
+/// Print a page of the guide: there is one for each task.
+///
+/// Exit code 0: printed. 1: it cannot be printed. 2: wrong usage, such as an unknown page.
 #[derive(Debug, Args)]
 pub struct GuideArguments {
     /// The page; without it the pages are listed

@@ -8,6 +8,7 @@ mod anew;
 mod check;
 mod demo;
 mod dep_file;
+mod doctor;
 mod documents;
 mod env_file;
 mod guide;
@@ -16,6 +17,7 @@ mod images;
 mod live;
 mod once;
 mod pause;
+mod plan;
 mod print;
 mod rbac;
 mod receivers;
@@ -27,15 +29,17 @@ mod rollback;
 mod run;
 mod sandbox;
 mod settings;
+mod standing;
 mod status;
 mod stored;
+mod version;
 mod wait;
 mod workload;
 
 use std::fmt::Display;
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 /// A deployment daemon: a folder of dep files becomes running Kubernetes workloads.
 ///
@@ -54,6 +58,8 @@ enum Command {
     Run(Box<run::RunArguments>),
     Once(Box<once::OnceArguments>),
     Check(check::CheckArguments),
+    Plan(Box<plan::PlanArguments>),
+    Doctor(Box<doctor::DoctorArguments>),
     Report(report::ReportArguments),
     Status(status::StatusArguments),
     History(history::HistoryArguments),
@@ -67,6 +73,7 @@ enum Command {
     Guide(guide::GuideArguments),
     Demo(demo::DemoArguments),
     Sandbox(sandbox::SandboxArguments),
+    Version(version::VersionArguments),
     #[command(hide = true)]
     Documents(documents::DocumentsArguments),
 }
@@ -74,10 +81,12 @@ enum Command {
 /// Parses the arguments and runs the subcommand.
 #[must_use]
 pub fn main() -> ExitCode {
-    let outcome = match Arguments::parse().command {
+    let outcome = match parse().command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Once(arguments) => once::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Plan(arguments) => plan::run(&arguments),
+        Command::Doctor(arguments) => doctor::run(*arguments),
         Command::Report(arguments) => report::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::History(arguments) => history::run(&arguments),
@@ -91,9 +100,29 @@ pub fn main() -> ExitCode {
         Command::Guide(arguments) => guide::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Sandbox(arguments) => sandbox::run(&arguments),
-        Command::Documents(arguments) => documents::run(&arguments, &Arguments::command()),
+        Command::Version(arguments) => version::run(&arguments),
+        Command::Documents(arguments) => documents::run(&arguments, &command()),
     };
     outcome.unwrap_or_else(|failure| failure.tell())
+}
+
+/// The command line, as help, man pages and completions describe it. Commands that take the flags of
+/// depd run show only those that mean something to them.
+fn command() -> clap::Command {
+    let show_only = |command: clap::Command, hidden: &'static [&'static str]| {
+        command.mut_args(|argument| {
+            let is_hidden = hidden.contains(&argument.get_id().as_str());
+            if is_hidden { argument.hide(true) } else { argument }
+        })
+    };
+    Arguments::command()
+        .mut_subcommand("plan", |plan| show_only(plan, plan::WITHOUT_MEANING))
+        .mut_subcommand("doctor", |doctor| show_only(doctor, doctor::WITHOUT_MEANING))
+}
+
+fn parse() -> Arguments {
+    let matches = command().get_matches();
+    Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }
 
 /// Why a command did not work.
@@ -113,12 +142,18 @@ impl Failure {
         Failure::Work(what.to_string())
     }
 
+    fn text(self) -> String {
+        match self {
+            Failure::Usage(text) | Failure::Work(text) => text,
+        }
+    }
+
     fn tell(self) -> ExitCode {
         let (text, code) = match self {
             Failure::Usage(text) => (text, 2),
             Failure::Work(text) => (text, 1),
         };
-        eprintln!("depd: {text}");
+        print::complain(&format!("depd: {text}"));
         ExitCode::from(code)
     }
 }

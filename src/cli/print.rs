@@ -56,6 +56,11 @@ pub fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
+/// Says it on standard error, if that can be written to: there is nowhere else to say so.
+pub fn complain(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
 /// Prints, and says whether somebody still reads.
 pub fn out(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();

@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::Failure;
+use super::print::print;
 use crate::desired::{FileName, parse_name};
 use crate::model::Image;
 use manifest::Extras;
@@ -26,6 +27,8 @@ use manifest::Extras;
 ///   depd rbac | kubectl apply -f -
 ///   depd rbac --manifest --image registry.example.com/depd:1 --deps deps | kubectl apply -f -
 ///   depd rbac --policy | kubectl apply -f -
+///
+/// Exit code 0: printed. 1: it cannot be printed. 2: wrong usage.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub struct RbacArguments {
@@ -93,7 +96,7 @@ fn user(text: &str) -> Result<String, String> {
 /// Prints.
 pub fn run(arguments: &RbacArguments) -> Result<ExitCode, Failure> {
     if arguments.policy {
-        print!("{}", policy::text(&arguments.user));
+        print(&policy::text(&arguments.user))?;
         return Ok(ExitCode::SUCCESS);
     }
     let extras = Extras { events: arguments.events, pull_secret: arguments.ecr_pull_secret };
@@ -105,7 +108,7 @@ pub fn run(arguments: &RbacArguments) -> Result<ExitCode, Failure> {
         let files = dep_files(arguments)?;
         text.push_str(&manifest::deployment(image, &arguments.namespace, extras, &files));
     }
-    print!("{text}");
+    print(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -79,6 +79,23 @@ impl ReceiverArguments {
         "WEBHOOK_SECRET",
     ];
 
+    /// Files that hold secrets.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let files = [
+            &self.slack_webhook_file,
+            &self.teams_webhook_file,
+            &self.discord_webhook_file,
+            &self.webhook_file,
+            &self.webhook_secret_file,
+        ];
+        files.into_iter().flatten().cloned().collect()
+    }
+
+    /// Kubernetes Events are written.
+    pub fn has_events(&self) -> bool {
+        self.events
+    }
+
     /// Everybody who is told.
     ///
     /// # Errors

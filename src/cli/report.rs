@@ -11,6 +11,7 @@ use jiff::Timestamp;
 
 use super::Failure;
 use super::env_file::Environment;
+use super::print::print;
 use super::receivers::ReceiverArguments;
 use crate::clock;
 use crate::daemon::{Log, LogStyle, ReceiverSettings, host, init_logging, way_to};
@@ -26,6 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const STORM: usize = 46;
 
 /// See what messages look like, or send one of each to everybody who is set up.
+///
+/// Exit code 0: done. 1: it did not work. 2: wrong usage.
 #[derive(Debug, Args)]
 pub struct ReportArguments {
     #[command(subcommand)]
@@ -40,6 +43,8 @@ enum ReportCommand {
 
 /// Write a page that looks like the messages: success, failure, timeout, namespace created, rollback
 /// and digest, drawn from the payloads that depd would send.
+///
+/// Exit code 0: written. 1: it cannot be written. 2: wrong usage.
 #[derive(Debug, Args)]
 struct PreviewArguments {
     /// The page
@@ -93,7 +98,7 @@ fn preview(arguments: &PreviewArguments) -> Result<ExitCode, Failure> {
     fs::write(&arguments.file, text).map_err(|error| {
         Failure::work(format!("cannot write {file}: {error}; name another file"))
     })?;
-    println!("{file} shows the messages: open it in a browser");
+    print(&format!("{file} shows the messages: open it in a browser\n"))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -121,17 +126,19 @@ fn test(arguments: &TestArguments) -> Result<ExitCode, Failure> {
     let mut all_taken = true;
     for receiver in &receivers {
         match way_to(receiver) {
-            Some(mut way) => all_taken &= test_one(receiver, &mut *way),
-            None => println!("{}: not tested, it needs a workload", receiver.kind.name()),
+            Some(mut way) => all_taken &= test_one(receiver, &mut *way)?,
+            None => {
+                print(&format!("{}: not tested, it needs a workload\n", receiver.kind.name()))?;
+            }
         }
     }
     Ok(if all_taken { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Sends one of each; true when all were taken.
-fn test_one(receiver: &ReceiverSettings, way: &mut dyn Transport) -> bool {
+fn test_one(receiver: &ReceiverSettings, way: &mut dyn Transport) -> Result<bool, Failure> {
     let kind = receiver.kind;
-    println!("{} ({})", kind.name(), way.place());
+    print(&format!("{} ({})\n", kind.name(), way.place()))?;
     let mut pace = receiver.pace.clone();
     let mut all_taken = true;
     let singles = samples::all().into_iter().map(|record| vec![record]);
@@ -153,10 +160,10 @@ fn test_one(receiver: &ReceiverSettings, way: &mut dyn Transport) -> bool {
             Answer::Later { why, .. } => format!("not now: {why}"),
             Answer::Never { why } => format!("refused: {why}"),
         };
-        println!("  {name:<18} {text}");
+        print(&format!("  {name:<18} {text}\n"))?;
         all_taken &= answer == Answer::Taken;
     }
-    all_taken
+    Ok(all_taken)
 }
 
 fn as_tests(records: Vec<Record>) -> Vec<Record> {

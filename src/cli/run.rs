@@ -13,15 +13,15 @@ use super::anew::Program;
 use super::env_file::Environment;
 use super::images::ImageArguments;
 use super::live::{self, Live};
-use super::print::print;
+use super::print::complain;
 use super::receivers::ReceiverArguments;
-use super::settings;
+use super::{plan, settings};
 use crate::daemon::{
     Asked, Daemon, Destination, Log, LogFile, LogForm, LogStyle, Requests, Screen, ServiceManager,
     StartError, init_logging,
 };
-use crate::model::{Standing, parse_duration, shown};
-use crate::store::{Reader, StoreError};
+use crate::model::{parse_duration, shown};
+use crate::store::StoreError;
 
 /// Watch the folder and deploy what its files ask for, until stopped.
 ///
@@ -130,7 +130,7 @@ pub struct RunArguments {
     #[arg(long)]
     pub apply_all: bool,
 
-    /// Say what would be rolled out now, change nothing, and end
+    /// Say what would be rolled out now, change nothing, and end: depd plan
     #[arg(long)]
     pub dry_run: bool,
 
@@ -216,16 +216,13 @@ pub enum RollbackChoice {
 
 /// Runs until stopped.
 pub fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
+    if arguments.dry_run {
+        return plan::dry_run(arguments);
+    }
     // Before any thread is there: a signal must not end what is not finished.
     let mut requests = Requests::new().map_err(Failure::work)?;
     let program = Program::of_this_process().map_err(Failure::work)?;
     let Some(started) = start(arguments)? else { return Ok(ExitCode::SUCCESS) };
-    if arguments.dry_run {
-        started.daemon.wait_for_start_up();
-        let _ = started.daemon.stop();
-        tell_of_halt(arguments)?;
-        return Ok(ExitCode::SUCCESS);
-    }
     let manager = ServiceManager::from_environment();
     let live = Live::start(&started.daemon, started.screen.clone());
     started.daemon.report_to(&manager).map_err(Failure::work)?;
@@ -246,23 +243,6 @@ pub fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
             }
         }
     }
-}
-
-/// A dry run leaves the state of the daemon alone; but what is halted would not be rolled out.
-fn tell_of_halt(arguments: &RunArguments) -> Result<(), Failure> {
-    let environment = Environment::load(arguments.env_file.as_deref())?;
-    let folder = settings::state(arguments.state.as_deref(), &environment);
-    // Without a state there is nothing that could be halted.
-    let meta = Reader::open(&folder).and_then(|reader| reader.meta()).unwrap_or_default();
-    let standing = Standing::from_meta(&meta);
-    if standing.halted {
-        let failures = standing.failures;
-        print(&format!(
-            "but depd is halted, because {failures} rollouts failed in a row: first run depd \
-             resume --all\n"
-        ))?;
-    }
-    Ok(())
 }
 
 /// A daemon at work, and what it was started with.
@@ -306,7 +286,7 @@ pub fn start(arguments: &RunArguments) -> Result<Option<Started>, Failure> {
         // For cron: the daemon is there, and that is what was asked for.
         Err(StartError::Store(error @ StoreError::Locked { .. })) => {
             if !arguments.quiet {
-                eprintln!("depd: {error}");
+                complain(&format!("depd: {error}"));
             }
             Ok(None)
         }

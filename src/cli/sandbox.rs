@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::Failure;
+use super::print::print;
 use crate::daemon::{Log, LogStyle, Requests, init_logging};
 use crate::model::shown;
 use crate::sandbox::{Sandbox, SandboxOptions, samples};
@@ -16,6 +17,8 @@ use crate::sandbox::{Sandbox, SandboxOptions, samples};
 /// It keeps Deployments, rolls them out with pretend pods, and forgets everything when it ends. An
 /// image's tag decides what its pods do: missing, private, invalid, crash, oom, hang, flaky and
 /// config fail in the way their name says (nginx:missing, nginx:crash-2), any other runs.
+///
+/// Exit code 0: it was stopped. 1: it cannot start. 2: wrong usage.
 #[derive(Debug, Args)]
 pub struct SandboxArguments {
     /// The port on 127.0.0.1; 0 takes a free one
@@ -38,12 +41,16 @@ pub fn run(arguments: &SandboxArguments) -> Result<ExitCode, Failure> {
     let fallback = || std::env::temp_dir().join("depd-sandbox.kubeconfig");
     let file = arguments.kubeconfig.clone().unwrap_or_else(fallback);
     write_kubeconfig(&sandbox, &file)?;
-    println!("A pretend Kubernetes API runs on https://{}. Try:\n", sandbox.address());
-    println!("  export KUBECONFIG={}", shown(&file));
-    println!("  kubectl get deployments");
-    println!("  kubectl set image deployment/web web=nginx:1.25");
-    println!("  kubectl rollout status deployment/web\n");
-    println!("Ctrl-C ends it, and everything in it is gone.");
+    print(&format!(
+        "A pretend Kubernetes API runs on https://{}. Try:\n\n\
+         \x20 export KUBECONFIG={}\n\
+         \x20 kubectl get deployments\n\
+         \x20 kubectl set image deployment/web web=nginx:1.25\n\
+         \x20 kubectl rollout status deployment/web\n\n\
+         Ctrl-C ends it, and everything in it is gone.\n",
+        sandbox.address(),
+        shown(&file)
+    ))?;
     Requests::to_stop().map_err(Failure::work)?.wait();
     sandbox.stop();
     Ok(ExitCode::SUCCESS)

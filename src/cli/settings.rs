@@ -20,14 +20,21 @@ use crate::store;
 /// # Errors
 /// The first setting that is missing or wrong, and what to set.
 pub fn validate(arguments: &RunArguments, env: &Environment) -> Result<Settings, Failure> {
+    let settings = without_receivers(arguments, env)?;
+    Ok(Settings { receivers: arguments.receivers.validate(env)?, ..settings })
+}
+
+/// The same for who tells nobody anything.
+///
+/// # Errors
+/// See [`validate`].
+pub fn without_receivers(arguments: &RunArguments, env: &Environment) -> Result<Settings, Failure> {
     let deps = deps(arguments.deps.as_deref(), "--deps", env)?;
     let choice =
         Choice { kubeconfig: arguments.kubeconfig.clone(), context: arguments.context.clone() };
     let access = kubeconfig::load(&choice, |name| env.get(name)).map_err(Failure::usage)?;
     let mut secret_files = access.secret_files();
-    let filed = ReceiverArguments::SECRETS.iter().chain(AwsEnvironment::SECRETS);
-    let filed = filed.into_iter().any(|name| env.is_from_file(name));
-    secret_files.extend(env.file.clone().filter(|_| filed || env.has_proxy_password()));
+    secret_files.extend(secret_environment(env));
     Ok(Settings {
         deps,
         poll: arguments.poll,
@@ -38,10 +45,7 @@ pub fn validate(arguments: &RunArguments, env: &Environment) -> Result<Settings,
         secret_files,
         http: arguments.http,
         sight_patience: SIGHT_PATIENCE * arguments.grace_percent / 100,
-        receivers: match arguments.dry_run {
-            true => Vec::new(),
-            false => arguments.receivers.validate(env)?,
-        },
+        receivers: Vec::new(),
         cluster_name: match &arguments.cluster_name {
             Some(name) => Some(name.clone()),
             None => env.text("CLUSTER_NAME")?,
@@ -50,13 +54,19 @@ pub fn validate(arguments: &RunArguments, env: &Environment) -> Result<Settings,
         watch_idle: arguments.watch_idle,
         policy: policy(arguments),
         registry: registry(arguments, env),
-        state: (!arguments.dry_run).then(|| state(arguments.state.as_deref(), env)),
+        state: Some(state(arguments.state.as_deref(), env)),
         max_rollouts: arguments.max_rollouts.and_then(|most| usize::try_from(most).ok()),
         halt_after: arguments.halt_after,
         accept_change: arguments.accept_change,
         apply_all: arguments.apply_all,
-        dry_run: arguments.dry_run,
     })
+}
+
+/// The `.env` in use, where it holds a secret.
+pub fn secret_environment(env: &Environment) -> Option<PathBuf> {
+    let names = ReceiverArguments::SECRETS.iter().chain(AwsEnvironment::SECRETS);
+    let filed = names.into_iter().any(|name| env.is_from_file(name));
+    env.file.clone().filter(|_| filed || env.has_proxy_password())
 }
 
 /// The folder of dep files: as given by the argument that is called `name`, else `DEPS`, else `deps`.
@@ -97,13 +107,14 @@ fn policy(arguments: &RunArguments) -> Policy {
         allow_namespaces: arguments.allow_namespace.clone(),
         ecr: EcrPolicy { pull_secret: arguments.ecr_pull_secret, check: arguments.ecr_check },
         images: limits(&arguments.images),
-        create_namespaces: !arguments.no_create_namespaces && !arguments.dry_run,
+        create_namespaces: !arguments.no_create_namespaces,
     }
 }
 
-fn registry(arguments: &RunArguments, env: &Environment) -> RegistrySettings {
+/// What is done for images of Amazon ECR, and as whom.
+pub fn registry(arguments: &RunArguments, env: &Environment) -> RegistrySettings {
     RegistrySettings {
-        pull_secret: arguments.ecr_pull_secret && !arguments.dry_run,
+        pull_secret: arguments.ecr_pull_secret,
         check: arguments.ecr_check,
         renew_after: arguments.ecr_renew,
         environment: AwsEnvironment::read(|name| env.get(name)?.into_string().ok()),
@@ -132,4 +143,62 @@ pub fn image_rules(arguments: &ImageArguments, env: &Environment) -> Result<Imag
     };
     let repo = repo.map(|repo| EcrRepo::parse(&repo)).transpose().map_err(Failure::usage)?;
     Ok(ImageRules { ecr_repo: repo, limits: limits(arguments) })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// What a panic or a careless log line could print.
+    #[test]
+    fn security_3_no_secret_is_in_the_debug_output_of_settings() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        fs::create_dir(path("deps")).expect("made");
+        let secret = "canary-0123456789abcdef";
+        let users = [
+            format!("token: {secret}"),
+            format!("username: ann, password: {secret}"),
+            "client-certificate: a, client-key-data: Y2FuYXJ5LTAxMjM0NTY3ODlhYmNkZWY=".to_owned(),
+            format!(
+                "exec: {{apiVersion: client.authentication.k8s.io/v1, interactiveMode: Never, \
+                 command: a, args: [{secret}], env: [{{name: A, value: {secret}}}]}}"
+            ),
+        ];
+        for user in users {
+            let config = format!(
+                "current-context: t\nclusters: [{{name: t, cluster: {{server: 'https://a.example', \
+                 proxy-url: 'http://ann:{secret}@p:1'}}}}]\ncontexts: [{{name: t, context: {{cluster: \
+                 t, user: t}}}}]\nusers: [{{name: t, user: {{{user}}}}}]\n"
+            );
+            fs::write(path("config"), config).expect("written");
+            let address = format!("https://example.com/{secret}");
+            let lines = [
+                format!("WEBHOOK_FOR_SLACK={address}\nWEBHOOK_FOR_TEAMS={address}"),
+                format!("WEBHOOK_FOR_DISCORD={address}\nWEBHOOK_URL={address}"),
+                format!("WEBHOOK_SECRET={secret}\nHTTPS_PROXY=http://ann:{secret}@p:1"),
+                format!("AWS_ACCESS_KEY_ID={secret}\nAWS_SECRET_ACCESS_KEY={secret}"),
+                format!("AWS_SESSION_TOKEN={secret}\nAWS_CONTAINER_AUTHORIZATION_TOKEN={secret}"),
+            ];
+            fs::write(path(".env"), lines.join("\n")).expect("written");
+            let env = Environment::load(Some(Path::new(&path(".env")))).ok().expect("valid");
+            let arguments = RunArguments {
+                deps: Some(path("deps").into()),
+                kubeconfig: Some(path("config").into()),
+                ..RunArguments::default()
+            };
+            let settings = match validate(&arguments, &env) {
+                Ok(settings) => settings,
+                Err(Failure::Usage(text) | Failure::Work(text)) => panic!("{user}: {text}"),
+            };
+            assert_eq!(settings.receivers.len(), 4);
+            let text = format!("{env:?} {arguments:?} {settings:?}");
+            assert!(text.contains("AWS_SESSION_TOKEN") && text.contains("a.example"), "{text}");
+            assert!(!text.contains("canary") && !text.contains("Y2FuYXJ5"), "{text}");
+            // As numbers, which is how bytes are printed.
+            assert!(!text.contains("99, 97, 110, 97, 114, 121"), "{text}");
+        }
+    }
 }

@@ -75,7 +75,7 @@ pub fn run(arguments: &WaitArguments) -> Result<ExitCode, Failure> {
             return Ok(ExitCode::from(NO_VERDICT));
         }
         if text != told {
-            eprintln!("{}: {text}", arguments.key);
+            print::complain(&format!("{}: {text}", arguments.key));
             told = text;
         }
         thread::sleep(PAUSE);

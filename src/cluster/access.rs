@@ -251,6 +251,13 @@ impl ServerUrl {
         &self.host
     }
 
+    /// The port: as named, else the usual one of the scheme.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        let named = self.text.parse::<Uri>().ok().and_then(|uri| uri.port_u16());
+        named.unwrap_or(if self.https { 443 } else { 80 })
+    }
+
     /// Whether the connection is encrypted.
     #[must_use]
     pub fn is_https(&self) -> bool {

@@ -12,10 +12,11 @@ use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 
 use super::access::Access;
+use super::call::{Resource, Scope};
 use super::error::{ApiError, Class};
 use super::live::Live;
 use super::mark::Mark;
-use super::request::{LogOf, Request, Resource, Scope};
+use super::request::{LogOf, Request};
 use super::response::{
     EventObject, List, Namespace, Object, PodObject, ReplicaSet, Version, WorkloadObject,
     current_template_hash, newest,
@@ -42,7 +43,7 @@ const LIST_RESTARTS: u32 = 3;
 /// A client for one cluster and one user. Cheap to clone; the clones share their connections.
 #[derive(Clone, Debug)]
 pub struct Client {
-    server: Arc<Server>,
+    pub(super) server: Arc<Server>,
     pub(super) requests: Arc<Session>,
     watches: Arc<Mutex<Watches>>,
     /// See [`Client::authority`].
@@ -109,7 +110,7 @@ impl Client {
         none_if_missing(self.workload(kind, &Request::get_workload(kind, key)))
     }
 
-    fn workload(&self, kind: Kind, request: &Request) -> Result<Workload, ApiError> {
+    pub(super) fn workload(&self, kind: Kind, request: &Request) -> Result<Workload, ApiError> {
         let object: WorkloadObject = self.requests.send(request)?.json(OBJECT_BYTES)?;
         let text = "the names in it are not valid".to_owned();
         object.into_item(kind).ok_or_else(|| ApiError::new(&request.call, Class::Decode { text }))

@@ -198,6 +198,7 @@ impl TlsTransport {
         let mut sock = TransportAdapter::new(plain, details.current_time.clone());
         sock.set_timeout(details.timeout);
         conn.complete_io(&mut sock)?;
+        tls.note_peer(conn.peer_certificates());
         let (input, output) =
             (details.config.input_buffer_size(), details.config.output_buffer_size());
         Ok(TlsTransport {

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::request::Call;
+use super::call::Call;
 use super::response::Status;
 use super::text::plain;
 

@@ -8,9 +8,9 @@
 //! case its first bookmark lacks the annotation, and what was collected must not be taken for
 //! everything: who takes a part for the whole would believe the rest deleted.
 
+use super::call::Call;
 use super::error::ApiError;
 use super::reflector::End;
-use super::request::Call;
 use super::response::{Event, Object};
 
 /// Everything, as far as it came.
@@ -99,7 +99,7 @@ fn nameless() -> End {
 mod tests {
     use serde_json::json;
 
-    use super::super::request::{Resource, Verb};
+    use super::super::call::{Resource, Verb};
     use super::super::response::PodObject;
     use super::*;
     use crate::model::Pod;

@@ -133,6 +133,11 @@ impl Live {
         ticket.credentials.refused(ticket.serial)
     }
 
+    /// When the certificate ends that the server showed last, in seconds since 1970.
+    pub(super) fn peer_ends(&self) -> Option<u64> {
+        self.0.lock().tls.as_ref()?.peer_ends()
+    }
+
     /// Ends what runs for the credentials.
     pub(super) fn end(&self) {
         let credentials = Arc::clone(&self.0.lock().credentials);

@@ -10,6 +10,7 @@
 //! error, not in `Debug` output.
 
 mod access;
+mod call;
 mod client;
 mod connector;
 mod credentials;
@@ -23,10 +24,13 @@ mod pull_secret;
 pub mod reflector;
 mod request;
 mod response;
+mod review;
+pub mod rights;
 mod secret;
 mod session;
 mod text;
 mod tls;
+mod trial;
 mod watch;
 mod watched;
 mod window;
@@ -35,14 +39,16 @@ pub use access::{
     Access, Authorization, ClientIdentity, ExecCluster, ExecPlugin, ExecVersion, Impersonation,
     Material, ServerUrl, Trust,
 };
+pub use call::{Call, Resource, Scope, Verb};
 pub use client::{Client, Listed};
 pub use error::{ApiError, Class, LONGEST_RETRY_AFTER, Permission, Sent};
 pub use mark::Mark;
 pub use pull_secret::PullSecret;
-pub use request::{Call, Resource, Scope, Verb};
 pub use response::Version;
+pub use review::{Greeting, Question};
 pub use secret::Secret;
 pub use session::ClientOptions;
 pub use tls::ConnectError;
+pub use trial::Trial;
 pub use watch::{Reflector, spawn_reflector};
 pub use watched::{WatchEvent, Watched};

@@ -4,177 +4,23 @@
 //! place. Facts: "Kubernetes API Concepts", RFC 3986 (encoding), RFC 6902 (JSON Patch), RFC 6901
 //! (its pointers).
 
+mod json_patch;
+
 use std::fmt;
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
+use super::call::{Call, Resource, Scope, Verb};
 use super::mark::Mark;
-use crate::model::{ImagePatch, Kind, PullSecrets, Selector, ServiceKey};
+use crate::model::{ImagePatch, Kind, Selector, ServiceKey};
+use json_patch::json_patch;
 
 /// Who wrote a field, in `metadata.managedFields`.
 const FIELD_MANAGER: &str = "depd";
 
 /// Objects per page of a list.
 pub(super) const PAGE: u32 = 500;
-
-/// Where to look: everywhere, or in one namespace.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Scope {
-    /// All namespaces.
-    Cluster,
-    /// This one.
-    Namespace(Box<str>),
-}
-
-impl Scope {
-    /// The namespace, if it is only one.
-    #[must_use]
-    pub fn namespace(&self) -> Option<&str> {
-        match self {
-            Scope::Cluster => None,
-            Scope::Namespace(name) => Some(name),
-        }
-    }
-}
-
-/// A kind of object that depd asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Resource {
-    /// `apps/v1` Deployments.
-    Deployments,
-    /// `apps/v1` StatefulSets.
-    StatefulSets,
-    /// `apps/v1` DaemonSets.
-    DaemonSets,
-    /// `apps/v1` ReplicaSets.
-    ReplicaSets,
-    /// `v1` Pods.
-    Pods,
-    /// The log of a pod.
-    PodLog,
-    /// `v1` Events.
-    Events,
-    /// `v1` Namespaces.
-    Namespaces,
-    /// `v1` Secrets: the pull secrets that depd makes, and no others.
-    Secrets,
-    /// `v1` ServiceAccounts.
-    ServiceAccounts,
-    /// `events.k8s.io/v1` Events, the newer form of the same, in which depd writes its own.
-    OwnEvents,
-    /// `/version`.
-    Version,
-}
-
-impl From<Kind> for Resource {
-    fn from(kind: Kind) -> Resource {
-        match kind {
-            Kind::Deployment => Resource::Deployments,
-            Kind::StatefulSet => Resource::StatefulSets,
-            Kind::DaemonSet => Resource::DaemonSets,
-        }
-    }
-}
-
-impl Resource {
-    /// The name as it stands in a path.
-    #[must_use]
-    pub fn plural(self) -> &'static str {
-        match self {
-            Resource::Deployments => "deployments",
-            Resource::StatefulSets => "statefulsets",
-            Resource::DaemonSets => "daemonsets",
-            Resource::ReplicaSets => "replicasets",
-            Resource::Pods => "pods",
-            Resource::PodLog => "pods/log",
-            Resource::Events | Resource::OwnEvents => "events",
-            Resource::Namespaces => "namespaces",
-            Resource::Secrets => "secrets",
-            Resource::ServiceAccounts => "serviceaccounts",
-            Resource::Version => "version",
-        }
-    }
-
-    fn prefix(self) -> &'static str {
-        match self {
-            Resource::Deployments
-            | Resource::StatefulSets
-            | Resource::DaemonSets
-            | Resource::ReplicaSets => "/apis/apps/v1",
-            Resource::Pods
-            | Resource::PodLog
-            | Resource::Events
-            | Resource::Namespaces
-            | Resource::Secrets
-            | Resource::ServiceAccounts => "/api/v1",
-            Resource::OwnEvents => "/apis/events.k8s.io/v1",
-            Resource::Version => "",
-        }
-    }
-
-    /// As a role names it, for example `apps/deployments`.
-    pub(super) fn with_group(self) -> String {
-        match self.prefix() {
-            "/apis/apps/v1" => format!("apps/{}", self.plural()),
-            "/apis/events.k8s.io/v1" => format!("events.k8s.io/{}", self.plural()),
-            _ => self.plural().to_owned(),
-        }
-    }
-}
-
-/// What is done with it, in the verbs of RBAC.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Verb {
-    /// One object.
-    Get,
-    /// All objects of a scope.
-    List,
-    /// The changes of a scope.
-    Watch,
-    /// A new object.
-    Create,
-    /// A change of one object.
-    Patch,
-}
-
-impl Verb {
-    fn name(self) -> &'static str {
-        match self {
-            Verb::Get => "get",
-            Verb::List => "list",
-            Verb::Watch => "watch",
-            Verb::Create => "create",
-            Verb::Patch => "patch",
-        }
-    }
-}
-
-/// A request in words: shows as `patch deployments web in qa`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Call {
-    /// What is done.
-    pub verb: Verb,
-    /// With what kind of object.
-    pub resource: Resource,
-    /// In which namespace; `None` for all of them and for what has none.
-    pub namespace: Option<Box<str>>,
-    /// With which object; `None` for all.
-    pub name: Option<Box<str>>,
-}
-
-impl fmt::Display for Call {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.verb.name(), self.resource.plural())?;
-        if let Some(name) = &self.name {
-            write!(f, " {name}")?;
-        }
-        match &self.namespace {
-            Some(namespace) => write!(f, " in {namespace}"),
-            None => Ok(()),
-        }
-    }
-}
 
 /// A request, ready to be sent below the address of the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -228,7 +74,7 @@ impl Request {
         Request { call, target, body: None }
     }
 
-    fn with(mut self, name: &str, value: &str) -> Request {
+    pub(super) fn with(mut self, name: &str, value: &str) -> Request {
         self.target.push(if self.target.contains('?') { '&' } else { '?' });
         self.target.push_str(name);
         self.target.push('=');
@@ -278,6 +124,15 @@ impl Request {
         Request::new(Verb::Create, Resource::OwnEvents, Some(namespace), None)
             .with("fieldManager", FIELD_MANAGER)
             .sending("application/json", event)
+    }
+
+    pub(super) fn review(attributes: &Value) -> Request {
+        let body = json!({
+            "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
+            "spec": { "resourceAttributes": attributes },
+        });
+        Request::new(Verb::Create, Resource::AccessReviews, None, None)
+            .sending("application/json", &body)
     }
 
     pub(super) fn version() -> Request {
@@ -379,59 +234,6 @@ pub(super) struct LogOf<'a> {
     pub previous: bool,
     pub lines: u32,
     pub limit_bytes: u64,
-}
-
-/// The guarded change of images: every `test` must hold, or nothing is changed.
-///
-/// A key cannot be added to a map that is absent, so then the whole map is added, after a test that
-/// it still is absent.
-fn json_patch(patch: &ImagePatch) -> Value {
-    let mut steps = vec![json!({"op": "test", "path": "/metadata/uid", "value": &*patch.uid})];
-    for target in &patch.targets {
-        let list = if target.init { "initContainers" } else { "containers" };
-        let at = format!("/spec/template/spec/{list}/{}", target.index);
-        steps
-            .push(json!({"op": "test", "path": format!("{at}/name"), "value": &*target.container}));
-        if let Some(expected) = &target.expected {
-            let path = format!("{at}/image");
-            steps.push(json!({"op": "test", "path": path, "value": &**expected}));
-        }
-        let image = target.image.as_str();
-        steps.push(json!({"op": "replace", "path": format!("{at}/image"), "value": image}));
-    }
-    if let Some(secrets) = patch.pull_secrets.as_ref().filter(|secrets| !secrets.add.is_empty()) {
-        steps.extend(attach(secrets));
-    }
-    const ANNOTATIONS: &str = "/metadata/annotations";
-    let cause = &patch.change_cause;
-    if patch.has_annotations {
-        let path = format!("{ANNOTATIONS}/kubernetes.io~1change-cause");
-        steps.push(json!({"op": "add", "path": path, "value": cause}));
-    } else {
-        steps.push(json!({"op": "test", "path": ANNOTATIONS, "value": null}));
-        let map = json!({"kubernetes.io/change-cause": cause});
-        steps.push(json!({"op": "add", "path": ANNOTATIONS, "value": map}));
-    }
-    Value::Array(steps)
-}
-
-/// Adds names to the template's pull secrets. A name cannot be added to a list that is absent, so then the
-/// whole list is added, after a test that it still is absent.
-fn attach(secrets: &PullSecrets) -> Vec<Value> {
-    const PATH: &str = "/spec/template/spec/imagePullSecrets";
-    let list = |names: &[Box<str>]| {
-        let reference = |name: &str| match name.is_empty() {
-            true => json!({}),
-            false => json!({"name": name}),
-        };
-        names.iter().map(|name| reference(name)).collect::<Value>()
-    };
-    let before = if secrets.before.is_empty() { Value::Null } else { list(&secrets.before) };
-    let all = list(&[&secrets.before[..], &secrets.add[..]].concat());
-    vec![
-        json!({"op": "test", "path": PATH, "value": before}),
-        json!({"op": "add", "path": PATH, "value": all}),
-    ]
 }
 
 /// Appends one path segment or query value: everything but the unreserved characters is escaped.

@@ -14,14 +14,15 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 use ureq::http::Response;
-use ureq::http::header::RETRY_AFTER;
+use ureq::http::header::{DATE, RETRY_AFTER};
 use ureq::{Agent, Body, Proxy, Timeout};
 
 use super::access::ServerUrl;
+use super::call::Call;
 use super::connector::{ApiConnector, NotSent, bare};
 use super::error::{ApiError, Class, Sent};
 use super::live::{Live, Ticket};
-use super::request::{Call, Request};
+use super::request::Request;
 use super::text::plain;
 use super::window::{Place, Sign, Window};
 use crate::net::CachingResolver;
@@ -291,7 +292,7 @@ impl Session {
             }
             Some(body) => {
                 let mut send = match call.verb {
-                    super::request::Verb::Patch => agent.patch(uri),
+                    super::call::Verb::Patch => agent.patch(uri),
                     _ => agent.post(uri),
                 };
                 if let Some(header) = header {
@@ -351,6 +352,11 @@ impl Session {
 }
 
 impl Answer {
+    /// The header `Date`, where there is one.
+    pub(super) fn date(&self) -> Option<&str> {
+        self.response.headers().get(DATE)?.to_str().ok()
+    }
+
     /// The body, which must not be longer than `limit` bytes.
     pub(super) fn read(self, limit: u64) -> Result<Vec<u8>, ApiError> {
         let Answer { call, response, held: _held } = self;

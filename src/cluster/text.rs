@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::model::printable;
+
 /// Bytes kept of a message that a server sent.
 const KEPT_BYTES: usize = 1024;
 
@@ -15,7 +17,8 @@ const SHORT_TOKEN_BYTES: usize = 20;
 ///
 /// Servers, and whatever stands between them and us, send what they like: line breaks and terminal
 /// escapes must not reach a log, a page of HTML must not fill it, and a proxy may quote the request
-/// with its credentials. Marks that turn the direction of writing around are taken out as well.
+/// with its credentials. Marks that turn the direction of writing around are taken out as well; what
+/// else cannot be seen is shown as [`printable`] has it.
 pub(super) fn plain(text: &str) -> String {
     let mut out = String::with_capacity(text.len().min(KEPT_BYTES + 4));
     let mut announced = false;
@@ -23,7 +26,8 @@ pub(super) fn plain(text: &str) -> String {
         let shown = redact(word, announced);
         announced = announces(word);
         let gap = if out.is_empty() { None } else { Some(' ') };
-        for c in gap.into_iter().chain(shown.chars()).filter(|c| is_plain(*c)) {
+        let shown = printable(&shown.chars().filter(|c| is_plain(*c)).collect::<String>());
+        for c in gap.into_iter().chain(shown.chars()) {
             if out.len() + c.len_utf8() > KEPT_BYTES {
                 out.push('…');
                 return out;
@@ -87,6 +91,7 @@ mod tests {
         check("red \u{1b}[31mtext\u{7}", "red [31mtext");
         check("turned \u{202e}around", "turned around");
         check("one\u{2028}two\u{85}three", "one two three");
+        check("a\u{200b}b\u{3164}c", "a\\u{200b}b\\u{3164}c");
         check("é stays é", "é stays é");
         check("", "");
     }

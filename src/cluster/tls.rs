@@ -10,6 +10,7 @@ mod verify;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring};
@@ -39,6 +40,8 @@ pub(super) struct Tls {
     pub config: Arc<ClientConfig>,
     /// The name that the certificate must carry.
     pub server_name: ServerName<'static>,
+    /// When the certificate ends that the server showed last; 0 while that is not known.
+    ends: Arc<AtomicU64>,
 }
 
 impl fmt::Debug for Tls {
@@ -105,6 +108,23 @@ impl fmt::Display for ConnectError {
 impl std::error::Error for ConnectError {}
 
 impl Tls {
+    fn new(config: ClientConfig, server_name: ServerName<'static>) -> Tls {
+        Tls { config: Arc::new(config), server_name, ends: Arc::default() }
+    }
+
+    /// Takes note of the chain that the server showed.
+    pub(super) fn note_peer(&self, chain: Option<&[CertificateDer<'_>]>) {
+        let own = chain.and_then(|chain| der::Fields::read(chain.first()?));
+        if let Some(fields) = own {
+            self.ends.store(fields.not_after, Ordering::Relaxed);
+        }
+    }
+
+    /// When the certificate ends that the server showed last, in seconds since 1970.
+    pub(super) fn peer_ends(&self) -> Option<u64> {
+        Some(self.ends.load(Ordering::Relaxed)).filter(|ends| *ends > 0)
+    }
+
     /// Reads and checks certificates and keys; `None` for a server that is plain http.
     ///
     /// `plugin` is the client certificate that a credential plugin returned, if any.
@@ -127,7 +147,7 @@ impl Tls {
             }
         };
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Some(Tls { config: Arc::new(config), server_name: server_name(name)? }))
+        Ok(Some(Tls::new(config, server_name(name)?)))
     }
 
     /// For an https proxy in front of the server: it may be known to the authority of the kubeconfig,
@@ -141,7 +161,7 @@ impl Tls {
         let verifier = verifier(access, &provider, true)?;
         let mut config = builder(&provider, verifier)?.with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Some(Tls { config: Arc::new(config), server_name: server_name(proxy.url.host())? }))
+        Ok(Some(Tls::new(config, server_name(proxy.url.host())?)))
     }
 }
 

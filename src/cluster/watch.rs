@@ -12,13 +12,14 @@ use std::time::{Duration, Instant};
 
 use serde::de::{DeserializeOwned, IgnoredAny};
 
+use super::call::{Call, Scope, Verb};
 use super::client::{Client, Listed, list};
 use super::connector::bare;
 use super::error::{ApiError, Class};
 use super::initial::{Initial, Progress};
 use super::lines::{LineError, Lines};
 use super::reflector::{End, ListWatch, Outcome, Step};
-use super::request::{Call, Request, Scope, Verb};
+use super::request::Request;
 use super::response::{Event, List, Object};
 use super::session::Session;
 use super::text::plain;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
+use super::call::Resource;
 use super::error::ApiError;
-use super::request::Resource;
 use super::response::{Object, PodObject, WorkloadObject};
 use crate::model::{Kind, Pod, Workload};
 

@@ -13,11 +13,14 @@ use parking_lot::Mutex;
 use serde_json::json;
 
 use super::screen::Screen;
-use crate::model::{self, Notice, What};
+use crate::model::{self, Notice, What, is_printable, printable};
 use crate::report::words::Words;
 
 /// In UTC, to the millisecond.
 const DAEMON_TIME: &str = "%Y-%m-%dT%H:%M:%S%.3fZ";
+
+/// How a further line of a record begins.
+const CONTINUED: &str = "    | ";
 
 /// How a line begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,7 +146,7 @@ pub fn init_logging(log: Log) {
     let style = log.style;
     match log.form {
         LogForm::Text => builder.format(move |out, record| text(out, style, record)),
-        LogForm::Json => builder.format(|out, record| writeln!(out, "{}", json(record))),
+        LogForm::Json => builder.format(|out, record| writeln!(out, "{}", json_line(record))),
     };
     // A second call in one process, as in tests, keeps the first.
     let _ = builder.try_init();
@@ -159,7 +162,29 @@ fn text(out: &mut impl Write, style: LogStyle, record: &Record) -> io::Result<()
         (LogStyle::Demo, Level::Info | Level::Debug) => String::new(),
         (_, level) => format!("{level:<5} "),
     };
-    writeln!(out, "{time} {level}{}", record.args())
+    let said = record.args().to_string();
+    let mut lines = said.split('\n');
+    writeln!(out, "{time} {level}{}", printable(lines.next().unwrap_or_default()))?;
+    // Whatever comes after the first line can never look like a record of its own.
+    for line in lines {
+        writeln!(out, "{CONTINUED}{}", printable(line.strip_prefix(CONTINUED).unwrap_or(line)))?;
+    }
+    Ok(())
+}
+
+/// On one line, and what cannot be seen or steers a terminal is escaped as JSON has it.
+fn json_line(record: &Record) -> String {
+    let mut line = String::new();
+    for c in json(record).to_string().chars() {
+        match is_printable(c) {
+            true => line.push(c),
+            false => {
+                let units = c.encode_utf16(&mut [0; 2]).to_vec();
+                line.extend(units.iter().map(|unit| format!("\\u{unit:04x}")));
+            }
+        }
+    }
+    line
 }
 
 fn json(record: &Record) -> serde_json::Value {
@@ -186,8 +211,8 @@ pub fn log_notice(notice: &Notice, words: &Words) {
         line.push_str(advice);
     }
     if let Some(log) = &words.log_tail {
-        line.push_str("\n    | ");
-        line.push_str(&log.replace('\n', "\n    | "));
+        line.push('\n');
+        line.push_str(log);
     }
     match (notice.what.level(), &notice.what) {
         (model::Level::Danger, _) => error!("{line}"),
@@ -203,13 +228,28 @@ mod tests {
 
     #[test]
     fn security_14_a_json_record_is_one_line_whatever_it_holds() {
-        let hostile = "a\nb\u{1b}[31m\u{2028}\"c\\";
+        let hostile = "a\nb\u{1b}[31m\u{2028}\"c\\\u{9b}2J\u{202e}\u{e0041}é";
         let args = format_args!("{hostile}");
-        let line = json(&Record::builder().args(args).level(Level::Warn).build()).to_string();
+        let line = json_line(&Record::builder().args(args).level(Level::Warn).build());
         assert_eq!(line.lines().count(), 1);
+        assert!(line.chars().all(is_printable), "{line}");
         let read: serde_json::Value = serde_json::from_str(&line).expect("JSON");
         assert_eq!(read["message"], hostile);
         assert_eq!(read["level"], "warn");
+    }
+
+    #[test]
+    fn security_14_a_text_record_steers_no_terminal_and_forges_no_other_record() {
+        let args = format_args!(
+            "web: \u{1b}[2J\u{202e}x\r\n2026-11-27T10:00:00.000Z INFO  all is well\n    | tail"
+        );
+        let record = Record::builder().args(args).level(Level::Warn).build();
+        let mut out = Vec::new();
+        super::text(&mut out, LogStyle::Demo, &record).expect("written");
+        let text = String::from_utf8(out).expect("UTF-8");
+        let (_, said) = text.split_once(' ').expect("a time");
+        let expect = "WARN  web: \\u{1b}[2J\\u{202e}x\\u{d}\n    | 2026-11-27T10:00:00.000Z INFO  all is well\n    | tail\n";
+        assert_eq!(said, expect);
     }
 
     #[test]

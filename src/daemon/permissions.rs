@@ -18,7 +18,9 @@ pub fn warn_of_exposed(files: &[PathBuf]) {
     files.iter().filter_map(|file| exposure(file)).for_each(|warning| warn!("{warning}"));
 }
 
-fn exposure(file: &Path) -> Option<String> {
+/// Who else can get at the file, and the remedy; `None` where nobody can.
+#[must_use]
+pub fn exposure(file: &Path) -> Option<String> {
     let mode = fs::metadata(file).ok()?.permissions().mode();
     let what = match (mode & READ != 0, mode & WRITE != 0) {
         (true, true) => "read and written",

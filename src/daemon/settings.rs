@@ -15,6 +15,7 @@ use crate::report::kind::Kind;
 use crate::report::pace::Pace;
 use crate::report::signature::SigningKey;
 use crate::report::webhook::WebhookUrl;
+use crate::source::SourceOptions;
 
 /// Everything that flags, environment and `.env` decide.
 #[derive(Clone, Debug)]
@@ -59,8 +60,20 @@ pub struct Settings {
     pub accept_change: bool,
     /// Many changes on a first start are meant to be.
     pub apply_all: bool,
-    /// Say what would be rolled out, and change nothing.
-    pub dry_run: bool,
+}
+
+impl Settings {
+    /// How the folder is read.
+    #[must_use]
+    pub fn source(&self) -> SourceOptions {
+        SourceOptions {
+            poll: self.poll,
+            recursive: self.recursive,
+            strict: self.strict,
+            rules: self.image_rules.clone(),
+            ..SourceOptions::new(self.deps.clone())
+        }
+    }
 }
 
 /// Somebody who is told.

@@ -19,6 +19,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::authors::Authors;
 use super::control::Control;
+use super::grounds::Grounds;
 use super::http::Probes;
 use super::idle;
 use super::journal::Ledger;
@@ -39,7 +40,7 @@ use crate::clock;
 use crate::cluster::{Access, Authorization, Client, ClientOptions, ConnectError, Trust};
 use crate::model::{ServiceKey, Standing, shown};
 use crate::reconcile::{Gate, Service};
-use crate::source::{FileReport, FolderEvent, FolderState, Source, SourceError, SourceOptions};
+use crate::source::{FileReport, FolderEvent, FolderState, Source, SourceError};
 use crate::store::{Remembered, Store, StoreError};
 use crate::worker::{Floor, Pool};
 
@@ -123,15 +124,14 @@ impl Daemon {
         let services = restore(&floor, &remembered.services);
         let (seen, waits) = start_up::bell();
         let (over, started_up) = bounded(1);
-        let start_up = StartUp {
+        let grounds = Grounds {
             floor: Arc::clone(&floor),
-            client: client.clone(),
-            store: store.clone(),
             meta: remembered.meta,
             remembered: services,
             settings: settings.clone(),
-            over: Some(over),
         };
+        let start_up =
+            StartUp { grounds, client: client.clone(), store: store.clone(), over: Some(over) };
         start_up.begin(waits).map_err(StartError::Threads)?;
         let pool = Pool::start(settings.workers, &floor).map_err(StartError::Threads)?;
         start_timer(&floor).map_err(StartError::Threads)?;
@@ -164,11 +164,6 @@ impl Daemon {
             control,
             _probes,
         })
-    }
-
-    /// Waits until folder and cluster were seen completely and judged.
-    pub fn wait_for_start_up(&self) {
-        let _ = self.started_up.recv();
     }
 
     /// Folder and cluster were seen completely and judged.
@@ -337,15 +332,8 @@ fn watch_folder(
     seen: Sender<Seen>,
     watches: WorkloadWatches,
 ) -> Result<Source, SourceError> {
-    let options = SourceOptions {
-        poll: settings.poll,
-        recursive: settings.recursive,
-        strict: settings.strict,
-        rules: settings.image_rules.clone(),
-        ..SourceOptions::new(settings.deps.clone())
-    };
     let floor = Arc::downgrade(floor);
-    Source::start(options, move |event| {
+    Source::start(settings.source(), move |event| {
         if let FolderEvent::State(state) = &event {
             match state {
                 FolderState::Unreadable { .. } => watches.sight.lost(Scene::Folder, clock::now()),

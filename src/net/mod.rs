@@ -6,6 +6,7 @@
 //! here knows what is sent.
 
 pub mod proxy;
+mod reach;
 pub mod resolve;
 pub mod roots;
 mod surroundings;
@@ -15,6 +16,7 @@ use std::ffi::OsString;
 use ureq::http::Uri;
 
 pub use proxy::{Proxy, ProxyUrl};
+pub use reach::reach;
 pub use resolve::CachingResolver;
 pub use surroundings::Surroundings;
 

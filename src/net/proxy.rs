@@ -66,6 +66,18 @@ impl ProxyUrl {
         &self.host
     }
 
+    /// The port: as named, else the usual one of the scheme.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        let (scheme, address) = self.shown.split_once("://").unwrap_or_default();
+        let usual = match scheme {
+            "http" => 80,
+            "https" => 443,
+            _ => 1080,
+        };
+        split_port(address).1.and_then(|port| port.parse().ok()).unwrap_or(usual)
+    }
+
     /// For the HTTP client; without a rule for exceptions, which were decided here.
     #[must_use]
     pub fn to_ureq(&self) -> Option<ureq::Proxy> {
@@ -238,6 +250,10 @@ mod tests {
         assert_eq!(url.to_string(), "http://proxy.example:3128");
         assert!(!format!("{url:?}").contains("canary"));
         assert!(url.expose().contains("ann:canary@"));
+        assert_eq!((url.host(), url.port()), ("proxy.example", 3128));
+        for (text, port) in [("http://p", 80), ("https://p", 443), ("socks5://[fd00::1]", 1080)] {
+            assert_eq!(ProxyUrl::parse(text).unwrap().port(), port, "{text}");
+        }
         for wrong in ["proxy:canary", "ftp://canary@p", "http://", "http://p:canary"] {
             let problem = ProxyUrl::parse(wrong).unwrap_err();
             assert!(!problem.contains("canary"), "{problem}");

@@ -10,7 +10,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ureq::config::ConfigBuilder;
+use ureq::config::{Config, ConfigBuilder};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::typestate::AgentScope;
 use ureq::unversioned::transport::DefaultConnector;
@@ -56,6 +56,17 @@ impl Surroundings {
         config: ConfigBuilder<AgentScope>,
         url: &str,
     ) -> Result<ureq::Agent, String> {
+        let config = self.config(config, url)?;
+        let connector = DefaultConnector::default();
+        Ok(ureq::Agent::with_parts(config, connector, CachingResolver::shared()))
+    }
+
+    /// Proxy and authorities for the server of `url`.
+    pub(super) fn config(
+        &self,
+        config: ConfigBuilder<AgentScope>,
+        url: &str,
+    ) -> Result<Config, String> {
         let proxy = self.proxy_for(url)?;
         let bundle = roots::bundle(self.0.get("SSL_CERT_FILE").map(PathBuf::from).as_deref());
         let root_certs = match bundle.is_empty() {
@@ -65,9 +76,7 @@ impl Surroundings {
             )),
         };
         let tls = TlsConfig::builder().root_certs(root_certs).build();
-        let config = config.proxy(proxy.and_then(|proxy| proxy.url.to_ureq())).tls_config(tls);
-        let connector = DefaultConnector::default();
-        Ok(ureq::Agent::with_parts(config.build(), connector, CachingResolver::shared()))
+        Ok(config.proxy(proxy.and_then(|proxy| proxy.url.to_ureq())).tls_config(tls).build())
     }
 }
 

@@ -10,6 +10,7 @@
 //! |---|---|
 //! | `service.rs` | the state of one service: a closed set of phases |
 //! | `gate.rs` | whether a rollout may start now |
+//! | `given_up.rs` | a rollout that was given up without a verdict |
 //! | `resolve.rs` | which containers a dep file means |
 //! | `view.rs` | what a decision is made from, and what it comes to |
 //! | `plan.rs` | the decision |
@@ -30,6 +31,7 @@ mod drift;
 mod ecr;
 mod follow;
 mod gate;
+mod given_up;
 mod identity;
 mod patience;
 mod plan;
@@ -47,11 +49,12 @@ mod tests;
 
 pub use after::after;
 pub use gate::{FIRST_START_LIMIT, Gate, Resumed};
+pub use given_up::GivenUp;
 pub use identity::Identity;
 pub use patience::Patience;
 pub use plan::plan;
 pub use resolve::differs;
 pub use rollback::retry;
-pub use service::{GivenUp, Good, Intent, Phase, Refusal, Service, Settled, Waiting};
+pub use service::{Good, Intent, Phase, Refusal, Service, Settled, Waiting};
 pub use step::{Reply, Setback, Step};
 pub use view::{Drift, EcrPolicy, Plan, Policy, View};

@@ -2,8 +2,7 @@
 //! state, what to say, at most one step, and when to look again.
 
 use super::{
-    GivenUp, Intent, Phase, Plan, Refusal, Service, Settled, Step, View, Waiting, ecr, resolve,
-    rollback, rollout,
+    Intent, Phase, Plan, Refusal, Service, Settled, Step, View, Waiting, ecr, resolve, rollout,
 };
 use crate::desired::DesiredState;
 use crate::model::{
@@ -284,25 +283,10 @@ impl Draft<'_> {
     }
 
     /// The cluster already runs what the file asks, and nobody waits for a verdict.
-    fn baseline(&mut self, images: &ImageSet, workload: &Workload) {
+    pub(super) fn baseline(&mut self, images: &ImageSet, workload: &Workload) {
         self.content(workload);
         self.say(What::AlreadyRuns);
         self.settle(images, workload, Vec::new());
-    }
-
-    /// The cluster runs what the file asks for again. Where that is an own rollout which was given up for
-    /// another content that never came to the cluster, its verdict is still due.
-    fn take_up(&mut self, intent: &Intent, workload: &Workload) {
-        let given_up = self.plan.service.given_up.take();
-        match given_up.filter(|it| it.uid == workload.uid) {
-            Some(GivenUp { changes, .. })
-                if rollback::runs_what_was_put_back(&changes, workload) =>
-            {
-                let generation = workload.generation;
-                self.adopt(&Intent { changes, generation, ..intent.clone() }, workload);
-            }
-            _ => self.baseline(&intent.desired, workload),
-        }
     }
 
     pub(super) fn settle(&mut self, images: &ImageSet, workload: &Workload, changes: Vec<Change>) {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::GivenUp;
 use crate::model::{Change, ImageSet, Moment, Problem, PullSecrets, Rollout, What};
 
 /// All that depd remembers about one service between two looks at it.
@@ -135,16 +136,6 @@ pub struct Good {
     pub images: Vec<(Box<str>, Box<str>)>,
 }
 
-/// A rollout without a verdict: the file asked for something else before there was one. Should that never
-/// come to the cluster and the file say again what it said before, the verdict is still due.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GivenUp {
-    /// The workload.
-    pub uid: Box<str>,
-    /// What it changed.
-    pub changes: Vec<Change>,
-}
-
 /// A change that was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
@@ -246,16 +237,6 @@ impl Service {
     pub fn let_go(&self) -> Service {
         let given_up = self.under_way().or_else(|| self.given_up.clone());
         Service { attempts: self.attempts, given_up, ..Service::default() }
-    }
-
-    /// The rollout in flight, as it is remembered when the file asks for it no more.
-    pub(super) fn under_way(&self) -> Option<GivenUp> {
-        match &self.phase {
-            Phase::Rolling(rollout) => {
-                Some(GivenUp { uid: rollout.uid.clone(), changes: rollout.changes.clone() })
-            }
-            _ => None,
-        }
     }
 
     /// Nothing is known of it but that.

@@ -68,6 +68,11 @@ impl Aws {
         &self.env
     }
 
+    /// Where credentials would come from now, in a few words.
+    pub(super) fn source_name(&self) -> Result<String, String> {
+        Ok(profile::choose(&self.env, &self.profiles()?)?.name())
+    }
+
     /// Calls an action of ECR for a registry. A session that has ended is renewed once.
     pub(super) fn ecr(
         &self,

@@ -16,10 +16,12 @@
 //! | `answer.rs`, `images.rs`, `docker_config.rs` | what comes back, and what is written | `[C]` |
 //! | `http.rs`, `process.rs`, `offered.rs`, `sts.rs`, `aws.rs` | credentials and calls | `[E]` |
 //! | `tokens.rs`, `pull_secrets.rs`, `checks.rs` | what the daemon uses | `[E]` |
+//! | `diagnosis.rs` | what is wrong with all that, for a person | `[E]` |
 
 mod answer;
 mod aws;
 mod checks;
+mod diagnosis;
 mod docker_config;
 mod endpoint;
 mod environment;
@@ -38,6 +40,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use checks::{Absence, Checks};
+pub use diagnosis::diagnose;
 pub use environment::AwsEnvironment;
 pub use pull_secrets::{InUse, PullSecrets, Trouble};
 

@@ -256,6 +256,38 @@ mod tests {
         }
     }
 
+    /// Security row 16.
+    #[test]
+    fn a_redirect_is_told_and_nobody_is_asked_at_the_address_it_leads_to() {
+        let elsewhere = TcpListener::bind("127.0.0.1:0").expect("a port");
+        elsewhere.set_nonblocking(true).expect("set");
+        let there = elsewhere.local_addr().expect("bound");
+        for status in [301, 302, 303, 307, 308] {
+            let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+            let url = format!("http://{}/", listener.local_addr().expect("bound"));
+            let server = thread::spawn(move || {
+                let (mut stream, _) = listener.accept().expect("a connection");
+                let mut reader = BufReader::new(stream.try_clone().expect("a handle"));
+                let mut line = String::new();
+                while reader.read_line(&mut line).is_ok_and(|count| count > 2) {
+                    line.clear();
+                }
+                let head = format!("HTTP/1.1 {status} Elsewhere\r\nlocation: http://{there}/");
+                write!(stream, "{head}\r\ncontent-length: 0\r\n\r\n").expect("written");
+                stream
+            });
+            let url = WebhookUrl::parse(&url).expect("valid");
+            let mut http = Http::new(Kind::Slack, url, None, &Surroundings::default());
+            let Answer::Never { why } = http.send(&samples::all()[..1]) else {
+                panic!("{status} is final")
+            };
+            drop(server.join());
+            assert!(why.contains("a redirect, which is not followed"), "{why}");
+            let asked = elsewhere.accept().expect_err("nobody");
+            assert_eq!(asked.kind(), std::io::ErrorKind::WouldBlock);
+        }
+    }
+
     #[test]
     fn a_long_answer_is_cut_and_not_dropped() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");

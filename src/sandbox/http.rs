@@ -9,6 +9,7 @@ use std::io::{self, Read, Write};
 use serde_json::Value;
 
 use super::status::Status;
+use super::wall::Wall;
 
 /// The largest body that is read.
 const MAX_BODY: usize = 3 * 1024 * 1024;
@@ -121,6 +122,9 @@ impl Response {
         let mut head = format!("HTTP/1.1 {} {}\r\n", self.code, phrase(self.code));
         for (name, value) in &self.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        if !self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("date")) {
+            head.push_str(&format!("Date: {}\r\n", Wall::now().http_date()));
         }
         head.push_str("Cache-Control: no-cache, private\r\n");
         head.push_str(framing);

@@ -17,6 +17,12 @@ impl Wall {
         self.seconds().to_string()
     }
 
+    /// `Mon, 23 Nov 2026 09:41:00 GMT`, as the header `Date` has it (RFC 9110, 5.6.7).
+    pub(super) fn http_date(self) -> String {
+        let printer = jiff::fmt::rfc2822::DateTimePrinter::new();
+        printer.timestamp_to_rfc9110_string(&self.seconds()).unwrap_or_default()
+    }
+
     /// `metav1.Time` drops the fraction.
     fn seconds(self) -> Timestamp {
         Timestamp::from_second(self.0.div_euclid(1000)).unwrap_or_default()

@@ -213,6 +213,21 @@ pub fn exposure(folder: &Path) -> Option<String> {
     })
 }
 
+/// The name of the file system that the folder lies on, if it is one that changes may be made on
+/// from elsewhere, of which the kernel does not tell.
+#[must_use]
+pub fn network_file_system(folder: &Path) -> Option<&'static str> {
+    scan::Folder::open(folder).ok()?.network_file_system()
+}
+
+/// Whether the kernel would tell of changes in the folder now.
+///
+/// # Errors
+/// Why it would not, such as a limit that is reached.
+pub fn try_watch(folder: &Path) -> Result<(), String> {
+    watch::Watch::start(folder).map(drop)
+}
+
 /// A running observation of the dep folder.
 #[derive(Debug)]
 pub struct Source {

@@ -48,6 +48,7 @@ pub use error::StoreError;
 pub use folder::folder;
 pub use holder::{Holder, holder};
 pub use read::{Reader, RolloutEnd, StoredMessage, StoredRollout, StoredService};
+pub use schema::VERSION;
 pub use step::{HistoryChange, Message, Outgoing, Remembered, Saved, ServiceChange};
 
 /// A store that is dropped without having been closed waits this long for what is queued.

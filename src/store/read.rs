@@ -12,6 +12,7 @@ use rusqlite::{Connection, Row};
 
 use super::batch::UnixMs;
 use super::error::StoreError;
+use super::holder::{Holder, holder};
 use super::schema::{self, Trouble, VERSION};
 use super::step::Outgoing;
 use crate::model::ServiceKey;
@@ -91,12 +92,33 @@ impl Reader {
     /// # Errors
     /// There is none, a newer depd wrote it, or it cannot be read.
     pub fn open(folder: &Path) -> Result<Reader, StoreError> {
+        Reader::open_with(folder, schema::connect_to_read)
+    }
+
+    /// The same for a single look, which leaves no trace: where nobody writes and nothing is left to
+    /// be folded back, SQLite's own files beside the database are not needed. What a daemon writes
+    /// after this is not seen.
+    ///
+    /// # Errors
+    /// See [`Reader::open`].
+    pub fn open_once(folder: &Path) -> Result<Reader, StoreError> {
+        let is_at_rest = |path: &Path| holder(folder) == Holder::Nobody && !schema::has_log(path);
+        Reader::open_with(folder, |path| match is_at_rest(path) {
+            true => schema::connect_at_rest(path),
+            false => schema::connect_to_read(path),
+        })
+    }
+
+    fn open_with(
+        folder: &Path,
+        connect: impl FnOnce(&Path) -> Result<Connection, Trouble>,
+    ) -> Result<Reader, StoreError> {
         let path = folder.canonicalize().unwrap_or_else(|_| folder.to_owned()).join(schema::NAME);
         // A database without anything in it is one that a daemon is about to make.
         if !path.metadata().is_ok_and(|file| file.len() > 0) && !schema::has_log(&path) {
             return Err(StoreError::Missing { path });
         }
-        let opened = schema::connect_to_read(&path).and_then(|connection| {
+        let opened = connect(&path).and_then(|connection| {
             let version: i64 = connection.pragma_query_value(None, "user_version", |r| r.get(0))?;
             Ok((connection, version))
         });

@@ -116,13 +116,19 @@ pub fn connect_to_read(path: &Path) -> Result<Connection, Trouble> {
     connection.busy_timeout(BUSY_LIMIT)?;
     // A read-only disk has no room for the shared index of the log; without a log none is needed.
     match check_version(&connection) {
-        Err(Trouble::Refused { .. }) if !has_log(path) => {
-            let flags = flags | OpenFlags::SQLITE_OPEN_URI;
-            let connection = Connection::open_with_flags(immutable_uri(path), flags)?;
-            check_version(&connection).map(|_| connection)
-        }
+        Err(Trouble::Refused { .. }) if !has_log(path) => connect_at_rest(path),
         checked => checked.map(|_| connection),
     }
+}
+
+/// Opens a database that nobody writes and that has no log: no file is made beside it.
+pub fn connect_at_rest(path: &Path) -> Result<Connection, Trouble> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_NOFOLLOW
+        | OpenFlags::SQLITE_OPEN_URI;
+    let connection = Connection::open_with_flags(immutable_uri(path), flags)?;
+    check_version(&connection).map(|_| connection)
 }
 
 /// The file's schema version: 0 is an empty database.

@@ -63,7 +63,7 @@ impl StepRunner for Client {
 }
 
 /// A user whose rights end at some namespaces is refused for one that does not exist, too.
-fn of_namespace(namespace: &str, error: &ApiError) -> Setback {
+pub(super) fn of_namespace(namespace: &str, error: &ApiError) -> Setback {
     match &error.class {
         Class::Forbidden(_) => Setback::NotPermitted(format!(
             "the namespace {namespace} is missing or not permitted: {error}"

@@ -59,15 +59,24 @@ impl WithRegistry {
                 other => other,
             },
         })?;
-        let before = &workload.pull_secrets;
-        let of_account = match before.is_empty() {
-            true => {
-                let account = workload.service_account.as_deref().unwrap_or(DEFAULT_ACCOUNT);
-                let names = self.client.pull_secrets_of_account(namespace, account);
-                names.map_err(|error| setback(&error))?
-            }
-            false => Vec::new(),
-        };
-        Ok(Reply::PullSecretReady(PullSecrets::attaching(before, of_account)))
+        attachment(&self.client, namespace, workload)
     }
+}
+
+/// What the workload's template needs to use depd's pull secret.
+pub(super) fn attachment(
+    client: &Client,
+    namespace: &str,
+    workload: &Workload,
+) -> Result<Reply, Setback> {
+    let before = &workload.pull_secrets;
+    let of_account = match before.is_empty() {
+        true => {
+            let account = workload.service_account.as_deref().unwrap_or(DEFAULT_ACCOUNT);
+            let names = client.pull_secrets_of_account(namespace, account);
+            names.map_err(|error| setback(&error))?
+        }
+        false => Vec::new(),
+    };
+    Ok(Reply::PullSecretReady(PullSecrets::attaching(before, of_account)))
 }

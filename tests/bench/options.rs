@@ -4,12 +4,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 const USAGE: &str = "\
-usage: scripts/bench [--smoke | --full] [--only PART]... [--rounds N] [--json FILE]
+usage: scripts/bench [--smoke | --full] [--only PART]... [--rounds N] [--services N]
+                     [--json FILE]
 
   --smoke      everything tiny, within a minute: checks that counts are right, never times
   --full       also 5,000 files at once, and 10,000 Deployments with a pod each
   --only PART  only singles, burst, kubectl, managed (100), or of what --full adds: burst-5000, scale (10,000)
   --rounds N   how often depd and the raw loops take turns in a burst
+  --services N how many there are in the part scale, at least a thousand (10,000)
   --json FILE  write the figures there as well";
 
 const PARTS: [&str; 6] = ["singles", "burst", "kubectl", "managed", "burst-5000", "scale"];
@@ -70,7 +72,7 @@ impl Options {
     pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Options, String> {
         let mut options =
             Options { mode: "default", sizes: Sizes::usual(), only: Vec::new(), json: None };
-        let (mut arguments, mut rounds) = (arguments, None);
+        let (mut arguments, mut rounds, mut services) = (arguments, None, None);
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 "--smoke" => (options.mode, options.sizes) = ("smoke", Sizes::smoke()),
@@ -85,6 +87,11 @@ impl Options {
                     rounds =
                         Some(count.filter(|count| *count > 0).ok_or_else(|| USAGE.to_owned())?);
                 }
+                "--services" => {
+                    let count = arguments.next().and_then(|text| text.parse().ok());
+                    let enough = |count: &usize| *count >= 1000;
+                    services = Some(count.filter(enough).ok_or_else(|| USAGE.to_owned())?);
+                }
                 "--json" => {
                     let file = arguments.next().ok_or_else(|| USAGE.to_owned())?;
                     options.json = Some(file.into());
@@ -98,6 +105,9 @@ impl Options {
             let sizes = &mut options.sizes;
             sizes.burst.rounds = rounds;
             sizes.scale.iter_mut().for_each(|scale| scale.burst.rounds = rounds);
+        }
+        if let (Some(services), Some(scale)) = (services, &mut options.sizes.scale) {
+            scale.managed.services = services;
         }
         Ok(options)
     }

@@ -3,7 +3,11 @@
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 mod check;
+mod doctor;
+mod fixed;
 mod live;
+mod manners;
+mod plan;
 mod rbac;
 mod report;
 mod running;
@@ -58,6 +62,8 @@ fn help_reads_well() {
     insta::assert_snapshot!("help", text(&["--help"]));
     insta::assert_snapshot!("help-run", text(&["run", "--help"]));
     insta::assert_snapshot!("help-check", text(&["check", "--help"]));
+    insta::assert_snapshot!("help-doctor", text(&["doctor", "--help"]));
+    insta::assert_snapshot!("help-plan", text(&["plan", "--help"]));
     insta::assert_snapshot!("help-report", text(&["report", "--help"]));
     insta::assert_snapshot!("help-report-preview", text(&["report", "preview", "--help"]));
     insta::assert_snapshot!("help-report-test", text(&["report", "test", "--help"]));
@@ -73,6 +79,7 @@ fn help_reads_well() {
     insta::assert_snapshot!("help-once", text(&["once", "--help"]));
     insta::assert_snapshot!("help-guide", text(&["guide", "--help"]));
     insta::assert_snapshot!("guide", text(&["guide"]));
+    insta::assert_snapshot!("help-version", text(&["version", "--help"]));
     insta::assert_snapshot!("help-demo", text(&["demo", "--help"]));
     insta::assert_snapshot!("help-sandbox", text(&["sandbox", "--help"]));
 }

@@ -12,35 +12,48 @@ use tempfile::TempDir;
 use super::{depd, folder, refuses};
 
 /// A daemon on a pretend cluster with the Deployments web, api and worker.
-struct Site {
+pub struct Site {
     folder: TempDir,
     daemon: Child,
-    cluster: Sandbox,
+    pub cluster: Sandbox,
 }
 
 impl Site {
-    fn start() -> Site {
+    pub fn start() -> Site {
+        Site::with(&[])
+    }
+
+    /// With these flags of depd run besides.
+    pub fn with(more: &[&str]) -> Site {
         let cluster = Sandbox::start(SandboxOptions::default()).expect("it starts");
         samples().into_iter().for_each(|object| drop(cluster.apply(object).expect("applied")));
         let folder = folder();
         fs::write(folder.path().join("kubeconfig"), cluster.kubeconfig()).expect("written");
-        let daemon = depd(folder.path(), &["run", "--kubeconfig", "kubeconfig"])
+        let arguments = [&["run", "--kubeconfig", "kubeconfig"], more].concat();
+        let daemon = depd(folder.path(), &arguments)
             .stderr(std::process::Stdio::null())
             .spawn()
             .expect("it runs");
         Site { folder, daemon, cluster }
     }
 
-    fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    fn save(&self, name: &str, content: &str) {
+    pub fn save(&self, name: &str, content: &str) {
         fs::write(self.path().join("deps").join(name), content).expect("written");
     }
 
-    fn wait(&self, key: &str) -> Output {
+    pub fn wait(&self, key: &str) -> Output {
         depd(self.path(), &["wait", key, "--timeout", "60s"]).output().expect("it runs")
+    }
+
+    /// Ends the daemon in order.
+    pub fn end(&mut self) {
+        let term = Command::new("kill").args(["-TERM", &self.daemon.id().to_string()]).status();
+        assert!(term.expect("kill runs").success());
+        assert!(self.daemon.wait().expect("it ends").success());
     }
 }
 
@@ -52,7 +65,7 @@ impl Drop for Site {
 }
 
 #[track_caller]
-fn says(output: &Output, code: i32, text: &str) {
+pub fn says(output: &Output, code: i32, text: &str) {
     let out = String::from_utf8_lossy(&output.stdout);
     let err = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{out}{err}");
@@ -185,9 +198,12 @@ fn man_pages_and_completions_come_from_the_command_line_itself() {
     let read = |name: &str| fs::read_to_string(folder.path().join("out").join(name)).expect(name);
     assert!(read("man/depd-run.1").contains("ECR_REPO"));
     assert!(read("man/depd.1").contains("depd"));
-    for (name, part) in
-        [("depd.bash", "rollback"), ("_depd", "rollback"), ("depd.fish", "rollback")]
+    for (page, part) in
+        [("plan", "dry run"), ("doctor", "kubeconfig"), ("version", "store"), ("guide", "page")]
     {
+        assert!(read(&format!("man/depd-{page}.1")).contains(part), "{page}");
+    }
+    for (name, part) in [("depd.bash", "doctor"), ("_depd", "doctor"), ("depd.fish", "doctor")] {
         assert!(read(&format!("completions/{name}")).contains(part), "{name}");
     }
 }

@@ -1,7 +1,8 @@
-//! The work queue's blocking shell under shuttle, which chooses at every lock and every wake-up which
-//! thread goes on: many thousands of interleavings, each of which a failure names and repeats.
+//! The work queue's blocking shell, and the coming and going of workers, under shuttle, which chooses at
+//! every lock and every wake-up which thread goes on: many thousands of interleavings, each of which a
+//! failure names and repeats.
 //!
-//! The sources of the queue are compiled here once more, and where they say `parking_lot` they find
+//! The sources of both are compiled here once more, and where they say `parking_lot` they find
 //! the lock and the condition variable of this file, which are shuttle's. So production has neither a
 //! switch nor a build of its own, and `cargo test --test interleavings` is the whole command.
 //!
@@ -16,11 +17,14 @@
 
 extern crate self as parking_lot;
 
+#[path = "../../src/worker/crew.rs"]
+mod crew;
 #[path = "../../src/queue/keyed.rs"]
 mod keyed;
 mod primitives;
 #[path = "../../src/queue/shell.rs"]
 mod shell;
+mod workers;
 
 pub use primitives::{Condvar, Mutex};
 
@@ -30,6 +34,10 @@ use shell::WorkQueue;
 /// What the sources of the queue need of the crate.
 mod model {
     pub use depd::model::Moment;
+}
+
+mod queue {
+    pub use super::shell::Taken;
 }
 
 mod clock {

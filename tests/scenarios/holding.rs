@@ -67,7 +67,7 @@ fn what_failures_in_a_row_halted_stays_so_over_restarts_until_it_is_resumed() {
     };
     let (code, text) = said(&depd, &mut depd.command(&["--dry-run", "--halt-after", "2"]));
     assert_eq!(code, Some(0), "{text}");
-    assert!(text.contains("depd is halted, because 2 rollouts failed in a row"), "{text}");
+    assert!(text.contains("Everything is held: 2 rollouts failed in a row"), "{text}");
     let (code, text) = said(&depd, &mut depd.once(&halt));
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains("go on with: depd resume --all"), "{text}");

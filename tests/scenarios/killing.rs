@@ -112,6 +112,11 @@ fn no_kill_at_any_moment_loses_a_change_an_outcome_or_its_message() {
     thread::scope(|scope| {
         scope.spawn(|| writer.keep_saving(&over));
         for _ in 0..kills {
+            // Messages wait now and then, as their receiver is away.
+            match dice.below(3) {
+                0 => depd.slack.go_down(),
+                _ => depd.slack.come_back(),
+            }
             // While it starts, or while it is at work.
             match dice.below(3) {
                 0 => depd.launch_unready(&[]),
@@ -122,6 +127,7 @@ fn no_kill_at_any_moment_loses_a_change_an_outcome_or_its_message() {
             depd.kill();
         }
         over.store(true, Ordering::SeqCst);
+        depd.slack.come_back();
     });
     let last: Vec<String> = (0..names.len()).map(|n| writer.save(n, "2")).collect();
     depd.launch(&[]);

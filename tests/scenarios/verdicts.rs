@@ -4,7 +4,7 @@
 //! The texts are snapshots, one for each row, and the same on both clusters. The sandbox produces the
 //! rows that it really can; of the others it prints why not.
 
-mod means;
+pub mod means;
 mod rows;
 mod stateful;
 

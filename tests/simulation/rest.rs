@@ -105,8 +105,7 @@ impl Checks {
     fn came_back(&self, key: &ServiceKey, told: Option<&&'static str>) -> bool {
         let of_key = self.records.iter().flatten().filter(|record| record.key == *key);
         let ends = ["rolled back", "rollback failed", "rejected"];
-        let last =
-            of_key.map(|record| name(&record.what)).filter(|name| ends.contains(name)).last();
+        let last = of_key.map(|record| name(&record.what)).rfind(|name| ends.contains(name));
         matches!(told, Some(&"failed" | &"timed out"))
             && matches!(last, Some("rolled back" | "rejected"))
     }

@@ -1,49 +1,11 @@
 //! ServiceAccount, roles, and a Deployment of depd, as YAML. `[C]`
 //!
-//! The rules are exactly the requests of `cluster::request`. Facts: "Using RBAC Authorization" and
+//! The rules are those of [`crate::cluster::rights`]. Facts: "Using RBAC Authorization" and
 //! "Pod Security Standards" (restricted) of the Kubernetes documentation.
 
 use std::fmt::Write as _;
 
-/// The one rule that no Role can hold, as namespaces belong to no namespace.
-const NAMESPACES: &str = "  - apiGroups: [\"\"]
-    resources: [namespaces]
-    verbs: [get, create]
-";
-
-const RULES: &str = "rules:
-  - apiGroups: [apps]
-    resources: [deployments, statefulsets, daemonsets]
-    verbs: [get, list, watch, patch]
-  - apiGroups: [apps]
-    resources: [replicasets]
-    verbs: [list]
-  - apiGroups: [\"\"]
-    resources: [pods]
-    verbs: [list, watch]
-  - apiGroups: [\"\"]
-    resources: [pods/log]
-    verbs: [get]
-  - apiGroups: [\"\"]
-    resources: [events]
-    verbs: [list]
-";
-
-/// For `--events`.
-const EVENTS: &str = "  - apiGroups: [events.k8s.io]
-    resources: [events]
-    verbs: [create]
-";
-
-/// For `--ecr-pull-secret`: one secret of that name, and what its ServiceAccount pulls with.
-const PULL_SECRET: &str = "  - apiGroups: [\"\"]
-    resources: [secrets]
-    resourceNames: [depd-ecr]
-    verbs: [get, create, patch]
-  - apiGroups: [\"\"]
-    resources: [serviceaccounts]
-    verbs: [get]
-";
+use crate::cluster::rights::{NAMESPACES, OWN_EVENTS, PULL_SECRETS, RULES, Rule};
 
 const ACCOUNT: &str = "apiVersion: v1
 kind: Namespace
@@ -99,18 +61,30 @@ pub(super) fn rights(namespaces: &[String], extras: Extras) -> String {
 
 fn role(kind: &str, namespace: Option<&str>, extras: Extras) -> String {
     let place = namespace.map(|name| format!("  namespace: {name}\n")).unwrap_or_default();
-    let more = [
-        if extras.events { EVENTS } else { "" },
-        if extras.pull_secret { PULL_SECRET } else { "" },
-        if namespace.is_none() { NAMESPACES } else { "" },
+    let extra: Vec<Rule> = [
+        extras.events.then_some(&[OWN_EVENTS][..]),
+        extras.pull_secret.then_some(PULL_SECRETS),
+        namespace.is_none().then_some(&[NAMESPACES][..]),
     ]
-    .concat();
+    .into_iter()
+    .flatten()
+    .flatten()
+    .copied()
+    .collect();
+    let rules: String = RULES.iter().chain(&extra).map(rule).collect();
     format!(
         "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: {kind}\nmetadata:\n  name: depd\n{place}\
-         {RULES}{more}\
+         rules:\n{rules}\
          ---\napiVersion: rbac.authorization.k8s.io/v1\nkind: {kind}Binding\nmetadata:\n  name: depd\n{place}\
          roleRef:\n  apiGroup: rbac.authorization.k8s.io\n  kind: {kind}\n  name: depd\n{SUBJECT}"
     )
+}
+
+fn rule(rule: &Rule) -> String {
+    let group = if rule.group.is_empty() { "\"\"" } else { rule.group };
+    let (resources, verbs) = (rule.resources.join(", "), rule.verbs.join(", "));
+    let name = rule.name.map(|name| format!("    resourceNames: [{name}]\n")).unwrap_or_default();
+    format!("  - apiGroups: [{group}]\n    resources: [{resources}]\n{name}    verbs: [{verbs}]\n")
 }
 
 /// depd in a pod. `files` are names and contents of dep files.

@@ -6,11 +6,11 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::cli::print::{self, Cell, Tone};
+use crate::cli::print::{self, Cell};
+use crate::cli::standing::{ContainerImage, State, images, judge};
 use crate::cli::stored::{age, stamp};
-use crate::model::{ImageSet, Moment, Notice, ServiceKey, Standing, What};
-use crate::reconcile::{Phase, Service};
-use crate::report::words::words;
+use crate::model::{Moment, ServiceKey, Standing};
+use crate::reconcile::Service;
 use crate::store::{Holder, StoredMessage, StoredRollout, StoredService};
 
 /// The whole document.
@@ -47,32 +47,6 @@ struct Row {
     detail: String,
     #[serde(skip)]
     changed_ms: i64,
-}
-
-/// One image.
-#[derive(Debug, Serialize)]
-struct ContainerImage {
-    container: Option<String>,
-    image: String,
-}
-
-/// Where a service stands, in a word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-enum State {
-    Queued,
-    Pending,
-    RollingOut,
-    Deployed,
-    RollingBack,
-    RolledBack,
-    Failed,
-    TimedOut,
-    Refused,
-    Held,
-    Drifted,
-    DoesNotFit,
-    BadFile,
 }
 
 /// Messages that nobody has acknowledged.
@@ -168,98 +142,6 @@ impl Row {
     }
 }
 
-fn images(set: &ImageSet) -> Vec<ContainerImage> {
-    let image = |container: Option<&str>, image: &dyn ToString| ContainerImage {
-        container: container.map(str::to_owned),
-        image: image.to_string(),
-    };
-    match set {
-        ImageSet::Single(one) => vec![image(None, one)],
-        ImageSet::Named(pairs) => {
-            pairs.iter().map(|(container, one)| image(Some(container), one)).collect()
-        }
-    }
-}
-
-/// What matters most about a service, and why it is so.
-fn judge(key: &ServiceKey, service: &Service, newest: Option<&StoredRollout>) -> (State, String) {
-    let sentence = |what: &What| words(&Notice { key: key.clone(), what: what.clone() }).sentence;
-    let complaint = service.complaint.as_ref();
-    if let Some(problem) = &service.told_problem {
-        return (State::BadFile, sentence(&What::BadFile(problem.clone())));
-    }
-    if let Some(problem) = &service.told_misfit {
-        return (State::DoesNotFit, sentence(&What::Unfit(problem.clone())));
-    }
-    match complaint {
-        Some(what @ What::Held(..)) => return (State::Held, sentence(what)),
-        Some(what @ What::Drift { .. }) => return (State::Drifted, sentence(what)),
-        _ => {}
-    }
-    let state = match &service.phase {
-        Phase::New => State::Queued,
-        Phase::Waiting(_) => State::Pending,
-        Phase::Patching(_) | Phase::Rolling(_) => State::RollingOut,
-        Phase::Returning(_) | Phase::RollingBack(_) => State::RollingBack,
-        Phase::Settled(settled) if service.rejected.as_ref() == Some(&settled.desired) => {
-            State::RolledBack
-        }
-        Phase::Settled(_) => State::Deployed,
-        Phase::Refused(_) => State::Refused,
-        Phase::Broken(_) => match ended(newest) {
-            Some(("Timed out", _)) => State::TimedOut,
-            _ => State::Failed,
-        },
-    };
-    let told = service.request_complaint.as_ref().or(complaint).map(sentence);
-    let detail = match state {
-        State::Failed | State::TimedOut | State::Refused | State::RolledBack => {
-            ended(newest).map(|(_, detail)| detail.to_owned()).or(told)
-        }
-        _ => told,
-    };
-    (state, detail.unwrap_or_default())
-}
-
-fn ended(newest: Option<&StoredRollout>) -> Option<(&str, &str)> {
-    let end = newest?.end.as_ref()?;
-    Some((&end.verdict, &end.detail))
-}
-
-impl State {
-    fn word(self) -> &'static str {
-        match self {
-            State::Queued => "queued",
-            State::Pending => "pending",
-            State::RollingOut => "rolling out",
-            State::RollingBack => "rolling back",
-            State::RolledBack => "rolled back",
-            State::Deployed => "deployed",
-            State::Failed => "failed",
-            State::TimedOut => "timed out",
-            State::Refused => "refused",
-            State::Held => "held",
-            State::Drifted => "drifted",
-            State::DoesNotFit => "does not fit",
-            State::BadFile => "bad file",
-        }
-    }
-
-    fn tone(self) -> Tone {
-        match self {
-            State::Deployed => Tone::Good,
-            State::Failed | State::Refused | State::DoesNotFit | State::BadFile => Tone::Bad,
-            State::Pending
-            | State::TimedOut
-            | State::RollingBack
-            | State::RolledBack
-            | State::Held
-            | State::Drifted => Tone::Warning,
-            State::Queued | State::RollingOut => Tone::Plain,
-        }
-    }
-}
-
 /// The lines for people.
 pub fn table(status: &Status, now: Moment, colours: bool) -> String {
     let mut text = match (status.daemon.running, status.daemon.pid) {
@@ -285,11 +167,7 @@ pub fn table(status: &Status, now: Moment, colours: bool) -> String {
 }
 
 fn cells(row: &Row, now: Moment) -> Vec<Cell> {
-    let shown = |image: &ContainerImage| match &image.container {
-        Some(container) => format!("{container}={}", image.image),
-        None => image.image.clone(),
-    };
-    let images: Vec<String> = row.images.iter().map(shown).collect();
+    let images: Vec<String> = row.images.iter().map(ContainerImage::shown).collect();
     vec![
         row.service.as_str().into(),
         row.namespace.as_str().into(),

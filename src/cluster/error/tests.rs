@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::super::request::{Resource, Verb};
+use super::super::call::{Resource, Verb};
 use super::*;
 
 fn call() -> Call {

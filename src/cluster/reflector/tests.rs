@@ -1,7 +1,7 @@
 //! Stories: what happens to a list-watch loop, and what it does about it.
 
+use super::super::call::{Call, Resource, Verb};
 use super::super::error::{Permission, Sent};
-use super::super::request::{Call, Resource, Verb};
 use super::*;
 
 /// What happens next in a story.

@@ -1,7 +1,7 @@
 use super::*;
 use crate::model::fixture::key;
-use crate::model::{Change, Hold, Image, Kind, Problem};
-use crate::reconcile::{Settled, Waiting};
+use crate::model::{Change, Hold, Image, ImageSet, Kind, Problem, What};
+use crate::reconcile::{Phase, Settled, Waiting};
 use crate::store::{Outgoing, RolloutEnd};
 
 fn set(image: &str) -> ImageSet {

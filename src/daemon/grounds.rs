@@ -1,0 +1,156 @@
+//! What speaks for and against changing the cluster, once folder and cluster were seen. `[E]`
+//!
+//! A start of the daemon and `depd plan` judge by the same grounds: is this the cluster, folder and
+//! setting of the last run, and are there more differences than can be a coincidence? Nothing is
+//! changed here.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
+use std::sync::Arc;
+
+use log::warn;
+
+use super::settings::Settings;
+use crate::cluster::{ApiError, Class, Client};
+use crate::model::{Alert, ImageSet, ServiceKey};
+use crate::observed::Sight;
+use crate::reconcile::{FIRST_START_LIMIT, Identity, Service, differs};
+use crate::worker::Floor;
+
+/// Keys that an alert names as examples.
+const EXAMPLES: usize = 5;
+
+/// What folder, cluster, store and settings say.
+pub struct Grounds {
+    /// The control loop's shared state.
+    pub floor: Arc<Floor>,
+    /// Names and values of the store at its opening.
+    pub meta: BTreeMap<String, String>,
+    /// The services as the store remembers them.
+    pub remembered: HashMap<ServiceKey, Service>,
+    /// The settings.
+    pub settings: Settings,
+}
+
+impl Grounds {
+    /// What this run is about; the cluster is asked who it is: one GET.
+    ///
+    /// # Errors
+    /// It does not answer, and may be any cluster.
+    pub fn identity(&self, client: &Client) -> Result<Identity, ApiError> {
+        let uid = match client.cluster_uid() {
+            Err(error) if matches!(error.class, Class::Forbidden(_) | Class::Denied { .. }) => {
+                warn!("{error}; the cluster is known by its address instead");
+                None
+            }
+            answer => answer?,
+        };
+        let repo = self.settings.image_rules.ecr_repo.as_ref();
+        Ok(Identity {
+            uid,
+            server: self.settings.access.server.to_string(),
+            authority: client.authority().to_owned(),
+            folder: absolute(&self.settings.deps),
+            ecr_repo: repo.map(|repo| repo.as_str().to_owned()).unwrap_or_default(),
+        })
+    }
+
+    /// Nobody has decided yet that this folder is to be rolled out to this cluster.
+    #[must_use]
+    pub fn is_first(&self) -> bool {
+        Identity::is_first(&self.meta) && !self.settings.apply_all
+    }
+
+    /// What speaks against changing anything, if something does.
+    #[must_use]
+    pub fn objection(
+        &self,
+        identity: &Identity,
+        differing: &[(ServiceKey, String)],
+    ) -> Option<Alert> {
+        let differences = identity.differences(&self.meta);
+        if !differences.is_empty() && !self.settings.accept_change {
+            return Some(Alert::IdentityChanged { differences });
+        }
+        if !self.is_first() {
+            return None;
+        }
+        let differing = differing.iter().map(|(key, _)| key.clone());
+        too_many(differing.chain(unseen(&self.floor)).collect())
+    }
+
+    /// The services whose workload runs something else than a changed file asks for, with what.
+    ///
+    /// It asks what the store remembered and not the services themselves: those belong to the
+    /// workers, and no lock is held while another is taken.
+    #[must_use]
+    pub fn differing(&self) -> Vec<(ServiceKey, String)> {
+        let wishes: Vec<(ServiceKey, ImageSet)> = {
+            let desired = self.floor.desired.read();
+            let images = |key: &ServiceKey| desired.get(key)?.images.clone();
+            desired.keys().filter_map(|key| Some((key.clone(), images(key)?))).collect()
+        };
+        let differs_now = |(key, images): &(ServiceKey, ImageSet)| {
+            let known = self.remembered.get(key).is_some_and(|s| s.phase.desired() == Some(images));
+            let workload = self.floor.workloads.read().get(key);
+            !known && workload.is_some_and(|workload| differs(images, &workload, &[]))
+        };
+        let differing = wishes.into_iter().filter(differs_now);
+        let mut found: Vec<_> = differing.map(|(key, images)| (key, images.to_string())).collect();
+        found.sort();
+        found
+    }
+}
+
+/// The services that nothing can be said of, because the workloads of their namespace may not be
+/// listed, now: as soon as they may, each of them could be changed.
+fn unseen(floor: &Floor) -> Vec<ServiceKey> {
+    let mut keys: Vec<ServiceKey> = {
+        let desired = floor.desired.read();
+        let asks = |key: &&ServiceKey| desired.get(key).is_some_and(|wish| wish.images.is_some());
+        desired.keys().filter(asks).cloned().collect()
+    };
+    let workloads = floor.workloads.read();
+    keys.retain(|key| workloads.sight(key.namespace()) != Sight::Complete);
+    keys.sort_unstable();
+    keys
+}
+
+/// What speaks against a first start that would or could change these services.
+fn too_many(concerned: BTreeSet<ServiceKey>) -> Option<Alert> {
+    let differing = concerned.len();
+    let examples = concerned.iter().take(EXAMPLES).map(ServiceKey::to_string).collect();
+    (differing > FIRST_START_LIMIT).then_some(Alert::FirstStart { differing, examples })
+}
+
+fn absolute(folder: &Path) -> String {
+    let real = folder.canonicalize().or_else(|_| std::path::absolute(folder));
+    real.unwrap_or_else(|_| folder.to_owned()).display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Image, Kind, fixture};
+    use crate::worker::tests::lone_floor;
+
+    #[test]
+    fn on_a_first_start_a_namespace_that_cannot_be_seen_counts_as_if_all_of_it_differed() {
+        let floor = lone_floor();
+        for n in 0..=FIRST_START_LIMIT {
+            let wish = ImageSet::Single(Image::parse("nginx:1.25").expect("valid"));
+            floor.desired.write().images(&fixture::key(&format!("web-{n:02}")), wish);
+        }
+        let held = || too_many(unseen(&floor).into_iter().collect());
+        let differing = FIRST_START_LIMIT + 1;
+        let examples = (0..EXAMPLES).map(|n| fixture::key(&format!("web-{n:02}")).to_string());
+        let alert = Some(Alert::FirstStart { differing, examples: examples.collect() });
+        assert_eq!(held(), alert);
+        floor.workloads.write().refuse(Kind::Deployment, None, "no");
+        assert_eq!(held(), alert);
+        for kind in Kind::ALL {
+            floor.workloads.write().replace(kind, None, Vec::new(), 1);
+        }
+        assert_eq!(held(), None);
+    }
+}

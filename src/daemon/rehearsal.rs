@@ -1,0 +1,315 @@
+//! What a daemon with these settings would do now, found out without doing it: `depd plan`. `[E]`
+//!
+//! It reads the folder and lists the cluster once, gives every service the state that the store
+//! remembers, and lets the production code look at it: the same plan, the same steps, the same PATCH,
+//! which is only tried ([`Rehearsing`]). Nothing is written, neither to the cluster nor to the store
+//! nor to disk, nobody is told anything, and a daemon may be at work beside it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use log::warn;
+use parking_lot::{Mutex, RwLock};
+
+use super::cover::Cover;
+use super::grounds::Grounds;
+use super::parallel::in_parallel;
+use super::registry;
+use super::settings::Settings;
+use super::wiring::restore;
+use super::workload_watches::Part;
+use crate::clock;
+use crate::cluster::{ApiError, Class, Client, ClientOptions, ConnectError, Scope, WatchEvent};
+use crate::desired::{DesiredState, Register};
+use crate::model::{Alert, Kind, ServiceKey, Standing, What, Workload};
+use crate::reconcile::{Gate, Reply, Service, Setback, Step};
+use crate::source::{Finding, SourceError, exposure, read_all};
+use crate::worker::{Entry, Floor, Journal, Rehearsing, StepRunner, Tried, look};
+
+/// Looks at one service, which are more than the steps before any PATCH.
+const LOOKS_MOST: u32 = 12;
+/// Between two looks at what somebody else is busy with.
+const BUSY_PAUSE: Duration = Duration::from_millis(50);
+/// How often that is looked at again: some seconds.
+const BUSY_LOOKS: u32 = 100;
+
+/// What a store remembers; by default nothing.
+#[derive(Debug, Default)]
+pub struct Past {
+    /// States of services.
+    pub services: Vec<(ServiceKey, String)>,
+    /// Names and values.
+    pub meta: BTreeMap<String, String>,
+}
+
+/// Folder and cluster as they are, ready to be rehearsed on.
+pub struct Rehearsal {
+    grounds: Grounds,
+    steps: Arc<Rehearsing>,
+    /// Everything that a start would hold back, and why.
+    pub held: Option<Alert>,
+}
+
+/// What would be done about one service.
+#[derive(Clone, Debug)]
+pub struct Rehearsed {
+    /// The service.
+    pub key: ServiceKey,
+    /// What its file says; `None` without a file.
+    pub desired: Option<DesiredState>,
+    /// The kind of its workload, where there is one and only one.
+    pub kind: Option<Kind>,
+    /// Its state before.
+    pub before: Service,
+    /// Its state after the last look.
+    pub after: Service,
+    /// What the steps came to.
+    pub tried: Tried,
+}
+
+/// Why nothing can be said.
+#[derive(Debug)]
+pub enum RehearsalError {
+    /// The cluster cannot be spoken to at all.
+    Connect(ConnectError),
+    /// The folder cannot be read.
+    Source(SourceError),
+    /// The cluster does not answer.
+    Api(ApiError),
+    /// The operating system gives no thread.
+    Threads(io::Error),
+}
+
+impl Rehearsal {
+    /// Reads the folder, lists the cluster, and judges as a start would.
+    ///
+    /// # Errors
+    /// One of the two cannot be seen.
+    pub fn prepare(settings: &Settings, past: &Past) -> Result<Rehearsal, RehearsalError> {
+        let desired = read_folder(settings).map_err(RehearsalError::Source)?;
+        let options =
+            ClientOptions { idle_connections: settings.workers + 8, ..ClientOptions::default() };
+        let client = Client::new(&settings.access, options).map_err(RehearsalError::Connect)?;
+        let ecr = registry::open(&settings.registry, &client);
+        let reads = registry::runner(&client, ecr.as_ref());
+        let steps = Arc::new(Rehearsing::new(client.clone(), reads));
+        let floor = Arc::new(floor(settings, desired, Arc::clone(&steps)));
+        let remembered = restore(&floor, &past.services);
+        see_cluster(&client, &floor, settings.workers)?;
+        let (meta, settings) = (past.meta.clone(), settings.clone());
+        let grounds = Grounds { floor, meta, remembered, settings };
+        let identity = grounds.identity(&client).map_err(RehearsalError::Api)?;
+        let objection = grounds.objection(&identity, &grounds.differing());
+        let standing = Standing::from_meta(&grounds.meta);
+        let halted = standing.halted.then_some(Alert::Halted { failures: standing.failures });
+        // What is held is shown all the same: what would come if a person says so.
+        let waiting = grounds.floor.gate.lock().open();
+        debug_assert!(waiting.is_empty(), "nobody has asked yet");
+        Ok(Rehearsal { grounds, steps, held: objection.or(halted) })
+    }
+
+    /// Every service that has a file or is remembered, sorted as `depd status` sorts them.
+    #[must_use]
+    pub fn services(&self) -> Vec<ServiceKey> {
+        let mut keys: Vec<ServiceKey> = {
+            let desired = self.grounds.floor.desired.read();
+            let remembered = self.grounds.remembered.iter();
+            let managed = remembered.filter(|(_, service)| !service.is_let_go());
+            desired.keys().chain(managed.map(|(key, _)| key)).cloned().collect()
+        };
+        keys.sort_by(|a, b| (a.namespace(), a.service()).cmp(&(b.namespace(), b.service())));
+        keys.dedup();
+        keys
+    }
+
+    /// Rehearses these services.
+    ///
+    /// # Errors
+    /// The operating system gives no thread.
+    pub fn perform(&self, keys: &[ServiceKey]) -> Result<Vec<Rehearsed>, RehearsalError> {
+        let found: Vec<Mutex<Option<Rehearsed>>> = keys.iter().map(|_| Mutex::default()).collect();
+        let places: Vec<(&ServiceKey, &Mutex<Option<Rehearsed>>)> =
+            keys.iter().zip(&found).collect();
+        in_parallel(self.grounds.settings.workers, &places, |(key, place)| {
+            *place.lock() = Some(self.rehearse(key));
+        })
+        .map_err(RehearsalError::Threads)?;
+        Ok(found.into_iter().filter_map(Mutex::into_inner).collect())
+    }
+
+    fn rehearse(&self, key: &ServiceKey) -> Rehearsed {
+        let floor = &self.grounds.floor;
+        let cell = floor.services.of(key);
+        let before = {
+            let mut service = cell.lock();
+            forget_requests(&mut service);
+            service.clone()
+        };
+        let (mut looks, mut busy_looks) = (0, 0);
+        let tried = loop {
+            let steps = self.steps.tried(key).steps;
+            look(floor, key);
+            looks += 1;
+            let tried = self.steps.tried(key);
+            if tried.is_busy && busy_looks < BUSY_LOOKS {
+                busy_looks += 1;
+                thread::sleep(BUSY_PAUSE);
+                continue;
+            }
+            let is_over = tried.patch.is_some() || tried.trouble.is_some() || tried.steps == steps;
+            if is_over || looks - busy_looks >= LOOKS_MOST {
+                break tried;
+            }
+        };
+        let after = cell.lock().clone();
+        let kind = floor.workloads.read().get(key).map(|workload| workload.kind);
+        let desired = floor.desired.read().get(key).cloned();
+        Rehearsed { key: key.clone(), desired, kind, before, after, tried }
+    }
+}
+
+/// What requests came to earlier is found out anew. A refusal is not: it stands until the file changes.
+fn forget_requests(service: &mut Service) {
+    let passes = |what: &What| {
+        matches!(what, What::NotPermitted(_) | What::Unreachable(_) | What::RegistryUnready(_))
+    };
+    service.request_complaint = service.request_complaint.take().filter(|what| !passes(what));
+}
+
+/// What every file says, as the daemon would read it at its start.
+fn read_folder(settings: &Settings) -> Result<Register, SourceError> {
+    let options = settings.source();
+    if options.strict
+        && let Some(sentence) = exposure(&options.folder)
+    {
+        return Err(SourceError::Exposed(sentence));
+    }
+    let mut register = Register::default();
+    for file in read_all(&options)? {
+        match (file.key, file.finding) {
+            (Some(key), Finding::Images(images)) => register.images(&key, images),
+            (Some(key), Finding::Problem(problem) | Finding::Unread(problem)) => {
+                register.problem(&key, problem);
+            }
+            (_, Finding::Refused(problem)) if !file.stray => {
+                warn!("{}: {problem}; the file is ignored", file.name);
+            }
+            _ => {}
+        }
+    }
+    Ok(register)
+}
+
+fn floor(settings: &Settings, desired: Register, steps: Arc<Rehearsing>) -> Floor {
+    Floor {
+        queue: Default::default(),
+        desired: RwLock::new(desired),
+        workloads: RwLock::default(),
+        pods: RwLock::default(),
+        interest: Mutex::default(),
+        retries: Mutex::default(),
+        // A bound on rollouts in flight would only hide what comes after them.
+        gate: Mutex::new(Gate::new(None, None, Standing::default())),
+        services: Default::default(),
+        cluster: Box::new(Shared(steps)),
+        journal: Box::new(Silence),
+        interest_changed: Box::new(|| {}),
+        policy: settings.policy.clone(),
+        clock: Box::new(clock::now),
+        dice: Box::new(|| 0),
+    }
+}
+
+/// Lists what the daemon would watch: the namespaces of the files, or the whole cluster.
+fn see_cluster(client: &Client, floor: &Floor, workers: usize) -> Result<(), RehearsalError> {
+    let mut cover = Cover::default();
+    loop {
+        let scopes = cover.scopes(floor.desired.read().namespaces(), clock::now());
+        let places: Vec<(Kind, Scope)> = scopes
+            .into_iter()
+            .flat_map(|scope| Kind::ALL.map(|kind| (kind, scope.clone())))
+            .collect();
+        let is_refused = AtomicBool::new(false);
+        let failure = Mutex::new(None);
+        in_parallel(workers, &places, |(kind, scope)| {
+            let open = Arc::new(AtomicBool::new(true));
+            let event = match client.list_workloads(*kind, scope) {
+                Ok(listed) => WatchEvent::<Workload>::Restarted {
+                    items: listed.items,
+                    resource_version: listed.resource_version.parse().unwrap_or_default(),
+                },
+                Err(error) if matches!(error.class, Class::Forbidden(_)) => {
+                    if (*kind, scope) == (Kind::Deployment, &Scope::Cluster) {
+                        is_refused.store(true, Ordering::Relaxed);
+                    }
+                    WatchEvent::Forbidden { error, retry_in: Duration::ZERO }
+                }
+                Err(error) => {
+                    failure.lock().get_or_insert(error);
+                    return;
+                }
+            };
+            Part::new(*kind, scope.clone(), open).take(floor, event);
+        })
+        .map_err(RehearsalError::Threads)?;
+        if let Some(error) = failure.into_inner() {
+            return Err(RehearsalError::Api(error));
+        }
+        if !is_refused.into_inner() {
+            return Ok(());
+        }
+        cover.refuse(clock::now());
+    }
+}
+
+/// The floor owns who performs its steps; the rehearsal asks afterwards what came of them.
+struct Shared(Arc<Rehearsing>);
+
+impl StepRunner for Shared {
+    fn run(
+        &self,
+        key: &ServiceKey,
+        step: &Step,
+        workload: Option<&Workload>,
+    ) -> Result<Reply, Setback> {
+        self.0.run(key, step, workload)
+    }
+}
+
+/// Keeps nothing and tells nobody.
+struct Silence;
+
+impl Journal for Silence {
+    fn enter(&self, _entry: Entry<'_>) {}
+
+    fn alert(&self, _alert: &Alert) {}
+
+    fn stands(&self, _standing: &Standing) {}
+}
+
+impl fmt::Debug for Rehearsal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rehearsal").field("held", &self.held).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for RehearsalError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RehearsalError::Connect(error) => error.fmt(f),
+            RehearsalError::Source(error) => error.fmt(f),
+            RehearsalError::Api(error) => error.fmt(f),
+            RehearsalError::Threads(error) => write!(
+                f,
+                "cannot start a thread ({error}): raise the limit on processes (ulimit -u)"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for RehearsalError {}

@@ -1,0 +1,115 @@
+//! Workers come and go: a key never waits for the end of another one's step while there may be one worker
+//! more.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use shuttle::sync::Arc;
+use shuttle::thread;
+
+use super::crew::{Crew, End, Work};
+use super::shell::WorkQueue;
+use super::{Seen, explore};
+
+/// Beyond what any fair order of things takes.
+const TURNS: u32 = 20_000;
+
+/// A pool as in production, with threads of shuttle.
+#[derive(Clone)]
+struct Pool {
+    crew: Arc<Crew>,
+    queue: Arc<WorkQueue<usize>>,
+    seen: Arc<Seen>,
+    /// Keys 0 and 1 are in hand until the other one was looked at as well.
+    met: Arc<AtomicU32>,
+    started: Arc<AtomicU32>,
+}
+
+impl Pool {
+    fn start(most: usize) -> Pool {
+        let pool = Pool {
+            crew: Arc::new(Crew::new(most)),
+            queue: Arc::default(),
+            seen: Arc::default(),
+            met: Arc::default(),
+            started: Arc::default(),
+        };
+        pool.hire();
+        pool
+    }
+
+    fn hire(&self) {
+        if self.crew.enlist().is_none() {
+            return;
+        }
+        self.started.fetch_add(1, Ordering::SeqCst);
+        let pool = self.clone();
+        thread::spawn(move || {
+            let end = pool.crew.serve(&Work {
+                take: || pool.queue.take_within(Duration::from_secs(1)),
+                hire: || pool.hire(),
+                look: |key: &usize| {
+                    pool.seen.look(*key);
+                    if *key < 2 {
+                        pool.meet(*key);
+                    }
+                },
+                done: |key: &usize| pool.queue.done(key),
+            });
+            if end == End::Closed {
+                pool.crew.leave();
+            }
+        });
+    }
+
+    fn meet(&self, key: usize) {
+        self.met.fetch_or(1 << key, Ordering::SeqCst);
+        self.wait("the other key waits although there may be one worker more", || {
+            self.met.load(Ordering::SeqCst) == 3
+        });
+    }
+
+    fn wait(&self, what: &str, condition: impl Fn() -> bool) {
+        for _ in 0..TURNS {
+            if condition() {
+                return;
+            }
+            thread::yield_now();
+        }
+        panic!("{what}");
+    }
+
+    fn end(&self) {
+        self.queue.close();
+        self.wait("somebody does not end", || self.crew.is_gone());
+    }
+}
+
+#[test]
+fn two_keys_are_in_hand_at_once_whoever_has_just_come_or_gone() {
+    explore(|| {
+        let pool = Pool::start(2);
+        // One is hired for it, and one of the two has nothing to do afterwards.
+        pool.queue.add(&2);
+        let looked = |key: usize| pool.seen.looks[key].load(Ordering::SeqCst) > 0;
+        pool.wait("the first key waits", || looked(2));
+        pool.queue.add(&0);
+        pool.queue.add(&1);
+        pool.wait("a key waits", || looked(0) && looked(1) && pool.queue.is_empty());
+        pool.end();
+    });
+}
+
+#[test]
+fn there_are_never_more_workers_than_there_may_be_and_one_is_enough() {
+    explore(|| {
+        let pool = Pool::start(1);
+        for key in [2, 2, 2] {
+            pool.queue.add(&key);
+        }
+        let looked = |pool: &Pool| pool.seen.looks[2].load(Ordering::SeqCst) > 0;
+        pool.wait("the key waits", || looked(&pool) && pool.queue.is_empty());
+        pool.end();
+        assert_eq!(pool.started.load(Ordering::SeqCst), 1);
+    });
+}
