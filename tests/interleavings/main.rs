@@ -8,7 +8,7 @@
 //!
 //! Time passes only while the timer waits for a deadline and is not woken before.
 
-#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 #![expect(
     missing_docs,
     dead_code,

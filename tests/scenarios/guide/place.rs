@@ -38,10 +38,7 @@ impl Place {
             ("https://hooks.slack.com/services/T00/B00/XXXX", receiver.url()),
         ];
         session.instead.extend(others.map(|(from, to)| (from.to_owned(), to)));
-        let kubeconfig = match std::env::var_os("DEPD_TEST_ADMIN_KUBECONFIG") {
-            Some(admin) if cluster.is_real() => PathBuf::from(admin),
-            _ => cluster.kubeconfig.clone(),
-        };
+        let kubeconfig = admin_kubeconfig(&cluster);
         let own = session.path("home/.kube");
         fs::create_dir(&own).expect("a folder");
         session.env.push(("KUBECONFIG".into(), kubeconfig.display().to_string()));
@@ -63,12 +60,20 @@ impl Place {
             "that cron has started it" => self.cron(),
             "the folder of an engine" => self.engine(),
             "an EKS cluster" => super::eks::arrange(self),
+            "an administrator" => self.administrator(),
             _ => panic!("nobody knows how {given:?} is arranged"),
         }
     }
 
     fn home(&self) -> PathBuf {
         self.session.path("home")
+    }
+
+    /// Whoever went on as depd's user may do all again.
+    fn administrator(&mut self) {
+        let kubeconfig = admin_kubeconfig(&self.cluster);
+        let export = format!("export KUBECONFIG='{}'", kubeconfig.display());
+        assert_eq!(self.session.run(&export), Some(0), "{}", self.session.printed);
     }
 
     /// The folder of the source, and a cargo that builds nothing: depd is built already.
@@ -245,6 +250,13 @@ impl Place {
         ));
         // `depd rbac` has put its role over the one that the other tests need.
         run(&format!("apply -f {}/tests/cluster/rbac.yaml", env!("CARGO_MANIFEST_DIR")));
+    }
+}
+
+fn admin_kubeconfig(cluster: &Cluster) -> PathBuf {
+    match std::env::var_os("DEPD_TEST_ADMIN_KUBECONFIG") {
+        Some(admin) if cluster.is_real() => PathBuf::from(admin),
+        _ => cluster.kubeconfig.clone(),
     }
 }
 
