@@ -3,7 +3,6 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;
@@ -29,18 +28,19 @@ pub struct Program {
 }
 
 impl Program {
-    /// That of this process.
-    ///
-    /// # Errors
-    /// There is no /proc.
-    pub fn of_this_process() -> io::Result<Program> {
-        Ok(Program { path: without_mark(&std::env::current_exe()?), file: file(RUNNING) })
+    /// That of this process. Where there is no /proc, as in a bare chroot, it is known by the name that
+    /// it was called by, and a newer one is not noticed.
+    #[must_use]
+    pub fn of_this_process() -> Program {
+        let called = || std::env::args_os().next().unwrap_or_else(|| "depd".into());
+        let path = std::env::current_exe().unwrap_or_else(|_| called().into());
+        Program { path: without_mark(&path), file: file(RUNNING) }
     }
 
     /// Another file is in its place now.
     #[must_use]
     pub fn was_replaced(&self) -> bool {
-        file(&self.path).is_some_and(|now| Some(now) != self.file)
+        self.file.is_some_and(|own| file(&self.path).is_some_and(|now| now != own))
     }
 
     /// Starts what is in its place now, with the same arguments; where that cannot be started, itself

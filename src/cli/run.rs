@@ -221,7 +221,7 @@ pub fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     }
     // Before any thread is there: a signal must not end what is not finished.
     let mut requests = Requests::new().map_err(Failure::work)?;
-    let program = Program::of_this_process().map_err(Failure::work)?;
+    let program = Program::of_this_process();
     let Some(started) = start(arguments)? else { return Ok(ExitCode::SUCCESS) };
     let manager = ServiceManager::from_environment();
     let live = Live::start(&started.daemon, started.screen.clone());
