@@ -45,6 +45,18 @@ fn fault_37_without_file_descriptors_deployments_are_delayed_and_none_is_lost() 
     assert!(!depd.log().iter().any(|line| line.contains("panicked")), "no panic");
 }
 
+/// The address space, in MiB, in which the program starts at all: with less the kernel itself ends it, before
+/// its first instruction.
+fn least_memory(depd: &Depd) -> u64 {
+    let starts = |mib: &u64| {
+        let mut prlimit = Command::new("prlimit");
+        prlimit.arg(format!("--as={}", mib * 1024 * 1024));
+        let output = prlimit.arg(depd.program(&[]).get_program()).arg("--version").output();
+        output.expect("prlimit runs").status.success()
+    };
+    (4..1024).step_by(4).find(starts).expect("it starts")
+}
+
 #[test]
 fn fault_37_without_memory_it_ends_with_a_word_or_goes_on_and_the_next_start_does() {
     let cluster = Cluster::start();
@@ -53,7 +65,8 @@ fn fault_37_without_memory_it_ends_with_a_word_or_goes_on_and_the_next_start_doe
     let mut depd = Depd::prepare(&cluster.kubeconfig);
     depd.save("web", &namespace, "nginx:1.25");
     // Too little for its threads and for much of what they do, in MiB of address space.
-    for mib in [20, 30, 40] {
+    let least = least_memory(&depd);
+    for mib in [least, least + 10, least + 20] {
         let depd = depd.command(&["--workers", "100"]);
         let log = NamedTempFile::new().expect("a file");
         let mut child = Command::new("prlimit")
