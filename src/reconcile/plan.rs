@@ -137,6 +137,7 @@ impl Draft<'_> {
     fn without_workload(&mut self, images: &ImageSet) {
         let deleted = self.plan.service.phase.uid().is_some();
         let new_wish = self.plan.service.phase.desired() != Some(images);
+        self.plan.service.hold = None;
         if deleted {
             self.say(What::WorkloadDeleted);
         }
@@ -159,6 +160,7 @@ impl Draft<'_> {
 
     fn with_workload(&mut self, images: &ImageSet, workload: &Workload) {
         self.note_replacement(workload);
+        self.plan.service.hold = hold(workload).map(|hold| (hold, workload.kind));
         let found = resolve::targets(images, workload);
         let targets = match found.and_then(|all| self.view.policy.admit(all)) {
             Ok(targets) => targets,
