@@ -115,6 +115,9 @@ pub fn bring_back(
     let folder = settings::deps(arguments.deps.as_deref(), "--deps", env)?;
     let path = folder.join(key.file_name());
     let failed = |error| Failure::work(format!("cannot write {}: {error}", shown(&path)));
+    if fs::symlink_metadata(&path).is_ok() {
+        return Err(failed(io::ErrorKind::AlreadyExists.into()));
+    }
     write_beside(&path, content, None).map_err(failed)?;
     Ok(shown(&path))
 }

@@ -21,9 +21,9 @@ const FAR: usize = 1000;
 
 /// Put back what ran well before: write it into the dep file.
 ///
-/// A file that was removed is written again. Without --to, that is the newest rollout that was deployed with other images than the file asks
-/// for now. The running daemon then rolls it out as it does whatever is saved; depd wait KEY waits
-/// for the verdict.
+/// A file that was removed is written again. Without --to, that is the newest rollout that was deployed
+/// with other images than the file asks for now. The running daemon then rolls it out as it does
+/// whatever is saved; depd wait KEY waits for the verdict.
 ///
 /// Exit code 0: the file was written. 1: there is nothing to put back, or the file cannot be written.
 /// 2: wrong usage, such as an unknown KEY.
