@@ -319,7 +319,7 @@ mod tests {
         let (unlimited, one) = (BasicConstraints::Unconstrained, BasicConstraints::Constrained(1));
         check(IsCa::NoCa, &[], (false, true, None));
         check(IsCa::ExplicitNoCa, &[], (false, true, None));
-        check(IsCa::Ca(unlimited.clone()), &[], (true, true, None));
+        check(IsCa::Ca(unlimited), &[], (true, true, None));
         check(IsCa::Ca(one), &[KeyUsagePurpose::KeyCertSign], (true, true, Some(1)));
         check(IsCa::Ca(unlimited), &[KeyUsagePurpose::CrlSign], (true, false, None));
     }
