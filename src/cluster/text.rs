@@ -38,6 +38,11 @@ pub(super) fn plain(text: &str) -> String {
     out
 }
 
+/// Whether it can be the value of a header of HTTP, as Go judges it.
+pub(super) fn fits_header(text: &str) -> bool {
+    !text.bytes().any(|byte| byte.is_ascii_control() && byte != b'\t')
+}
+
 fn is_plain(c: char) -> bool {
     let turning = matches!(
         c,

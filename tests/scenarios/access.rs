@@ -140,6 +140,33 @@ fn tokens_that_expire_every_second_cause_no_failure_and_no_storm() {
     is_busy_without_a_failure(&place, &user, 25, Duration::from_millis(800));
 }
 
+/// The tokens say when they end, and the server refuses them from then on: it asks again about a token that
+/// it knows after 10 s, which is later than that. Whoever goes on with an old one is refused.
+#[test]
+fn tokens_that_say_their_end_are_never_used_after_it() {
+    let Some(place) = Place::find() else { return };
+    let life = 8000;
+    let (asked, refused) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (count, bad) = (Arc::clone(&asked), Arc::clone(&refused));
+    Webhook::shared().judge("ending-", move |made| {
+        let is_good = is_young(made, life);
+        count.fetch_add(1, Ordering::SeqCst);
+        bad.fetch_add(usize::from(!is_good), Ordering::SeqCst);
+        is_good.then(|| "ending-user".to_owned())
+    });
+    let user = short_lived(&place.path("plugin"), "ending", Some(life));
+    // Renewed when four fifths of a life are over.
+    is_busy_without_a_failure(&place, &user, 6, Duration::from_millis(6400));
+    let (asked, seen) = (asked.load(Ordering::SeqCst), refused.load(Ordering::SeqCst));
+    println!("{asked} questions to the webhook, {seen} refusals");
+    assert!(asked >= 5, "{asked} questions");
+    assert_eq!(seen, 0, "an old token was used");
+    // An old one is refused indeed.
+    let old = place.kubeconfig(&place.server, "", "token: ending-1");
+    Depd::start_unready(&old, &[]).wait_for_log("does not accept the credentials");
+    assert!(refused.load(Ordering::SeqCst) > 0);
+}
+
 /// The plugin does not say that they end, so only the refusal tells.
 #[test]
 fn tokens_that_the_server_refuses_after_a_while_cause_no_failure_and_no_storm() {

@@ -5,6 +5,11 @@
 //! thread while the others go on with the old one. After a failure, or while the server refuses
 //! whatever the plugin returns, the next run waits longer and longer.
 
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -210,7 +215,7 @@ impl Plugin {
             _ => None,
         };
         let info = cluster.as_deref().map(|cluster| (cluster, authority.as_deref()));
-        let mut process = Command::new(&**command);
+        let mut process = found(command, std::env::var_os("PATH").as_deref());
         process.args(args.iter().map(|arg| &**arg.expose()));
         process.envs(env.iter().map(|(name, value)| (&**name, &**value.expose())));
         process.env(EXEC_INFO, protocol::request(*version, info));
@@ -238,6 +243,29 @@ impl Plugin {
 
     fn error(&self, problem: &str) -> CredentialsError {
         CredentialsError(format!("credential plugin {}: {problem}", plain(&self.plugin.command)))
+    }
+}
+
+/// The program of our own PATH, as kubectl takes it: one that the plugin is given is for its own use.
+fn found(command: &str, path: Option<&OsStr>) -> Command {
+    let is_program = |file: &PathBuf| {
+        fs::metadata(file).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+    };
+    let mut folders = std::env::split_paths(path.unwrap_or_default());
+    let file = match command.contains('/') {
+        true => None,
+        false => folders.find_map(|folder| {
+            Some(folder.join(command)).filter(|file| file.is_absolute() && is_program(file))
+        }),
+    };
+    match file {
+        Some(file) => {
+            let mut process = Command::new(file);
+            process.arg0(command);
+            process
+        }
+        // It is a path, or will not be found.
+        None => Command::new(command),
     }
 }
 

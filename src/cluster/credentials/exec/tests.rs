@@ -63,6 +63,20 @@ fn a_hundred_threads_share_one_run() {
 }
 
 #[test]
+fn the_program_is_looked_for_in_our_own_path_and_not_in_that_of_the_plugin() {
+    let mut script = script(&token("t-$PATH", ""));
+    // Everything there is to run would be another program of that name.
+    let other = tempfile::tempdir().unwrap();
+    let file = other.path().join("sh");
+    fs::write(&file, "#!/bin/sh\nexit 9\n").unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:/usr/bin:/bin", other.path().display());
+    script.plugin.plugin.env.push(("PATH".into(), Secret::new((&*path).into())));
+    let held = script.plugin.get().unwrap();
+    assert_eq!(header(&held), format!("Bearer t-{path}"));
+}
+
+#[test]
 fn a_hundred_refusals_of_one_token_are_one_run() {
     let script = script(&token("t-$RUN", ""));
     let first = script.plugin.get().unwrap().serial;
