@@ -341,6 +341,13 @@ fn an_error_that_quotes_the_credentials_loses_them() {
         assert!(!format!("{error} {error:?}").contains(&token), "{error:?}");
         assert!(error.to_string().contains("[redacted]"), "{error}");
     }
+    // A good answer of the wrong shape, too.
+    answer(&sandbox, "GET", Response::json(200, &json!(format!("canary: {token}"))));
+    let listed = client.list_pods(&Scope::Cluster).unwrap_err();
+    for error in [client.version().unwrap_err(), listed] {
+        assert!(!format!("{error} {error:?}").contains(&token), "{error:?}");
+        assert!(error.to_string().contains("invalid type: string \"…\""), "{error}");
+    }
     let shown = format!("{client:?} {access:?}");
     assert!(!shown.contains(&token), "{shown}");
 }
