@@ -122,7 +122,7 @@ fn dep_files(arguments: &RbacArguments) -> Result<Vec<(String, String)>, Failure
     let read = read_texts(&SourceOptions::new(folder.clone())).map_err(Failure::usage)?;
     let mut files = Vec::new();
     for (name, text) in read {
-        let place = shown(&folder.join(&name));
+        let place = shown(folder.join(&name));
         files.push((name, text.map_err(|problem| Failure::work(format!("{place}: {problem}")))?));
     }
     let bytes: usize = files.iter().map(|(name, text)| name.len() + text.len()).sum();

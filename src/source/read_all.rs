@@ -32,6 +32,9 @@ pub struct FileRead {
     pub stray: bool,
 }
 
+/// A dep file's name and its text, or why it cannot be read.
+pub type TextRead = (String, Result<String, Problem>);
+
 /// Reads every file of the folder, in the order of their names; leftovers of editors are left out.
 /// Of the options, the folder, the rules, `recursive` and `max_files` count.
 ///
@@ -60,9 +63,7 @@ pub fn read_all(options: &SourceOptions) -> Result<Vec<FileRead>, SourceError> {
 ///
 /// # Errors
 /// As of [`read_all`].
-pub fn read_texts(
-    options: &SourceOptions,
-) -> Result<Vec<(String, Result<String, Problem>)>, SourceError> {
+pub fn read_texts(options: &SourceOptions) -> Result<Vec<TextRead>, SourceError> {
     let path = &options.folder;
     let unreadable =
         |error| SourceError::Unreadable { folder: path.clone(), error: explain(error) };
