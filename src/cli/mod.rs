@@ -157,3 +157,37 @@ impl Failure {
         ExitCode::from(code)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Arguments are for everybody on the machine to read.
+    #[test]
+    fn security_4_no_flag_takes_a_secret_as_its_value() {
+        let secret = ["webhook", "secret", "token", "password"];
+        let mut files = Vec::new();
+        let mut commands = vec![command()];
+        while let Some(mut command) = commands.pop() {
+            command.build();
+            for argument in command.get_arguments() {
+                let name = argument.get_id().as_str().to_lowercase().replace('_', "-");
+                if !secret.iter().any(|word| name.contains(word))
+                    || !argument.get_action().takes_values()
+                {
+                    continue;
+                }
+                let value = argument.get_value_names().unwrap_or_default();
+                assert_eq!(value.len(), 1, "{} {name}", command.get_name());
+                assert_eq!(value[0], "FILE", "{} --{name} takes a file", command.get_name());
+                let long = argument.get_long().unwrap_or_default();
+                assert!(long.ends_with("-file"), "{} --{long}", command.get_name());
+                files.push(long.to_owned());
+            }
+            commands.extend(command.get_subcommands().cloned());
+        }
+        for file in ["webhook-file", "webhook-secret-file", "slack-webhook-file"] {
+            assert!(files.iter().any(|it| it == file), "{file} is looked at: {files:?}");
+        }
+    }
+}

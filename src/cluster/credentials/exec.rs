@@ -21,6 +21,7 @@ use super::process::{Outcome, Running, run};
 use super::protocol::{self, EXEC_INFO, Reply};
 use super::{CredentialsError, Held, bearer};
 use crate::cluster::access::{ExecPlugin, Material, Trust};
+use crate::cluster::redact::Redaction;
 use crate::cluster::text::plain;
 
 /// A plugin may take this long; `aws eks get-token` takes a second or three.
@@ -223,11 +224,13 @@ impl Plugin {
             Outcome::Ended { status, output, .. } if status.success() => {
                 protocol::read(&output, *version).map_err(|problem| self.error(&problem))
             }
-            Outcome::Ended { status, complaint, .. } => {
+            Outcome::Ended { status, output, complaint } => {
+                let complaint = self.redaction(&output).apply(&complaint);
                 Err(self.error(&said(&format!("it failed with {status}"), &complaint)))
             }
             Outcome::TimedOut { complaint } => {
                 let limit = self.limit.as_secs();
+                let complaint = self.redaction(&[]).apply(&complaint);
                 Err(self.error(&said(&format!("it did not end within {limit} s"), &complaint)))
             }
             Outcome::TooMuch => Err(self.error("it printed more than a credential can be")),
@@ -239,6 +242,25 @@ impl Plugin {
             }
             Outcome::NotStarted(e) => Err(self.error(&format!("it cannot be started: {e}"))),
         }
+    }
+
+    /// What its complaint must not repeat: what the kubeconfig gives it, names of options apart, and
+    /// the tokens that it printed, now or before.
+    fn redaction(&self, output: &[u8]) -> Redaction {
+        let ExecPlugin { args, env, version, .. } = &self.plugin;
+        let held = self.state.lock().held.as_ref().and_then(|held| held.header.clone());
+        let mut known = Redaction::of_header(held.as_ref().map(|header| &**header.expose()));
+        for arg in args.iter().map(|arg| &**arg.expose()) {
+            match arg.split_once('=') {
+                Some((name, value)) if name.starts_with('-') => known.add(value),
+                None if arg.starts_with("--") => {}
+                _ => known.add(arg),
+            }
+        }
+        env.iter().for_each(|(_, value)| known.add(value.expose()));
+        let printed = protocol::read(output, *version).ok().and_then(|reply| reply.token);
+        printed.iter().for_each(|token| known.add(token.expose()));
+        known
     }
 
     fn error(&self, problem: &str) -> CredentialsError {

@@ -106,6 +106,30 @@ fn a_failure_is_said_once_and_not_repeated_by_everybody() {
 }
 
 #[test]
+fn a_plugin_that_complains_repeats_nothing_that_it_was_given() {
+    let check = |body: &str, expect: &str| {
+        let mut script = script(body);
+        script.plugin.limit = Duration::from_secs(1);
+        for arg in ["given", "--password=canary-of-an-option", "-v", "canary-of-an-argument"] {
+            script.plugin.plugin.args.push(Secret::new(arg.into()));
+        }
+        let error = script.plugin.get().unwrap_err().to_string();
+        assert!(error.ends_with(expect), "{error}");
+    };
+    check("echo \"bad: $GIVEN\" >&2; exit 1", "exit status: 1: bad: [redacted]");
+    check(
+        "echo \"$0: --password: not $1, not $3\" >&2; exit 1",
+        "given: --password: not --password=[redacted], not [redacted]",
+    );
+    check("echo \"$GIVEN is slow\" >&2; sleep 1000", "within 1 s: [redacted] is slow");
+    let printed = token("canary-token", "");
+    check(
+        &format!("{printed}; echo 'not canary-token' >&2; exit 1"),
+        "exit status: 1: not [redacted]",
+    );
+}
+
+#[test]
 fn a_hanging_or_talkative_or_silent_plugin_is_an_error() {
     let check = |body: &str, expect: &str| {
         let mut script = script(body);
