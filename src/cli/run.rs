@@ -306,12 +306,17 @@ fn open_log(path: &Path) -> Result<LogFile, Failure> {
 }
 
 impl Started {
-    /// Opens the log file anew, reads the settings, and says whether they or the program are others than
-    /// before. Settings that are wrong change nothing.
-    fn is_changed(&self, arguments: &RunArguments, program: &Program) -> bool {
+    /// Goes on in a new log file, where the log is one.
+    pub fn open_log_anew(&self) {
         if let Some(Err(error)) = self.log.as_ref().map(LogFile::reopen) {
             error!("SIGHUP: the log file cannot be opened anew: {error}");
         }
+    }
+
+    /// Opens the log file anew, reads the settings, and says whether they or the program are others than
+    /// before. Settings that are wrong change nothing.
+    fn is_changed(&self, arguments: &RunArguments, program: &Program) -> bool {
+        self.open_log_anew();
         let read = Environment::load(arguments.env_file.as_deref()).and_then(|environment| {
             settings::validate(arguments, &environment)?;
             Ok(Inputs::read(arguments, &environment))

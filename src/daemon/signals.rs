@@ -42,12 +42,12 @@ impl Requests {
 
     /// Waits for the next one.
     pub fn wait(&mut self) -> Asked {
-        match self.signals.forever().next() {
-            Some(SIGINT) => Asked::Stop("SIGINT"),
-            Some(SIGHUP) => Asked::Reload,
-            Some(SIGUSR1) => Asked::Dump,
-            _ => Asked::Stop("SIGTERM"),
-        }
+        self.signals.forever().next().map_or(Asked::Stop("SIGTERM"), asked)
+    }
+
+    /// Those that came, without waiting.
+    pub fn came(&mut self) -> impl Iterator<Item = Asked> + '_ {
+        self.signals.pending().map(asked)
     }
 
     /// From now on a second request to stop ends the process at once.
@@ -64,5 +64,14 @@ impl Requests {
             }
         };
         std::thread::Builder::new().name("second-signal".into()).spawn(run).map(drop)
+    }
+}
+
+fn asked(signal: i32) -> Asked {
+    match signal {
+        SIGINT => Asked::Stop("SIGINT"),
+        SIGHUP => Asked::Reload,
+        SIGUSR1 => Asked::Dump,
+        _ => Asked::Stop("SIGTERM"),
     }
 }
