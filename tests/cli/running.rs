@@ -1,6 +1,7 @@
 //! How the process behaves among others: one pass for cron, its log, and its signals.
 
 use std::fs;
+use std::io::Read as _;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Child, Stdio};
@@ -221,6 +222,86 @@ fn sighup_reads_a_changed_kubeconfig_and_goes_on_with_it() {
     depd.says("SIGHUP: the settings have changed; depd starts anew with them");
     save(folder.path(), "web_default.dep", "nginx:1.27\n");
     depd.says("nginx:1.26 → nginx:1.27 in");
+}
+
+#[test]
+fn a_slip_in_rust_log_is_told_and_silences_nothing() {
+    for slip in ["inof", "INFOO", "%%%"] {
+        let (_cluster, folder) = site();
+        save(folder.path(), "web_default.dep", "nginx:missing\n");
+        let mut command = depd(folder.path(), &["once", "--kubeconfig", "kubeconfig"]);
+        let output = command.env("RUST_LOG", slip).output().expect("it runs");
+        let log = stderr(&output);
+        assert!(log.contains(&format!("RUST_LOG is not heeded, because of {slip:?}")), "{log}");
+        assert!(log.contains("web_default: Failed"), "{log}");
+    }
+}
+
+#[test]
+fn without_a_state_folder_a_second_daemon_still_sees_the_first() {
+    let (_cluster, folder) = site();
+    fs::write(folder.path().join("file"), "").expect("written");
+    let state = ["--state", "file/state"];
+    let first = Running::start(folder.path(), &state);
+    first.says("nothing is saved, because file/state cannot be used");
+    first.says("the folder is watched");
+    for (more, expect) in [(&["--quiet"][..], ""), (&[], "already running, pid ")] {
+        let arguments = [&["run", "--kubeconfig", "kubeconfig"], &state[..], more].concat();
+        let child = depd(folder.path(), &arguments).stderr(Stdio::piped()).spawn();
+        let mut second = Running { child: child.expect("it runs"), log: first.log.clone() };
+        assert_eq!(second.ends().code(), Some(0));
+        let mut said = String::new();
+        let mut pipe = second.child.stderr.take().expect("piped");
+        pipe.read_to_string(&mut said).expect("UTF-8");
+        assert!(said.contains(expect) && said.is_empty() == expect.is_empty(), "{said}");
+    }
+    // As kill -9 leaves it: a lock ends with its process.
+    drop(first);
+    fs::remove_file(folder.path().join("depd.log")).expect("there");
+    Running::start(folder.path(), &state).says("the folder is watched");
+}
+
+#[test]
+fn what_cannot_be_looked_at_is_not_told_as_a_fact() {
+    let (_cluster, folder) = site();
+    save(folder.path(), "web_default.dep", "nginx:1.26\n");
+    // Stands for another user's folder, which root could read.
+    std::os::unix::fs::symlink("state", folder.path().join("state")).expect("made");
+    for command in ["status", "history", "wait web_default", "plan --kubeconfig kubeconfig"] {
+        let words: Vec<&str> = command.split(' ').collect();
+        let output = depd(folder.path(), &words).output().expect("it runs");
+        assert_eq!(output.status.code(), Some(1), "{command}: {}", stderr(&output));
+        assert!(stderr(&output).contains("depd: cannot read the store"), "{}", stderr(&output));
+    }
+    let arguments = ["doctor", "--kubeconfig", "kubeconfig"];
+    let output = depd(folder.path(), &arguments).output().expect("it runs");
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    assert!(text.contains("whether depd runs cannot be told here"), "{text}");
+    assert!(text.contains("cannot read the store") && !text.contains("none yet"), "{text}");
+}
+
+#[test]
+fn a_cluster_that_never_answers_does_not_hold_up_the_end() {
+    for (subcommand, code) in [("run", 0), ("once", 1)] {
+        let (cluster, folder) = site();
+        save(folder.path(), "web_default.dep", "nginx:1.26\n");
+        // It takes connections and says nothing.
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
+        let address = silent.local_addr().expect("bound").to_string();
+        let config = cluster.kubeconfig();
+        let (_, server) = config.split_once("https://").expect("a server");
+        let end = server.find(|c: char| !c.is_ascii_digit() && !".:".contains(c));
+        let server = &server[..end.expect("an end")];
+        let file = folder.path().join("kubeconfig");
+        let changed = config.replace(server, &address);
+        fs::write(&file, changed).expect("written");
+        let mut depd = Running::start_as(folder.path(), subcommand, &[]);
+        depd.says("the folder is watched");
+        depd.signal("-TERM");
+        assert_eq!(depd.ends().code(), Some(code), "{}", depd.log());
+        depd.says("SIGTERM: finishing what is in hand");
+        depd.says("stopped");
+    }
 }
 
 #[test]
