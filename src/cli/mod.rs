@@ -37,6 +37,7 @@ mod wait;
 mod workload;
 
 use std::fmt::Display;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
@@ -81,7 +82,11 @@ enum Command {
 /// Parses the arguments and runs the subcommand.
 #[must_use]
 pub fn main() -> ExitCode {
-    let outcome = match parse().command {
+    let arguments = match parse() {
+        Ok(arguments) => arguments,
+        Err(code) => return code,
+    };
+    let outcome = match arguments.command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Once(arguments) => once::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
@@ -120,9 +125,17 @@ fn command() -> clap::Command {
         .mut_subcommand("doctor", |doctor| show_only(doctor, doctor::WITHOUT_MEANING))
 }
 
-fn parse() -> Arguments {
-    let matches = command().get_matches();
-    Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+/// The arguments; what is wrong with them, or the help that was asked for, is printed.
+fn parse() -> Result<Arguments, ExitCode> {
+    let matches = command().try_get_matches();
+    let parsed = matches.and_then(|matches| Arguments::from_arg_matches(&matches));
+    parsed.map_err(|error| match error.print().and_then(|()| io::stdout().flush()) {
+        // Help is what the command is for; a complaint about arguments has its exit code at least.
+        Err(problem) if !error.use_stderr() && problem.kind() != io::ErrorKind::BrokenPipe => {
+            Failure::work(format!("cannot print: {problem}")).tell()
+        }
+        _ => ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2)),
+    })
 }
 
 /// Why a command did not work.
