@@ -273,13 +273,6 @@ impl Draft<'_> {
         }
     }
 
-    /// The cluster already runs what the file asks, and nobody waits for a verdict.
-    pub(super) fn baseline(&mut self, images: &ImageSet, workload: &Workload) {
-        self.content(workload);
-        self.say(What::AlreadyRuns);
-        self.settle(images, workload, Vec::new());
-    }
-
     pub(super) fn settle(&mut self, images: &ImageSet, workload: &Workload, changes: Vec<Change>) {
         let (desired, uid) = (images.clone(), workload.uid.clone());
         self.enter(Phase::Settled(Settled { desired, uid, changes }));
