@@ -208,6 +208,42 @@ fn the_pure_core_touches_no_clock_file_socket_thread_lock_or_log() {
     none(&found, "the pure core must not touch the world");
 }
 
+/// What asks for the time that may jump: to tell people or another server of it, or to compare it
+/// with a time of theirs. `clock` does so once, at its start.
+const WALL_CLOCK: &[&str] = &[
+    "src/cli/",
+    "src/clock.rs",
+    "src/cluster/credentials/exec.rs",
+    "src/daemon/journal.rs",
+    "src/daemon/logging.rs",
+    "src/registry/",
+    "src/report/http.rs",
+    "src/sandbox/wall.rs",
+    "src/source/read.rs",
+    "src/source/scan.rs",
+    "src/store/disk.rs",
+];
+
+#[test]
+fn fault_39_no_deadline_counts_by_a_clock_that_may_jump() {
+    let mut found = Vec::new();
+    for path in sources("src").into_iter().filter(|path| !is_test(path)) {
+        let name = path.display().to_string();
+        if WALL_CLOCK.iter().any(|known| name.starts_with(known)) {
+            continue;
+        }
+        for (at, line) in code(&path) {
+            if ["SystemTime::now", "Timestamp::now", "Zoned::now"]
+                .iter()
+                .any(|it| line.contains(it))
+            {
+                found.push(format!("{name}:{at}: {}", line.trim()));
+            }
+        }
+    }
+    none(&found, "time is counted by crate::clock, which no jump of the wall clock moves");
+}
+
 #[test]
 fn what_the_rules_name_is_there_and_every_module_has_its_rule() {
     let gone: Vec<String> = CORE

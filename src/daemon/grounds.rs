@@ -15,6 +15,7 @@ use crate::cluster::{ApiError, Class, Client};
 use crate::model::{Alert, ImageSet, ServiceKey};
 use crate::observed::Sight;
 use crate::reconcile::{FIRST_START_LIMIT, Identity, Service, differs};
+use crate::store::STATES_LOST;
 use crate::worker::Floor;
 
 /// Keys that an alert names as examples.
@@ -55,10 +56,11 @@ impl Grounds {
         })
     }
 
-    /// Nobody has decided yet that this folder is to be rolled out to this cluster.
+    /// Nobody has decided yet that this folder is to be rolled out to this cluster, or it is not
+    /// remembered of every service.
     #[must_use]
     pub fn is_first(&self) -> bool {
-        Identity::is_first(&self.meta) && !self.settings.apply_all
+        (Identity::is_first(&self.meta) || is_any_lost(&self.meta)) && !self.settings.apply_all
     }
 
     /// What speaks against changing anything, if something does.
@@ -102,6 +104,19 @@ impl Grounds {
     }
 }
 
+/// Notes in `meta` that of the states in the store so many could be read.
+pub fn note_read(meta: &mut BTreeMap<String, String>, read: usize, stored: usize) {
+    if read < stored {
+        meta.insert(STATES_LOST.to_owned(), "yes".to_owned());
+    }
+}
+
+/// Not every state that was saved is remembered.
+#[must_use]
+pub fn is_any_lost(meta: &BTreeMap<String, String>) -> bool {
+    meta.get(STATES_LOST).is_some_and(|value| !value.is_empty())
+}
+
 /// The services that nothing can be said of, because the workloads of their namespace may not be
 /// listed, now: as soon as they may, each of them could be changed.
 fn unseen(floor: &Floor) -> Vec<ServiceKey> {
@@ -131,6 +146,7 @@ fn absolute(folder: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::daemon::wiring::restore;
     use crate::model::{Image, Kind, fixture};
     use crate::worker::tests::lone_floor;
 
@@ -152,5 +168,20 @@ mod tests {
             floor.workloads.write().replace(kind, None, Vec::new(), 1);
         }
         assert_eq!(held(), None);
+    }
+
+    #[test]
+    fn states_that_cannot_be_read_make_a_start_like_a_first_one() {
+        let state = serde_json::to_string(&Service::default()).expect("writes");
+        for (states, lost) in [([&*state, &*state], false), ([&*state, "of another depd"], true)] {
+            let keys = ["web", "api"].map(fixture::key);
+            let stored: Vec<_> = keys.into_iter().zip(states.map(str::to_owned)).collect();
+            let mut meta = BTreeMap::from([("cluster".to_owned(), "uid".to_owned())]);
+            let read = restore(&lone_floor(), &stored).len();
+            note_read(&mut meta, read, stored.len());
+            assert_eq!(is_any_lost(&meta), lost, "{states:?}");
+            meta.insert(STATES_LOST.to_owned(), String::new());
+            assert!(!is_any_lost(&meta), "it was judged");
+        }
     }
 }

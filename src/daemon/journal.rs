@@ -53,11 +53,11 @@ impl Journal for Ledger {
         let Some(store) = &self.store else {
             return messages.into_iter().for_each(|message| self.receivers.send_unkept(message));
         };
-        let mut history = history.into_iter();
+        // A rollout that is over as soon as it is found has both its ends in one look.
         let step = Saved {
             key: entry.key.clone(),
             service: entry.service.as_ref().and_then(change),
-            history: history.next(),
+            history,
             messages,
             standing: entry.standing,
         };
@@ -66,14 +66,10 @@ impl Journal for Ledger {
             store.save_and_wait(step);
             Failpoint::BeforePatch.pass();
         } else {
-            if matches!(step.history, Some(HistoryChange::Ended { .. })) {
+            if step.history.iter().any(|change| matches!(change, HistoryChange::Ended { .. })) {
                 Failpoint::BeforeVerdict.pass();
             }
             store.save(step);
-        }
-        // A rollout that is over as soon as it is found has both its ends in one look.
-        for change in history {
-            store.save(Saved { history: Some(change), ..Saved::of(entry.key.clone()) });
         }
     }
 
@@ -170,15 +166,56 @@ fn history_of(
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
     use std::sync::OnceLock;
     use std::time::Duration;
 
     use super::*;
     use crate::daemon::settings::{ReceiverSettings, Way};
+    use crate::model::fixture;
     use crate::report::command::Command;
     use crate::report::filter::Filter;
     use crate::report::kind::Kind;
     use crate::store::Reader;
+
+    fn ledger(store: &Arc<Store>, folder: &Path, settings: &[ReceiverSettings]) -> Ledger {
+        let client = Arc::new(OnceLock::new());
+        Ledger {
+            store: Some(Arc::clone(store)),
+            receivers: Arc::new(
+                Receivers::start(settings, None, &client, "ci-1").expect("a thread"),
+            ),
+            authors: Arc::new(Authors::new(folder.to_owned())),
+            host: "ci-1".into(),
+            cluster: "production".into(),
+            bell: Bell::default(),
+        }
+    }
+
+    #[test]
+    fn both_ends_of_a_rollout_that_one_look_found_are_kept_as_one() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (store, _) = Store::open(folder.path(), |_| {}).expect("opens");
+        let store = Arc::new(store);
+        let ledger = ledger(&store, folder.path(), &[]);
+        let key = fixture::key("web");
+        let tell = |what| Notice { key: key.clone(), what };
+        let started = What::Started { changes: Vec::new() };
+        let succeeded = What::Succeeded { changes: Vec::new(), took: Duration::from_secs(1) };
+        ledger.enter(Entry {
+            key: &key,
+            kind: None,
+            service: None,
+            notices: vec![tell(started), tell(succeeded)],
+            standing: None,
+            before_action: true,
+        });
+        // What is not in the transaction that was waited for comes some time later, or never.
+        let history = Reader::open(folder.path()).expect("opens").history(None, 9).expect("reads");
+        let ended: Vec<bool> = history.iter().map(|rollout| rollout.end.is_some()).collect();
+        assert_eq!(ended, [true]);
+        assert_eq!(store.commits(), 1);
+    }
 
     #[test]
     fn an_alert_waits_in_the_store_for_its_receiver() {
@@ -188,17 +225,7 @@ mod tests {
         let way = Way::Command(Command::parse("/nonexistent/program").expect("a program"));
         let (kind, pace, filter) = (Kind::Command, Kind::Command.pace(), Filter::default());
         let settings = [ReceiverSettings { kind, pace, filter, way }];
-        let ledger = Ledger {
-            store: Some(Arc::clone(&store)),
-            receivers: Arc::new(
-                Receivers::start(&settings, None, &Arc::new(OnceLock::new()), "ci-1")
-                    .expect("a thread"),
-            ),
-            authors: Arc::new(Authors::new(folder.path().to_owned())),
-            host: "ci-1".into(),
-            cluster: "production".into(),
-            bell: Bell::default(),
-        };
+        let ledger = ledger(&store, folder.path(), &settings);
         ledger.alert(&Alert::Halted { failures: 3 });
         assert!(store.close(Duration::from_secs(60)), "it is on disk");
         let outbox = Reader::open(folder.path()).expect("opens").outbox().expect("reads");

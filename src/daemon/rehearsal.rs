@@ -17,7 +17,7 @@ use log::warn;
 use parking_lot::{Mutex, RwLock};
 
 use super::cover::Cover;
-use super::grounds::Grounds;
+use super::grounds::{Grounds, note_read};
 use super::parallel::in_parallel;
 use super::registry;
 use super::settings::Settings;
@@ -101,7 +101,8 @@ impl Rehearsal {
         let floor = Arc::new(floor(settings, desired, Arc::clone(&steps)));
         let remembered = restore(&floor, &past.services);
         see_cluster(&client, &floor, settings.workers)?;
-        let (meta, settings) = (past.meta.clone(), settings.clone());
+        let (mut meta, settings) = (past.meta.clone(), settings.clone());
+        note_read(&mut meta, remembered.len(), past.services.len());
         let grounds = Grounds { floor, meta, remembered, settings };
         let identity = grounds.identity(&client).map_err(RehearsalError::Api)?;
         let objection = grounds.objection(&identity, &grounds.differing());

@@ -11,7 +11,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use log::{info, warn};
 
-use super::grounds::Grounds;
+use super::grounds::{Grounds, is_any_lost};
 use super::logging::log_alert;
 use crate::clock;
 use crate::cluster::Client;
@@ -20,7 +20,7 @@ use crate::observed::Sight;
 use crate::queue::backoff;
 use crate::reconcile::Identity;
 use crate::report::alarm::alarm;
-use crate::store::Store;
+use crate::store::{STATES_LOST, Store};
 use crate::worker::Floor;
 
 /// A folder that was empty at a first start is filled when no file came for this long. Whoever copies
@@ -114,6 +114,9 @@ impl StartUp {
         if let Some(store) = &self.store {
             let kept = identity.to_meta(&self.grounds.meta);
             kept.iter().for_each(|(name, value)| store.set_meta(name, value));
+            if is_any_lost(&self.grounds.meta) {
+                store.set_meta(STATES_LOST, "");
+            }
         }
         let_in(&self.grounds.floor);
         let halted = self.grounds.floor.gate.lock().halted_by();

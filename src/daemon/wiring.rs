@@ -19,7 +19,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::authors::Authors;
 use super::control::Control;
-use super::grounds::Grounds;
+use super::grounds::{self, Grounds};
 use super::http::Probes;
 use super::idle;
 use super::journal::Ledger;
@@ -41,7 +41,9 @@ use crate::cluster::{Access, Authorization, Client, ClientOptions, ConnectError,
 use crate::model::{ServiceKey, Standing, shown};
 use crate::reconcile::{Gate, Service};
 use crate::source::{FileReport, FolderEvent, FolderState, Source, SourceError};
-use crate::store::{Lock, Remembered, Store, StoreError, lock_instead};
+use crate::store::{
+    Lock, Remembered, STATES_LOST, Saved, ServiceChange, Store, StoreError, lock_instead,
+};
 use crate::worker::{Floor, Pool};
 
 /// What is in hand may take this long to finish at the end.
@@ -92,7 +94,7 @@ impl Daemon {
     pub fn start(settings: &Settings) -> Result<Daemon, StartError> {
         // First the lock: a second depd has nothing to say but who runs.
         let clients: Arc<OnceLock<Client>> = Arc::default();
-        let (ledger, remembered, _lock) = open_ledger(settings, &clients)?;
+        let (ledger, mut remembered, _lock) = open_ledger(settings, &clients)?;
         introduce(settings);
         let (store, receivers) = (ledger.store.clone(), Arc::clone(&ledger.receivers));
         let (authors, steps) = (Arc::clone(&ledger.authors), ledger.bell.clone());
@@ -124,6 +126,7 @@ impl Daemon {
             dice: Box::new(dice),
         });
         let services = restore(&floor, &remembered.services);
+        forget_unread(&mut remembered, &services, store.as_deref());
         let (seen, waits) = start_up::bell();
         let (over, started_up) = bounded(1);
         let grounds = Grounds {
@@ -297,6 +300,21 @@ pub fn restore(floor: &Floor, services: &[(ServiceKey, String)]) -> HashMap<Serv
         }
     }
     remembered
+}
+
+/// What cannot be read goes, and that something went stays until a start was judged by it.
+fn forget_unread(
+    remembered: &mut Remembered,
+    read: &HashMap<ServiceKey, Service>,
+    store: Option<&Store>,
+) {
+    grounds::note_read(&mut remembered.meta, read.len(), remembered.services.len());
+    let Some(store) = store.filter(|_| read.len() < remembered.services.len()) else { return };
+    store.set_meta(STATES_LOST, &remembered.meta[STATES_LOST]);
+    let keys = remembered.services.iter().map(|(key, _)| key);
+    for key in keys.filter(|key| !read.contains_key(*key)) {
+        store.save(Saved { service: Some(ServiceChange::Remove), ..Saved::of(key.clone()) });
+    }
 }
 
 fn introduce(settings: &Settings) {

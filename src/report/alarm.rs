@@ -9,8 +9,8 @@ pub fn alarm(alert: &Alert) -> Words {
     let (sentence, advice) = match alert {
         Alert::FirstStart { differing, examples } => (
             format!(
-                "depd remembers nothing of this folder, and {differing} services differ from what \
-                 their files ask for, or cannot be seen yet ({}, …)",
+                "depd remembers nothing of this folder, or not all, and {differing} services differ \
+                 from what their files ask for, or cannot be seen yet ({}, …)",
                 printable(&examples.join(", "))
             ),
             "Nothing is changed. If all of them are to be rolled out, start depd with --apply-all."

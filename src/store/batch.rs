@@ -74,9 +74,7 @@ impl Batch {
     pub fn add(&mut self, step: Saved, next_id: &mut u64, at: UnixMs) {
         let Saved { key, service, history, messages, standing } = step;
         self.insert(Some(&key), messages, next_id, at);
-        if let Some(change) = history {
-            self.history.push_back((key.clone(), change, at));
-        }
+        self.history.extend(history.into_iter().map(|change| (key.clone(), change, at)));
         if let Some(change) = service {
             self.services.insert(key, (change, at));
         }
@@ -237,7 +235,7 @@ mod tests {
             by: None,
         };
         let steps = (0..HISTORY_LIMIT as u32 + 5)
-            .map(|attempt| Saved { history: Some(started(attempt)), ..Saved::of(key("web")) });
+            .map(|attempt| Saved { history: vec![started(attempt)], ..Saved::of(key("web")) });
         let waiting = batch(steps, &mut 1);
         assert_eq!((waiting.history.len(), waiting.given_up), (HISTORY_LIMIT, 5));
         assert_eq!(waiting.history[0].1, started(5));

@@ -16,8 +16,9 @@ use rusqlite::Connection;
 use super::batch::{Batch, UnixMs};
 use super::corrupt::set_aside;
 use super::error::StoreError;
-use super::read::{Contents, contents, waiting};
+use super::read::{Contents, StoredService, contents, each_service, waiting};
 use super::schema::{self, Trouble, VERSION, connect, connect_to_read, protect};
+use super::step::{STATES_LOST, ServiceChange};
 use super::write::{Done, write};
 
 /// Changed rows after which the log is folded back into the database: about 4 MiB of log.
@@ -29,9 +30,12 @@ pub struct Disk {
     path: PathBuf,
     room: Room,
     open: Option<Open>,
-    /// What was set with `set_meta`: small, and the one thing that cannot be found again in the
-    /// cluster, so a database that is begun anew gets it back.
+    /// What was set with `set_meta`: small, so a database that is begun anew gets it back.
     meta: BTreeMap<String, String>,
+    /// The file that has all that was saved; another one in its place has nothing of it.
+    known: Option<(u64, u64)>,
+    /// What was read of that file when it was lost, until it is in the next one.
+    rescued: Option<Rescued>,
     /// A damaged database was set aside once; that is not done over and over.
     repaired: bool,
 }
@@ -56,6 +60,14 @@ struct Open {
     folded_at: u64,
 }
 
+/// States of services from a database that was lost under the running depd.
+#[derive(Debug, Default)]
+struct Rescued {
+    services: Vec<StoredService>,
+    /// Nothing was left out.
+    complete: bool,
+}
+
 /// The time as people and other programs tell it; it may jump.
 pub fn unix_ms() -> UnixMs {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -75,10 +87,20 @@ impl Disk {
     ) -> Result<(Option<Disk>, Contents), StoreError> {
         let path = folder.join(schema::NAME);
         notes.extend(warn_of_others(folder, &path));
-        let mut disk = Disk { path, room, open: None, meta: BTreeMap::default(), repaired: false };
+        let mut disk = Disk {
+            path,
+            room,
+            open: None,
+            meta: BTreeMap::default(),
+            known: None,
+            rescued: None,
+            repaired: false,
+        };
         let mut remembered = disk.remember();
         if let Err(Trouble::Corrupt(why)) = &remembered {
             notes.push(disk.set_aside(why));
+            // Nothing of it is known, and it is a first start for whoever asks.
+            disk.known = None;
             remembered = disk.remember();
         }
         let name = disk.path.display();
@@ -102,6 +124,7 @@ impl Disk {
             }
         };
         disk.meta = contents.meta.clone();
+        disk.known = identity(&disk.path).ok();
         Ok((Some(disk), contents))
     }
 
@@ -113,6 +136,7 @@ impl Disk {
         self.meta.extend(batch.meta.iter().map(|(name, value)| (name.clone(), value.clone())));
         match self.attempt(batch) {
             Err(Trouble::Corrupt(why)) if !self.repaired => {
+                self.rescue();
                 // Outside of the macro, which does nothing when the log is off.
                 let said = self.set_aside(&why);
                 error!("{said}");
@@ -148,6 +172,7 @@ impl Disk {
                 "the store {} was deleted or replaced under the running depd; it is begun anew",
                 self.path.display()
             );
+            self.rescue();
             self.open = None;
         }
         let most = self.room.outbox;
@@ -159,8 +184,11 @@ impl Disk {
             }
             Err(error) => {
                 let trouble = Trouble::from(error);
-                if !matches!(trouble, Trouble::Refused { reopen: false, .. }) {
-                    self.open = None;
+                match &trouble {
+                    Trouble::Refused { reopen: false, .. } => {}
+                    // What can still be read of it is read before it is closed.
+                    Trouble::Corrupt(_) if !self.repaired => {}
+                    _ => self.open = None,
                 }
                 Err(trouble)
             }
@@ -176,18 +204,57 @@ impl Disk {
         Ok(self.open.insert(open))
     }
 
-    fn connect(&self) -> Result<Open, Trouble> {
+    fn connect(&mut self) -> Result<Open, Trouble> {
+        let is_another = self.known.is_some() && identity(&self.path).ok() != self.known;
+        if is_another && self.rescued.is_none() {
+            self.rescued = Some(Rescued::default());
+        }
         let mut connection = connect(&self.path)?;
         connection.pragma_update(None, "max_page_count", self.room.pages)?;
-        let mut waiting = waiting(&connection)?;
-        if !self.meta.is_empty() {
-            let meta = Batch { meta: self.meta.clone(), ..Batch::default() };
-            waiting =
-                write(&mut connection, &meta, (waiting, self.room.outbox), unix_ms())?.waiting;
-        }
         let refuse = |why: io::Error| Trouble::Refused { why: why.to_string(), reopen: true };
         let identity = identity(&self.path).map_err(refuse)?;
+        let mut waiting = waiting(&connection)?;
+        let known = self.known();
+        if !known.is_empty() {
+            // The states and what makes this more than a first start are there together or not at all.
+            waiting =
+                write(&mut connection, &known, (waiting, self.room.outbox), unix_ms())?.waiting;
+        }
+        self.meta = known.meta;
+        self.rescued = None;
+        self.known = Some(identity);
         Ok(Open { connection, identity, waiting, folded_at: 0 })
+    }
+
+    /// All that a database must have in it before anything new is saved.
+    fn known(&self) -> Batch {
+        let mut known = Batch { meta: self.meta.clone(), ..Batch::default() };
+        let Some(rescued) = &self.rescued else { return known };
+        if !rescued.complete {
+            known.meta.insert(STATES_LOST.to_owned(), "yes".to_owned());
+        }
+        for StoredService { key, state, changed_ms } in &rescued.services {
+            let put = ServiceChange::Put(state.clone());
+            known.services.insert(key.clone(), (put, *changed_ms));
+        }
+        known
+    }
+
+    /// Reads once more what is about to be lost. A file without a name can be read as long as it is
+    /// open, and damage is seldom everywhere.
+    fn rescue(&mut self) {
+        let mut rescued = Rescued::default();
+        let read = |connection: &Connection, rescued: &mut Rescued| {
+            rescued.complete = each_service(connection, |row| rescued.services.push(row)).is_ok();
+        };
+        match &self.open {
+            Some(open) => read(&open.connection, &mut rescued),
+            None => drop(connect_to_read(&self.path).map(|it| read(&it, &mut rescued))),
+        }
+        // Losing the next one before it had everything takes nothing away.
+        if self.rescued.is_none() {
+            self.rescued = Some(rescued);
+        }
     }
 
     /// SQLite writes on happily into a file that has no name any more.
@@ -278,6 +345,37 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::ServiceKey;
+
+    fn put(service: &str) -> Batch {
+        let key = ServiceKey::new(service, "prod").expect("valid");
+        let mut batch = Batch::default();
+        batch.services.insert(key, (ServiceChange::Put("1".into()), 7));
+        batch
+    }
+
+    #[test]
+    fn states_that_were_lost_with_the_file_are_not_forgotten_in_silence() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let room = Room { pages: 1 << 18, outbox: 100 };
+        let start = || Disk::start(folder.path(), room, &mut Vec::new()).expect("starts");
+        let lost = |contents: &Contents| contents.meta.get(STATES_LOST).cloned();
+        let (disk, _) = start();
+        let mut disk = disk.expect("a disk");
+        let meta = BTreeMap::from([("cluster".to_owned(), "uid".to_owned())]);
+        disk.write(&Batch { meta, ..put("web") }).expect("writes");
+        // As after an error of the disk: a new connection to the same file loses nothing.
+        disk.open = None;
+        disk.write(&put("api")).expect("writes");
+        assert_eq!(lost(&disk.remember().expect("reads")), None);
+        disk.open = None;
+        fs::remove_file(folder.path().join(schema::NAME)).expect("there");
+        disk.write(&put("db")).expect("writes");
+        drop(disk);
+        let (_disk, contents) = start();
+        assert_eq!(contents.services.len(), 1);
+        assert_eq!((&*contents.meta["cluster"], lost(&contents)), ("uid", Some("yes".to_owned())));
+    }
 
     #[test]
     fn a_state_folder_may_be_written_by_our_own_group_and_by_nobody_else() {

@@ -50,7 +50,7 @@ pub use holder::{Holder, holder};
 pub use lock::Lock;
 pub use read::{Reader, RolloutEnd, StoredMessage, StoredRollout, StoredService};
 pub use schema::VERSION;
-pub use step::{HistoryChange, Message, Outgoing, Remembered, Saved, ServiceChange};
+pub use step::{HistoryChange, Message, Outgoing, Remembered, STATES_LOST, Saved, ServiceChange};
 
 /// A store that is dropped without having been closed waits this long for what is queued.
 const DROP_LIMIT: Duration = Duration::from_secs(2);

@@ -243,13 +243,26 @@ fn last_id(connection: &Connection) -> rusqlite::Result<u64> {
 }
 
 fn services(connection: &Connection) -> rusqlite::Result<Vec<StoredService>> {
+    let mut services = Vec::new();
+    each_service(connection, |row| services.push(row))?;
+    Ok(services)
+}
+
+/// Every service in turn, sorted by namespace and name, as far as the table can be read.
+pub fn each_service(
+    connection: &Connection,
+    mut take: impl FnMut(StoredService),
+) -> rusqlite::Result<()> {
     let mut select = connection.prepare_cached(
         "SELECT namespace, service, state, changed_ms FROM service ORDER BY namespace, service",
     )?;
     let rows = select.query_map((), |row| {
         Ok(StoredService { key: key(row)?, state: row.get(2)?, changed_ms: row.get(3)? })
     })?;
-    rows.collect()
+    for row in rows {
+        take(row?);
+    }
+    Ok(())
 }
 
 /// What [`rollout`] reads, in this order.

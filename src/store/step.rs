@@ -7,6 +7,10 @@ use std::collections::BTreeMap;
 
 use crate::model::{ServiceKey, Standing};
 
+/// Set where states of services were lost: what is not remembered may have been decided before, so
+/// that the next start is like a first one. Empty once that was judged.
+pub const STATES_LOST: &str = "states_lost";
+
 /// All that one step of one service changes; it is saved as a whole or not at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Saved {
@@ -14,8 +18,8 @@ pub struct Saved {
     pub key: ServiceKey,
     /// The new state of the service; `None` when it is as before.
     pub service: Option<ServiceChange>,
-    /// What the step adds to the history.
-    pub history: Option<HistoryChange>,
+    /// What the step adds to the history, in this order.
+    pub history: Vec<HistoryChange>,
     /// What people are to be told, in this order.
     pub messages: Vec<Message>,
     /// What its verdict made of the failures in a row, where that is news.
@@ -103,6 +107,6 @@ impl Saved {
     /// A step of `key` that changes nothing yet.
     #[must_use]
     pub fn of(key: ServiceKey) -> Saved {
-        Saved { key, service: None, history: None, messages: Vec::new(), standing: None }
+        Saved { key, service: None, history: Vec::new(), messages: Vec::new(), standing: None }
     }
 }

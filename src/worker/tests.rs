@@ -195,8 +195,31 @@ fn the_intent_is_kept_before_the_patch_is_sent() {
     assert_eq!(events.lock().iter().filter(|event| **event == Event::Patch).count(), 1);
 }
 
+/// What was said of panics.
+static SAID: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// The log of this test binary, of which only that matters.
+struct OfPanics;
+
+impl log::Log for OfPanics {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        let text = record.args().to_string();
+        if text.contains("panicked") {
+            SAID.lock().push(format!("{} {text}", record.level()));
+        }
+    }
+
+    fn flush(&self) {}
+}
+
 #[test]
 fn a_panic_costs_one_step_and_neither_the_thread_nor_the_service() {
+    log::set_logger(&OfPanics).expect("no other test needs the log");
+    log::set_max_level(log::LevelFilter::Error);
     let cluster = Cluster { panics: AtomicUsize::new(1), ..Cluster::default() };
     let events = Arc::clone(&cluster.events);
     let floor = Arc::new(floor(cluster));
@@ -209,6 +232,9 @@ fn a_panic_costs_one_step_and_neither_the_thread_nor_the_service() {
     ask(&floor, "api", "nginx:1.25");
     wait_until("the other service", || runs(&floor, "api") == "nginx:1.25");
     assert_eq!(runs(&floor, "web"), "nginx:1.24", "its step is lost");
+    let said = SAID.lock().clone();
+    let [said] = &said[..] else { panic!("said once: {said:?}") };
+    assert!(said.starts_with("ERROR web_default: a step panicked;"), "{said}");
     floor.queue.add(&fixture::key("web"));
     wait_until("the next step", || runs(&floor, "web") == "nginx:1.25");
     floor.queue.close();

@@ -86,7 +86,7 @@ fn add_rows(report: &mut Report, count: usize, depd: &Times, raw: &Times) {
             quantile(&depd.whole, share),
             "ms",
         );
-        let row = if id == "p50" { row.at_most(raw_p50 + 1.0, "raw p50 + 1 ms") } else { row };
+        let row = row.at_most(raw_p50 + 1.0, "raw p50 + 1 ms");
         report.add(row.note(format!("raw {:.2} ms", quantile(&raw.whole, share))));
     }
     let row = Row::new(

@@ -289,3 +289,59 @@ fn no_more_rollouts_than_asked_for_are_in_flight() {
     assert_eq!(course, ["Rolling out", "Timed out", "Rolling out", "Timed out"]);
     assert_eq!(cluster.changes_by_depd(&namespace).len(), 2);
 }
+
+#[test]
+fn a_store_that_was_deleted_under_depd_is_whole_again_at_the_next_start() {
+    let cluster = Cluster::start();
+    let namespace = cluster.namespace();
+    let names = cluster.many_deployments(&namespace, 25);
+    let (in_flight, others) = names.split_first().expect("some");
+    let mut depd = Depd::prepare(&cluster.kubeconfig);
+    names.iter().for_each(|name| depd.save(name, &namespace, "nginx:1.24"));
+    depd.launch(&[]);
+    others.iter().for_each(|name| cluster.set_image(&namespace, name, "nginx:1.20"));
+    wait_for("24 messages", || (depd.told("Changed in the cluster") >= 24).then_some(()));
+    depd.save(in_flight, &namespace, "nginx:hang");
+    depd.wait_for_log("Rolling out");
+    for end in ["", "-wal", "-shm"] {
+        let file = depd.folder().join(format!("state/depd.db{end}"));
+        std::fs::remove_file(file).expect("there");
+    }
+    // The message about it is in the new store before it is told.
+    depd.look_at_everything(&namespace);
+    depd.wait_for_log("deleted or replaced under the running depd");
+    depd.kill();
+    depd.launch(&["--timeout", "3s"]);
+    depd.slack.wait_for(&format!("Timed out: {in_flight}"));
+    depd.look_at_everything(&namespace);
+    for name in others {
+        assert_eq!(cluster.image(&namespace, name), "nginx:1.20", "what a person did is left");
+    }
+    let patch = format!("patch deployments/{in_flight}");
+    assert_eq!(cluster.changes_by_depd(&namespace), [patch]);
+    assert_eq!((depd.told("Changed in the cluster"), depd.told("Everything is held")), (24, 0));
+}
+
+#[test]
+fn states_that_cannot_be_read_hold_many_differences_like_a_first_start() {
+    let cluster = Cluster::start();
+    let namespace = cluster.namespace();
+    let names = cluster.many_deployments(&namespace, 25);
+    let mut depd = Depd::prepare(&cluster.kubeconfig);
+    names.iter().for_each(|name| depd.save(name, &namespace, "nginx:1.24"));
+    depd.launch(&[]);
+    names.iter().for_each(|name| cluster.set_image(&namespace, name, "nginx:1.20"));
+    wait_for("25 messages", || (depd.told("Changed in the cluster") >= 25).then_some(()));
+    depd.kill();
+    let database = rusqlite::Connection::open(depd.folder().join("state/depd.db")).expect("opens");
+    database.execute("UPDATE service SET state = 'of another depd'", ()).expect("writes");
+    drop(database);
+    depd.launch(&[]);
+    depd.slack.wait_for("Everything is held");
+    depd.kill();
+    // And it stays so until a person has decided.
+    depd.launch(&[]);
+    wait_for("the second word", || (depd.told("Everything is held") >= 2).then_some(()));
+    depd.look_at_everything(&namespace);
+    assert!(cluster.changes_by_depd(&namespace).is_empty());
+}

@@ -31,7 +31,7 @@ fn child() {
                 for attempt in first.. {
                     let state = attempt.to_string();
                     store.save_and_wait(Saved {
-                        history: Some(started(attempt)),
+                        history: vec![started(attempt)],
                         messages: tell(&service, &state).messages,
                         ..put(&service, &state)
                     });

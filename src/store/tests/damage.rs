@@ -1,8 +1,10 @@
 //! Files that are not what they should be.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::FileExt;
 
 use super::*;
+use crate::store::STATES_LOST;
 use crate::store::schema;
 
 /// A store with 200 services in it, closed.
@@ -149,17 +151,29 @@ fn a_database_that_breaks_while_depd_runs_is_begun_anew_with_what_is_known() {
 
     let (store, remembered, _) = open(folder.path());
     assert_eq!((remembered.services.len(), remembered.notes.len()), (200, 0));
-    store.save_and_wait(Saved { history: Some(started(1)), ..put("s7", "2") });
+    store.save_and_wait(Saved { history: vec![started(1)], ..put("s7", "2") });
     assert!(folder.path().join("depd.db.corrupt-1").exists());
     store.save_and_wait(put("s8", "3"));
     close(&store);
-    let (_store, remembered, _) = open(folder.path());
+    check_nothing_lost(folder.path(), &[("s7_prod", "2"), ("s8_prod", "3")]);
+}
+
+/// The services of [`filled`], of which these have another state now.
+#[track_caller]
+fn check_nothing_lost(folder: &Path, changed: &[(&str, &str)]) {
+    let (_store, remembered, _) = open(folder);
     assert_eq!(remembered.meta["cluster"], "uid", "the identity of the cluster is not forgotten");
-    assert_eq!(services(&remembered), [("s7_prod".into(), "2"), ("s8_prod".into(), "3")]);
+    assert_eq!(remembered.meta.get(STATES_LOST), None);
+    let as_filled = "x".repeat(500);
+    let mut expect: BTreeMap<String, &str> =
+        (0..200).map(|n| (format!("s{n}_prod"), &*as_filled)).collect();
+    expect.extend(changed.iter().map(|(key, state)| ((*key).to_owned(), *state)));
+    let services: BTreeMap<String, &str> = services(&remembered).into_iter().collect();
+    assert_eq!(services, expect);
 }
 
 #[test]
-fn a_store_that_is_deleted_under_the_running_depd_is_begun_anew() {
+fn a_store_that_is_deleted_under_the_running_depd_is_begun_anew_with_what_was_in_it() {
     let folder = temp();
     let state = folder.path().join("state");
     filled(&state);
@@ -171,10 +185,27 @@ fn a_store_that_is_deleted_under_the_running_depd_is_begun_anew() {
     store.save_and_wait(tell("web", "x"));
     assert_eq!(messages.recv_timeout(LIMIT).expect("handed over").payload, "x");
     close(&store);
-    let (_store, remembered, _) = open(&state);
-    assert_eq!((&*remembered.meta["cluster"], &*remembered.meta["folder"]), ("uid", "/deps"));
-    assert_eq!(services(&remembered), [("web_prod".into(), "1")]);
     assert_eq!(waiting(&state).len(), 1);
+    assert_eq!(Reader::open(&state).expect("opens").meta().expect("reads")["folder"], "/deps");
+    check_nothing_lost(&state, &[("web_prod", "1")]);
+}
+
+#[test]
+fn a_store_that_is_replaced_by_an_older_copy_gets_what_is_newer() {
+    let folder = temp();
+    filled(folder.path());
+    let database = folder.path().join("depd.db");
+    let copy = folder.path().join("copy");
+    fs::copy(&database, &copy).expect("copied");
+    let (store, ..) = open(folder.path());
+    store.save_and_wait(put("s7", "7"));
+    for end in ["-wal", "-shm"] {
+        fs::remove_file(folder.path().join(format!("depd.db{end}"))).expect("there");
+    }
+    fs::rename(&copy, &database).expect("replaces it");
+    store.save_and_wait(put("web", "1"));
+    close(&store);
+    check_nothing_lost(folder.path(), &[("s7_prod", "7"), ("web_prod", "1")]);
 }
 
 #[test]

@@ -33,7 +33,7 @@ fn put(service: &str, state: &str) -> Saved {
 }
 
 fn history(service: &str, change: HistoryChange) -> Saved {
-    Saved { history: Some(change), ..Saved::of(key(service)) }
+    Saved { history: vec![change], ..Saved::of(key(service)) }
 }
 
 fn started(attempt: u32) -> HistoryChange {

@@ -218,7 +218,7 @@ fn steps_of_one_service_keep_their_order_whoever_else_saves() {
             let store = &store;
             scope.spawn(move || {
                 for n in 1..=300 {
-                    let step = Saved { history: Some(started(n)), ..put(service, &n.to_string()) };
+                    let step = Saved { history: vec![started(n)], ..put(service, &n.to_string()) };
                     if n % 7 == 0 { store.save_and_wait(step) } else { store.save(step) }
                 }
             });
@@ -333,7 +333,7 @@ fn save_and_wait_latency() {
         let (store, _, _) = open(folder.path());
         let each = 2_000 / threads;
         let step = |n: usize| Saved {
-            history: Some(started(1)),
+            history: vec![started(1)],
             ..put(&format!("s{n}"), &"x".repeat(600))
         };
         let measured = |n: usize| {
