@@ -102,15 +102,50 @@ impl DepFile {
     }
 }
 
+/// Writes the file of `key`, which the folder has no more, in one step; gives its path, harmless to print.
+///
+/// # Errors
+/// The folder cannot be written to.
+pub fn bring_back(
+    arguments: &FolderArguments,
+    key: &ServiceKey,
+    env: &Environment,
+    content: &str,
+) -> Result<String, Failure> {
+    let folder = settings::deps(arguments.deps.as_deref(), "--deps", env)?;
+    let path = folder.join(key.file_name());
+    let failed = |error| Failure::work(format!("cannot write {}: {error}", shown(&path)));
+    if fs::symlink_metadata(&path).is_ok() {
+        return Err(failed(io::ErrorKind::AlreadyExists.into()));
+    }
+    write_beside(&path, content, None).map_err(failed)?;
+    Ok(shown(&path))
+}
+
+/// What to say where the folder has no file of `key` any more, but depd remembers that there was one.
+#[must_use]
+pub fn gone(key: &ServiceKey) -> Failure {
+    let file = key.file_name();
+    Failure::usage(format!(
+        "{file} is gone, so depd leaves its workload as it is; depd rollback {key} writes it again"
+    ))
+}
+
 /// By way of a hidden file beside it, which takes its mode.
 fn replace(path: &Path, content: &str, before: &fs::Metadata) -> io::Result<()> {
+    write_beside(path, content, Some(before))
+}
+
+fn write_beside(path: &Path, content: &str, before: Option<&fs::Metadata>) -> io::Result<()> {
     let mut name = OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
     name.push(format!(".{}.tmp", std::process::id()));
     let beside = path.with_file_name(name);
     let write = || {
         let mut file = fs::OpenOptions::new().write(true).create_new(true).open(&beside)?;
-        file.set_permissions(before.permissions())?;
+        if let Some(before) = before {
+            file.set_permissions(before.permissions())?;
+        }
         file.write_all(content.as_bytes())?;
         file.sync_all()?;
         fs::rename(&beside, path)

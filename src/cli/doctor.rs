@@ -122,8 +122,8 @@ pub fn run(arguments: DoctorArguments) -> Result<ExitCode, Failure> {
         Environment::default()
     });
     // The log repeats what is shown; who wants more asks for it.
-    let filters = env.text("RUST_LOG")?.unwrap_or_else(|| "off".to_owned());
-    init_logging(Log::of(LogStyle::Demo, Some(filters)));
+    let log = Log::of(LogStyle::Demo, env.text("RUST_LOG")?);
+    init_logging(Log { otherwise: Some("off"), ..log });
     let files = read_files(&run, &env);
     let patient = Arc::new(Patient { run, env, files });
     findings.extend(examine(&patient, PARTS, LIMIT)?);

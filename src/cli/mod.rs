@@ -37,6 +37,7 @@ mod wait;
 mod workload;
 
 use std::fmt::Display;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
@@ -81,7 +82,11 @@ enum Command {
 /// Parses the arguments and runs the subcommand.
 #[must_use]
 pub fn main() -> ExitCode {
-    let outcome = match parse().command {
+    let arguments = match parse() {
+        Ok(arguments) => arguments,
+        Err(code) => return code,
+    };
+    let outcome = match arguments.command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Once(arguments) => once::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
@@ -120,9 +125,17 @@ fn command() -> clap::Command {
         .mut_subcommand("doctor", |doctor| show_only(doctor, doctor::WITHOUT_MEANING))
 }
 
-fn parse() -> Arguments {
-    let matches = command().get_matches();
-    Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+/// The arguments; what is wrong with them, or the help that was asked for, is printed.
+fn parse() -> Result<Arguments, ExitCode> {
+    let matches = command().try_get_matches();
+    let parsed = matches.and_then(|matches| Arguments::from_arg_matches(&matches));
+    parsed.map_err(|error| match error.print().and_then(|()| io::stdout().flush()) {
+        // Help is what the command is for; a complaint about arguments has its exit code at least.
+        Err(problem) if !error.use_stderr() && problem.kind() != io::ErrorKind::BrokenPipe => {
+            Failure::work(format!("cannot print: {problem}")).tell()
+        }
+        _ => ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2)),
+    })
 }
 
 /// Why a command did not work.
@@ -155,5 +168,39 @@ impl Failure {
         };
         print::complain(&format!("depd: {text}"));
         ExitCode::from(code)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Arguments are for everybody on the machine to read.
+    #[test]
+    fn security_4_no_flag_takes_a_secret_as_its_value() {
+        let secret = ["webhook", "secret", "token", "password"];
+        let mut files = Vec::new();
+        let mut commands = vec![command()];
+        while let Some(mut command) = commands.pop() {
+            command.build();
+            for argument in command.get_arguments() {
+                let name = argument.get_id().as_str().to_lowercase().replace('_', "-");
+                if !secret.iter().any(|word| name.contains(word))
+                    || !argument.get_action().takes_values()
+                {
+                    continue;
+                }
+                let value = argument.get_value_names().unwrap_or_default();
+                assert_eq!(value.len(), 1, "{} {name}", command.get_name());
+                assert_eq!(value[0], "FILE", "{} --{name} takes a file", command.get_name());
+                let long = argument.get_long().unwrap_or_default();
+                assert!(long.ends_with("-file"), "{} --{long}", command.get_name());
+                files.push(long.to_owned());
+            }
+            commands.extend(command.get_subcommands().cloned());
+        }
+        for file in ["webhook-file", "webhook-secret-file", "slack-webhook-file"] {
+            assert!(files.iter().any(|it| it == file), "{file} is looked at: {files:?}");
+        }
     }
 }

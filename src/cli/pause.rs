@@ -16,7 +16,7 @@ use crate::model::ServiceKey;
 /// What its file asks for meanwhile is rolled out when it is lifted. The annotation is
 /// depd.dev/paused: "true", which kubectl can set and take away as well.
 ///
-/// Exit code 0: it is set. 1: there is no such workload, or the cluster refuses. 2: wrong usage.
+/// Exit code 0: it is set. 1: the cluster refuses. 2: wrong usage, such as a KEY without a workload.
 #[derive(Debug, Args)]
 pub struct PauseArguments {
     /// The service, as its file is called: SERVICE_NAMESPACE

@@ -101,8 +101,8 @@ fn show(form: Form, plan: &Plan) -> Result<(), Failure> {
 
 fn find_out(arguments: &RunArguments, keys: &[ServiceKey]) -> Result<Plan, Failure> {
     let env = Environment::load(arguments.env_file.as_deref())?;
-    let filters = env.text("RUST_LOG")?.unwrap_or_else(|| LOGGED.to_owned());
-    init_logging(Log::of(LogStyle::Demo, Some(filters)));
+    let log = Log::of(LogStyle::Demo, env.text("RUST_LOG")?);
+    init_logging(Log { otherwise: Some(LOGGED), ..log });
     let settings = settings::without_receivers(arguments, &env)?;
     let (past, rollouts) = remembered(&settings)?;
     let rehearsal = Rehearsal::prepare(&settings, &past).map_err(failure)?;

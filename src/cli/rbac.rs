@@ -6,7 +6,6 @@
 mod manifest;
 mod policy;
 
-use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -15,7 +14,8 @@ use clap::Args;
 use super::Failure;
 use super::print::print;
 use crate::desired::{FileName, parse_name};
-use crate::model::Image;
+use crate::model::{Image, shown};
+use crate::source::{SourceOptions, read_texts};
 use manifest::Extras;
 
 /// Print the rights that depd needs, for kubectl apply -f -.
@@ -112,18 +112,25 @@ pub fn run(arguments: &RbacArguments) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Names and contents of the dep files, sorted.
+/// What the API server takes as a ConfigMap.
+const MAP_BYTES: usize = 1 << 20;
+
+/// Names and contents of the dep files, sorted. Read as the daemon reads them: a link out of the folder
+/// would carry somebody's secret into a ConfigMap.
 fn dep_files(arguments: &RbacArguments) -> Result<Vec<(String, String)>, Failure> {
     let Some(folder) = &arguments.deps else { return Ok(Vec::new()) };
-    let fault = |error| Failure::usage(format!("cannot read {}: {error}", folder.display()));
+    let read = read_texts(&SourceOptions::new(folder.clone())).map_err(Failure::usage)?;
     let mut files = Vec::new();
-    for entry in fs::read_dir(folder).map_err(fault)? {
-        let path = entry.map_err(fault)?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
-        if path.is_file() && matches!(parse_name(&name), FileName::Dep(_)) {
-            files.push((name, fs::read_to_string(&path).map_err(fault)?));
-        }
+    for (name, text) in read {
+        let place = shown(folder.join(&name));
+        files.push((name, text.map_err(|problem| Failure::work(format!("{place}: {problem}")))?));
     }
-    files.sort();
-    Ok(files)
+    let bytes: usize = files.iter().map(|(name, text)| name.len() + text.len()).sum();
+    match bytes > MAP_BYTES {
+        true => Err(Failure::work(format!(
+            "the dep files are {bytes} bytes together, and a ConfigMap holds {MAP_BYTES}: \
+             leave --deps out, and give depd its folder on a volume"
+        ))),
+        false => Ok(files),
+    }
 }

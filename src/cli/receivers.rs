@@ -5,7 +5,6 @@
 //! and `.env` may hold the address itself.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, value_parser};
@@ -13,6 +12,7 @@ use log::warn;
 
 use super::Failure;
 use super::env_file::Environment;
+use crate::daemon::permissions::exposure;
 use crate::daemon::{ReceiverSettings, Way};
 use crate::report::command::Command;
 use crate::report::filter::Filter;
@@ -230,9 +230,8 @@ fn secret(
     let text = fs::read_to_string(file).map_err(|error| {
         Failure::usage(format!("cannot read the secret of {name} from {shown}: {error}"))
     })?;
-    let mode = fs::metadata(file).map_or(0, |file| file.permissions().mode());
-    if mode & 0o077 != 0 {
-        warn!("{shown} holds a secret and can be read by others: chmod go= {shown}");
+    if let Some(warning) = exposure(file) {
+        warn!("{warning}");
     }
     Ok(Some((text, shown.to_string())))
 }

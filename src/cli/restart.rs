@@ -17,8 +17,8 @@ use crate::model::ServiceKey;
 /// For a tag whose image changed, or a Secret that is read at start. It sets the annotation that
 /// kubectl rollout restart sets, and does not wait.
 ///
-/// Exit code 0: it is under way. 1: there is no such workload, or the cluster refuses. 2: wrong
-/// usage.
+/// Exit code 0: it is under way. 1: the cluster refuses. 2: wrong usage, such as a KEY without a
+/// workload.
 #[derive(Debug, Args)]
 pub struct RestartArguments {
     /// The service, as its file is called: SERVICE_NAMESPACE

@@ -25,7 +25,7 @@ const SAVE_LIMIT: Duration = Duration::from_secs(10);
 /// runs, the next one goes on. The state folder says which depd that is: run this as the same user, and
 /// with the same --state or STATE_DIRECTORY.
 ///
-/// Exit code 0: it goes on. 1: it cannot, and why. 2: wrong usage.
+/// Exit code 0: it goes on. 1: it cannot, and why. 2: wrong usage, such as a KEY without a workload.
 #[derive(Debug, Args)]
 pub struct ResumeArguments {
     /// The service, as its file is called: SERVICE_NAMESPACE

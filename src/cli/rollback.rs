@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::Failure;
-use super::dep_file::{DepFile, FolderArguments};
+use super::dep_file::{DepFile, FolderArguments, bring_back};
 use super::print::print;
 use super::stored::{StoreArguments, parse_key};
 use crate::desired::{Content, ImageRules, parse_content};
@@ -21,9 +21,9 @@ const FAR: usize = 1000;
 
 /// Put back what ran well before: write it into the dep file.
 ///
-/// Without --to, that is the newest rollout that was deployed with other images than the file asks
-/// for now. The running daemon then rolls it out as it does whatever is saved; depd wait KEY waits
-/// for the verdict.
+/// A file that was removed is written again. Without --to, that is the newest rollout that was deployed
+/// with other images than the file asks for now. The running daemon then rolls it out as it does
+/// whatever is saved; depd wait KEY waits for the verdict.
 ///
 /// Exit code 0: the file was written. 1: there is nothing to put back, or the file cannot be written.
 /// 2: wrong usage, such as an unknown KEY.
@@ -47,17 +47,32 @@ pub struct RollbackArguments {
 /// Chooses and writes.
 pub fn run(arguments: &RollbackArguments) -> Result<ExitCode, Failure> {
     let env = arguments.store.environment()?;
-    let file = DepFile::find(&arguments.deps, &arguments.key, &env)?;
-    let reader = arguments.store.open(&env)?;
-    let history = reader.history(Some(&arguments.key), FAR).map_err(Failure::work)?;
-    let now = match &file.read.finding {
-        Finding::Images(images) => Some(images),
+    let key = &arguments.key;
+    let file = DepFile::find(&arguments.deps, key, &env);
+    let reader = match arguments.store.open(&env) {
+        Ok(reader) => reader,
+        Err(error) => return Err(file.err().unwrap_or(error)),
+    };
+    let history = reader.history(Some(key), FAR).map_err(Failure::work)?;
+    let file = match file {
+        // Somebody removed it.
+        Err(_) if !history.is_empty() => None,
+        file => Some(file?),
+    };
+    let now = match file.as_ref().map(|file| &file.read.finding) {
+        Some(Finding::Images(images)) => Some(images),
         _ => None,
     };
     let chosen = choose(&history, arguments.to, now)
-        .map_err(|why| Failure::work(format!("{}: {why}", arguments.key)))?;
-    file.replace(&chosen.content)?;
-    let (path, content, attempt) = (file.shown(), chosen.images, chosen.attempt);
+        .map_err(|why| Failure::work(format!("{key}: {why}")))?;
+    let path = match &file {
+        Some(file) => {
+            file.replace(&chosen.content)?;
+            file.shown()
+        }
+        None => bring_back(&arguments.deps, key, &env, &chosen.content)?,
+    };
+    let (content, attempt) = (chosen.images, chosen.attempt);
     print(&format!("{path} asks for {content} again, as in rollout {attempt}\n"))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -33,7 +33,7 @@ use crate::store::StoreError;
 /// SIGTERM and SIGINT end it: what is in hand is finished first, within two seconds. SIGHUP opens the
 /// log file anew, and where .env, the kubeconfig or the program itself changed, starts depd anew in the
 /// same process; what is wrong in them is said, and depd goes on as before. SIGUSR1 writes into the log where
-/// everything stands.
+/// everything stands. A terminal that is closed ends it as SIGTERM does.
 ///
 /// Exit code 0: it was stopped, or another depd works with the same state. 1: it cannot start. 2: a
 /// flag or a setting is wrong.
@@ -271,6 +271,7 @@ pub fn start(arguments: &RunArguments) -> Result<Option<Started>, Failure> {
     init_logging(Log {
         style: LogStyle::Daemon,
         filters: environment.text("RUST_LOG")?,
+        otherwise: None,
         form: arguments.log_format.into(),
         to,
     });
@@ -306,12 +307,17 @@ fn open_log(path: &Path) -> Result<LogFile, Failure> {
 }
 
 impl Started {
-    /// Opens the log file anew, reads the settings, and says whether they or the program are others than
-    /// before. Settings that are wrong change nothing.
-    fn is_changed(&self, arguments: &RunArguments, program: &Program) -> bool {
+    /// Goes on in a new log file, where the log is one.
+    pub fn open_log_anew(&self) {
         if let Some(Err(error)) = self.log.as_ref().map(LogFile::reopen) {
             error!("SIGHUP: the log file cannot be opened anew: {error}");
         }
+    }
+
+    /// Opens the log file anew, reads the settings, and says whether they or the program are others than
+    /// before. Settings that are wrong change nothing.
+    fn is_changed(&self, arguments: &RunArguments, program: &Program) -> bool {
+        self.open_log_anew();
         let read = Environment::load(arguments.env_file.as_deref()).and_then(|environment| {
             settings::validate(arguments, &environment)?;
             Ok(Inputs::read(arguments, &environment))

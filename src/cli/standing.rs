@@ -95,6 +95,9 @@ pub fn judge(
             _ => State::Failed,
         },
     };
+    if let (State::Deployed | State::Queued, Some((hold, kind))) = (state, service.hold) {
+        return (State::Held, sentence(&What::Held(hold, kind)));
+    }
     let told = service.request_complaint.as_ref().or(complaint).map(sentence);
     let detail = match state {
         State::Failed | State::TimedOut | State::Refused | State::RolledBack => {

@@ -12,11 +12,10 @@ use clap::Args;
 use super::Failure;
 use super::env_file::Environment;
 use super::print::{self, Form, document};
-use super::stored::{StoreArguments, parse_key, unknown};
+use super::stored::{StoreArguments, managed, parse_key, unknown};
 use crate::clock;
 use crate::model::{ServiceKey, Standing};
-use crate::reconcile::Service;
-use crate::store::{self, Reader, StoredService};
+use crate::store::{self, Reader};
 use rows::{Status, table};
 
 /// Between two looks of `--watch`.
@@ -66,8 +65,7 @@ fn look(
     env: &Environment,
     reader: &Reader,
 ) -> Result<Status, Failure> {
-    let mut services = reader.services().map_err(Failure::work)?;
-    services.retain(|stored| !is_let_go(stored));
+    let services = managed(reader.services().map_err(Failure::work)?);
     let rollouts = reader.newest_rollouts().map_err(Failure::work)?;
     let messages = reader.outbox().map_err(Failure::work)?;
     let daemon = store::holder(&arguments.store.folder(env));
@@ -83,11 +81,6 @@ fn look(
     Ok(status)
 }
 
-/// Its file is gone, and what is kept of it is of no use to people.
-fn is_let_go(stored: &StoredService) -> bool {
-    serde_json::from_str(&stored.state).is_ok_and(|service: Service| service.is_let_go())
-}
-
 /// Shows the table anew whenever it differs, as long as somebody looks.
 fn watch(
     arguments: &StatusArguments,
@@ -95,7 +88,7 @@ fn watch(
     reader: &Reader,
 ) -> Result<ExitCode, Failure> {
     let colours = print::colours();
-    let mut shown = String::new();
+    let (mut shown, mut last) = (String::new(), String::new());
     loop {
         let status = look(arguments, env, reader)?;
         let text = match arguments.output {
@@ -105,7 +98,15 @@ fn watch(
                 format!("---\n{}", yaml_serde::to_string(&status).map_err(Failure::work)?)
             }
         };
-        if text != shown {
+        // To a terminal ages go on; elsewhere each would be a whole new table.
+        let differs = match arguments.output == Form::Table && !colours {
+            true => {
+                let told = serde_json::to_string(&status).map_err(Failure::work)?;
+                told != std::mem::replace(&mut last, told.clone())
+            }
+            false => text != shown,
+        };
+        if differs {
             // To the first column of the first line, and everything after it cleared.
             let home = if colours { "\x1b[H\x1b[2J\x1b[3J" } else { "" };
             match print::out(&format!("{home}{text}")) {

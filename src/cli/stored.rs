@@ -9,7 +9,8 @@ use super::env_file::Environment;
 use super::{Failure, settings};
 use crate::daemon::control::{self, Answer, NoAnswer, Request};
 use crate::model::{Moment, ServiceKey};
-use crate::store::Reader;
+use crate::reconcile::Service;
+use crate::store::{Reader, StoredService};
 
 /// Names that are offered for one that is unknown.
 const NEAR_MOST: usize = 3;
@@ -43,14 +44,6 @@ impl StoreArguments {
         settings::state(self.state.as_deref(), env)
     }
 
-    /// Asks the depd that runs on the state folder, and gives its answer.
-    ///
-    /// # Errors
-    /// None runs there, or it does not do what it is asked, and why.
-    pub fn ask(&self, request: &Request) -> Result<String, Failure> {
-        said(self.answer(request)?.map_err(Failure::work)?)
-    }
-
     /// Asks the depd that runs on the state folder; the inner error says why there is no answer.
     ///
     /// # Errors
@@ -67,6 +60,16 @@ impl StoreArguments {
     pub fn open(&self, env: &Environment) -> Result<Reader, Failure> {
         Reader::open(&self.folder(env)).map_err(Failure::work)
     }
+}
+
+/// Those whose files are there: what is kept of the others is of no use to people.
+#[must_use]
+pub fn managed(mut services: Vec<StoredService>) -> Vec<StoredService> {
+    let is_let_go = |stored: &StoredService| {
+        serde_json::from_str(&stored.state).is_ok_and(|service: Service| service.is_let_go())
+    };
+    services.retain(|stored| !is_let_go(stored));
+    services
 }
 
 /// The text of an answer for people, as success or failure.
@@ -88,6 +91,18 @@ pub fn parse_key(text: &str) -> Result<ServiceKey, String> {
 
 /// `key` is not among `known`: says so, and which ones come near.
 pub fn unknown(key: &ServiceKey, known: &[ServiceKey]) -> Failure {
+    let near = near(key, known);
+    let hint = match (near.is_empty(), known.len()) {
+        (false, _) => format!("did you mean {}?", near.join(" or ")),
+        (true, 0) => "depd knows no service yet".to_owned(),
+        (true, _) => "depd status lists those there are".to_owned(),
+    };
+    Failure::usage(format!("depd knows no {key}: {hint}"))
+}
+
+/// Those of `known` that `key` may be a slip for, the nearest first.
+#[must_use]
+pub fn near(key: &ServiceKey, known: &[ServiceKey]) -> Vec<String> {
     let text = key.to_string();
     let mut near: Vec<(usize, String)> = known
         .iter()
@@ -95,13 +110,7 @@ pub fn unknown(key: &ServiceKey, known: &[ServiceKey]) -> Failure {
         .filter(|(slips, _)| *slips <= (text.len() / SLIP_EACH).max(2))
         .collect();
     near.sort();
-    let near: Vec<&str> = near.iter().take(NEAR_MOST).map(|(_, name)| name.as_str()).collect();
-    let hint = match (near.is_empty(), known.len()) {
-        (false, _) => format!("did you mean {}?", near.join(" or ")),
-        (true, 0) => "depd knows no service yet".to_owned(),
-        (true, _) => "depd status lists those there are".to_owned(),
-    };
-    Failure::usage(format!("depd knows no {key}: {hint}"))
+    near.into_iter().take(NEAR_MOST).map(|(_, name)| name).collect()
 }
 
 /// Unix milliseconds → `2026-11-24T18:00:00Z`.

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::dep_file::{DepFile, FolderArguments};
+use super::dep_file::{DepFile, FolderArguments, gone};
 use super::stored::{StoreArguments, parse_key};
 use super::{Failure, print};
 use crate::clock;
@@ -54,7 +54,9 @@ pub struct WaitArguments {
 pub fn run(arguments: &WaitArguments) -> Result<ExitCode, Failure> {
     let env = arguments.store.environment()?;
     let folder = arguments.store.folder(&env);
-    let mut file = DepFile::find(&arguments.deps, &arguments.key, &env)?;
+    let mut file = DepFile::find(&arguments.deps, &arguments.key, &env).map_err(|unknown| {
+        if was_there(&folder, &arguments.key) { gone(&arguments.key) } else { unknown }
+    })?;
     let until = clock::now() + arguments.timeout;
     let mut told = String::new();
     loop {
@@ -80,6 +82,12 @@ pub fn run(arguments: &WaitArguments) -> Result<ExitCode, Failure> {
         }
         thread::sleep(PAUSE);
     }
+}
+
+/// depd remembers rollouts of it.
+fn was_there(folder: &Path, key: &ServiceKey) -> bool {
+    let history = Reader::open(folder).and_then(|reader| reader.history(Some(key), 1));
+    history.is_ok_and(|rollouts| !rollouts.is_empty())
 }
 
 fn look(folder: &Path, arguments: &WaitArguments, file: &DepFile) -> Result<Outlook, Failure> {

@@ -6,8 +6,9 @@ use clap::Args;
 
 use super::Failure;
 use super::env_file::Environment;
+use super::stored::near;
 use crate::cluster::kubeconfig::{self, Choice};
-use crate::cluster::{ApiError, Client, ClientOptions, Mark};
+use crate::cluster::{ApiError, Client, ClientOptions, Mark, Scope};
 use crate::model::{Kind, ServiceKey};
 
 /// Which cluster, as `depd run` has it.
@@ -49,6 +50,19 @@ pub fn mark(client: &Client, key: &ServiceKey, mark: &Mark) -> Result<Kind, Fail
     Ok(kind)
 }
 
+/// Workloads that may be meant, first of this namespace, else of any; as far as they may be listed.
+fn near_ones(client: &Client, key: &ServiceKey) -> Vec<String> {
+    let scopes = [Scope::Namespace(key.namespace().into()), Scope::Cluster];
+    let listed = |scope: &Scope| {
+        let of_kind = |kind| client.list_workloads(kind, scope).ok();
+        let lists = Kind::ALL.into_iter().filter_map(of_kind);
+        let keys: Vec<ServiceKey> =
+            lists.flat_map(|list| list.items).map(|workload| workload.key).collect();
+        near(key, &keys)
+    };
+    scopes.iter().map(listed).find(|near| !near.is_empty()).unwrap_or_default()
+}
+
 /// The kind of the only workload of that name.
 fn the_one(client: &Client, key: &ServiceKey) -> Result<Kind, Failure> {
     let mut found = Vec::new();
@@ -65,7 +79,14 @@ fn the_one(client: &Client, key: &ServiceKey) -> Result<Kind, Failure> {
         ([kind], _) => Ok(*kind),
         ([], Some(error)) => Err(Failure::work(error)),
         ([], None) => {
-            Err(Failure::work(format!("there is no workload {service} in namespace {namespace}")))
+            let near = near_ones(client, key);
+            let hint = match near.is_empty() {
+                true => String::new(),
+                false => format!(": did you mean {}?", near.join(" or ")),
+            };
+            Err(Failure::usage(format!(
+                "there is no workload {service} in namespace {namespace}{hint}"
+            )))
         }
         (several, _) => {
             let kinds: Vec<&str> = several.iter().map(|kind| kind.name()).collect();

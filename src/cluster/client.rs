@@ -18,8 +18,8 @@ use super::live::Live;
 use super::mark::Mark;
 use super::request::{LogOf, Request};
 use super::response::{
-    EventObject, List, Namespace, Object, PodObject, ReplicaSet, Version, WorkloadObject,
-    current_template_hash, newest,
+    EventObject, List, Namespace, Object, PodObject, ReplicaSet, TOTAL_MAX, Version,
+    WorkloadObject, current_template_hash, newest,
 };
 use super::session::{ClientOptions, Server, Session, failed};
 use super::tls::{ConnectError, fingerprint};
@@ -28,8 +28,11 @@ use crate::model::{Event, ImagePatch, Kind, NamespaceState, Pod, ServiceKey, Wor
 /// One object; a Deployment beyond this is not one that etcd could hold.
 pub(super) const OBJECT_BYTES: u64 = 4 << 20;
 
-/// One page of a list: 500 objects of many times the usual size.
-const PAGE_BYTES: u64 = 256 << 20;
+/// One page of a list: 500 objects of ten times the usual size.
+const PAGE_BYTES: u64 = 64 << 20;
+
+/// Pages of a list; full ones would hold more than a list may.
+const PAGES_MAX: usize = 1_000;
 
 /// A log is read up to here; the server sends the asked-for lines only.
 const LOG_BYTES: u64 = 1 << 20;
@@ -191,8 +194,8 @@ impl Client {
     /// Any class.
     pub fn new_replica_set_hash(&self, workload: &Workload) -> Result<Option<String>, ApiError> {
         let request = Request::replica_sets(workload.key.namespace(), &workload.selector);
-        let sets: List<ReplicaSet> = self.requests.send(&request)?.json(PAGE_BYTES)?;
-        Ok(current_template_hash(&sets.items.unwrap_or_default(), workload))
+        let sets: List<ReplicaSet> = self.requests.send(&request)?.json_stream(PAGE_BYTES)?;
+        Ok(current_template_hash(&sets.into_parts().1, workload))
     }
 
     /// The newest warning about the object with this uid, of one reason where it is given: one LIST.
@@ -206,8 +209,8 @@ impl Client {
         reason: Option<&str>,
     ) -> Result<Option<Event>, ApiError> {
         let request = Request::warnings(namespace, uid, reason);
-        let found: List<EventObject> = self.requests.send(&request)?.json(PAGE_BYTES)?;
-        Ok(newest(found.items.unwrap_or_default()))
+        let found: List<EventObject> = self.requests.send(&request)?.json_stream(PAGE_BYTES)?;
+        Ok(newest(found.into_parts().1))
     }
 
     /// The last lines of a container's log, at most 16 KiB of them: one GET.
@@ -327,28 +330,32 @@ fn pages<O: Object + DeserializeOwned>(
 ) -> Result<Listed<O::Item>, ApiError> {
     let mut items = Vec::new();
     let mut token = String::new();
-    loop {
+    for _ in 0..PAGES_MAX {
         let request = Request::list(resource, scope, Some(&*token).filter(|t| !t.is_empty()));
+        let odd = |text: String| Err(ApiError::new(&request.call, Class::Decode { text }));
         let page: List<O> = session.send(&request)?.json_stream(PAGE_BYTES)?;
-        if page.metadata.resource_version.is_empty() {
+        let (about, objects) = page.into_parts();
+        if about.resource_version.is_empty() {
             // Not a list, whoever sent it; taken for an empty one, everything would be gone.
-            let text = "it is not a list of the API server".to_owned();
-            return Err(ApiError::new(&request.call, Class::Decode { text }));
+            return odd("it is not a list of the API server".to_owned());
         }
-        let objects = page.items.unwrap_or_default().into_iter();
-        items.extend(objects.filter_map(|object| object.into_item(of)));
-        let next = page.metadata.r#continue;
+        items.extend(objects.into_iter().filter_map(|object| object.into_item(of)));
+        if items.len() > TOTAL_MAX {
+            return odd(format!("the list has more than {TOTAL_MAX} items"));
+        }
+        let next = about.r#continue;
         if !next.is_empty() && next == token {
-            let text = "the list does not get further from one page to the next".to_owned();
-            return Err(ApiError::new(&request.call, Class::Decode { text }));
+            return odd("the list does not get further from one page to the next".to_owned());
         }
         token = next;
         if token.is_empty() {
             items.shrink_to_fit();
-            let resource_version = page.metadata.resource_version.into();
-            return Ok(Listed { items, resource_version });
+            return Ok(Listed { items, resource_version: about.resource_version.into() });
         }
     }
+    let call = Request::list(resource, scope, None).call;
+    let text = format!("the list has no end after {PAGES_MAX} pages");
+    Err(ApiError::new(&call, Class::Decode { text }))
 }
 
 /// Reads to the end and keeps the last `kept` bytes.

@@ -15,7 +15,7 @@ use ureq::unversioned::transport::{
     SocksConnector, TcpConnector, Transport, TransportAdapter,
 };
 
-use super::tls::{Tls, UnusableKey, webpki_error};
+use super::tls::{Tls, own_reason, webpki_error};
 use crate::net::resolve::LookupError;
 
 /// Makes every connection of one client.
@@ -148,15 +148,15 @@ fn explain(error: &rustls::Error) -> String {
             "the server speaks TLS of before 1.2 only, which is not safe; update it"
         }
         rustls::Error::InvalidCertificate(Cert::Other(other)) => match webpki_error(other) {
-            None => match other.0.downcast_ref::<UnusableKey>() {
-                Some(key) => return key.to_string(),
-                None => return error.to_string(),
-            },
+            None => return own_reason(other).unwrap_or_else(|| error.to_string()),
             Some(webpki::Error::CaUsedAsEndEntity) => {
                 "the server's certificate is an authority's, and not signed by the certificate authority of the kubeconfig itself; issue a server certificate (basicConstraints CA:FALSE)"
             }
             Some(webpki::Error::UnsupportedCertVersion) => {
                 "the server's certificate is of version 1, which cannot name a host, and kubectl refuses it as well; issue one of version 3 with a subject alternative name"
+            }
+            Some(webpki::Error::NameConstraintViolation) => {
+                "the server's certificate is for a name that its authority may not issue for (nameConstraints); let an authority issue it that may, or set tls-server-name to an allowed name of the server"
             }
             _ => return error.to_string(),
         },

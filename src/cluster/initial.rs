@@ -11,7 +11,7 @@
 use super::call::Call;
 use super::error::ApiError;
 use super::reflector::End;
-use super::response::{Event, Object};
+use super::response::{Event, Object, TOTAL_MAX};
 
 /// Everything, as far as it came.
 pub(super) struct Initial<T> {
@@ -68,7 +68,10 @@ impl<T> Initial<T> {
             }
             Event::Error(status) => return Err(End::Refused(ApiError::from_status(call, &status))),
         }
-        Ok(Progress::More)
+        match self.items.len() > TOTAL_MAX {
+            true => Err(End::Unreadable(format!("the list has more than {TOTAL_MAX} items"))),
+            false => Ok(Progress::More),
+        }
     }
 
     /// All of it.
@@ -85,9 +88,10 @@ impl<T> Initial<T> {
 
 /// Every object of an API server has a version; what has none was made up by something else.
 fn versioned<O: Object>(object: O) -> Result<O, End> {
-    match object.resource_version().is_empty() {
-        true => Err(nameless()),
-        false => Ok(object),
+    match (object.resource_version().is_empty(), object.is_whole()) {
+        (true, _) => Err(nameless()),
+        (false, false) => Err(End::Unreadable("an object has no name or no uid".into())),
+        (false, true) => Ok(object),
     }
 }
 
@@ -115,7 +119,8 @@ mod tests {
         let mut outcome = Ok(Progress::More);
         for (kind, name, version) in lines {
             assert_eq!(outcome, Ok(Progress::More), "more lines than needed");
-            let mut object = json!({"metadata": {"name": name, "resourceVersion": version}});
+            let mut object = json!({"metadata": {"name": name, "uid": name,
+                "resourceVersion": version}});
             let kind = match *kind {
                 "END" => {
                     let annotations = json!({"k8s.io/initial-events-end": "true"});
@@ -186,5 +191,6 @@ mod tests {
         check(&[("ADDED", "a", "")], Err("no resource version"));
         check(&[("DELETED", "a", "")], Err("no resource version"));
         check(&[("END", "", "")], Err("no resource version"));
+        check(&[("ADDED", "", "3")], Err("no name or no uid"));
     }
 }

@@ -10,12 +10,15 @@
 mod error;
 mod format;
 mod load;
+mod merge_keys;
 mod pick;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use format::{Cluster, Context, Exec, User};
+use serde::Deserialize as _;
+use serde::de::DeserializeOwned;
 
 pub use error::KubeconfigError;
 pub use format::Kubeconfig;
@@ -24,18 +27,16 @@ pub use pick::pick;
 
 use error::names;
 
-/// Reads the content of one file. An empty file is an empty configuration, as for kubectl.
+/// Reads the content of one file: its first document, as kubectl does. An empty file is an empty
+/// configuration.
 ///
 /// # Errors
 /// The file is not YAML, or not of the format.
 pub fn parse(file: &Path, text: &str) -> Result<Kubeconfig, KubeconfigError> {
-    if text.trim().is_empty() {
-        return Ok(Kubeconfig::default());
-    }
+    // As editors on Windows begin a file.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let malformed = |cause| KubeconfigError::Malformed { file: file.to_owned(), cause };
-    let parsed: Result<Option<Kubeconfig>, _> = yaml_serde::from_str(text);
-    let parsed = parsed.map(Option::unwrap_or_default);
-    let config = parsed.map_err(|e| malformed(without_quotations(&e.to_string())))?;
+    let config = read(text).map_err(|e| malformed(without_quotations(&e.to_string())))?;
     let other = |field: &Option<String>, expected: &str| {
         field.as_deref().is_some_and(|said| !said.is_empty() && said != expected)
     };
@@ -43,6 +44,23 @@ pub fn parse(file: &Path, text: &str) -> Result<Kubeconfig, KubeconfigError> {
         true => Err(malformed("it is not of kind Config, apiVersion v1; name another file".into())),
         false => Ok(config),
     }
+}
+
+fn read(text: &str) -> Result<Kubeconfig, yaml_serde::Error> {
+    fn first<T: DeserializeOwned>(text: &str) -> Result<Option<T>, yaml_serde::Error> {
+        match yaml_serde::Deserializer::from_str(text).next() {
+            Some(document) => Option::deserialize(document),
+            None => Ok(None),
+        }
+    }
+    // Only where it is needed: the detour loses how a number was written.
+    if text.contains(merge_keys::KEY)
+        && let Some(mut value) = first(text)?
+        && merge_keys::resolve(&mut value)
+    {
+        return yaml_serde::from_value(value);
+    }
+    Ok(first(text)?.unwrap_or_default())
 }
 
 /// Takes out what a parser quotes from the file: it may be a credential. Text in double quotes is

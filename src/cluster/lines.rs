@@ -2,6 +2,8 @@
 
 use std::io::{self, BufRead, BufReader, Read};
 
+use super::redact::Redaction;
+
 /// The longest line accepted. etcd refuses objects beyond 1.5 MiB, and JSON may double that.
 const LINE_BYTES: usize = 4 << 20;
 
@@ -13,6 +15,8 @@ pub(super) struct Lines<R> {
     reader: BufReader<R>,
     line: Vec<u8>,
     limit: usize,
+    /// What an error that comes as a line must not repeat.
+    pub redaction: Redaction,
 }
 
 /// Why there is no further line although the stream did not end well.
@@ -27,12 +31,13 @@ pub(super) enum LineError {
 }
 
 impl<R: Read> Lines<R> {
-    pub(super) fn new(reader: R) -> Lines<R> {
-        Lines::with_limit(reader, LINE_BYTES)
+    pub(super) fn new(reader: R, redaction: Redaction) -> Lines<R> {
+        Lines { redaction, ..Lines::with_limit(reader, LINE_BYTES) }
     }
 
     fn with_limit(reader: R, limit: usize) -> Lines<R> {
-        Lines { reader: BufReader::with_capacity(16 << 10, reader), line: Vec::new(), limit }
+        let reader = BufReader::with_capacity(16 << 10, reader);
+        Lines { reader, line: Vec::new(), limit, redaction: Redaction::default() }
     }
 
     /// The next line without its end, `None` at the end of the stream. Empty lines are passed over.
@@ -107,7 +112,7 @@ mod tests {
     #[test]
     fn a_line_may_arrive_in_many_reads() {
         let parts = b"{\"a".chain(&b"\":1"[..]).chain(&b"}\n{"[..]).chain(&b"}\n"[..]);
-        let mut lines = Lines::new(parts);
+        let mut lines = Lines::new(parts, Redaction::default());
         assert_eq!(lines.next().unwrap(), Some(&b"{\"a\":1}"[..]));
         assert_eq!(lines.next().unwrap(), Some(&b"{}"[..]));
         assert!(lines.next().unwrap().is_none());
@@ -126,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_line_without_end_is_given_up_at_the_limit() {
-        let mut lines = Lines::new(Babble(0));
+        let mut lines = Lines::new(Babble(0), Redaction::default());
         assert!(matches!(lines.next(), Err(LineError::TooLong)));
         assert!(lines.line.capacity() <= 2 * LINE_BYTES, "{}", lines.line.capacity());
         assert!(lines.reader.get_ref().0 <= LINE_BYTES + (32 << 10));
@@ -136,7 +141,7 @@ mod tests {
     fn a_huge_object_passes_and_its_memory_is_given_back() {
         let huge = vec![b'x'; 2 << 20];
         let text = [&huge[..], b"\n{}\n"].concat();
-        let mut lines = Lines::new(&text[..]);
+        let mut lines = Lines::new(&text[..], Redaction::default());
         assert_eq!(lines.next().unwrap().map(<[u8]>::len), Some(huge.len()));
         assert_eq!(lines.next().unwrap(), Some(&b"{}"[..]));
         assert!(lines.line.capacity() <= KEPT_BYTES, "{}", lines.line.capacity());
@@ -153,7 +158,7 @@ mod tests {
                 }
             }
         }
-        let mut lines = Lines::new(Broken(b"{}\n{\"a"));
+        let mut lines = Lines::new(Broken(b"{}\n{\"a"), Redaction::default());
         assert_eq!(lines.next().unwrap(), Some(&b"{}"[..]));
         let Err(LineError::Io(e)) = lines.next() else { panic!("no error of the connection") };
         assert_eq!(e.kind(), io::ErrorKind::ConnectionReset);

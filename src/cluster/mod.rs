@@ -21,6 +21,7 @@ mod lines;
 mod live;
 mod mark;
 mod pull_secret;
+mod redact;
 pub mod reflector;
 mod request;
 mod response;

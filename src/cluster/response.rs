@@ -5,6 +5,7 @@
 //! stand-ins that leave fields out.
 
 mod event;
+mod list;
 mod pod;
 mod workload;
 
@@ -13,25 +14,10 @@ use serde::Deserialize;
 use crate::model::{Kind, Pod, Workload};
 
 pub(super) use event::{EventObject, newest};
+pub use list::Part;
+pub(super) use list::{List, TOTAL_MAX};
 pub(super) use pod::PodObject;
 pub(super) use workload::{ReplicaSet, WorkloadObject, current_template_hash};
-
-/// A list, or one page of it.
-#[derive(Debug, Deserialize)]
-pub(super) struct List<T> {
-    #[serde(default)]
-    pub metadata: ListMeta,
-    pub items: Option<Vec<T>>,
-}
-
-/// `metadata` of a list.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(super) struct ListMeta {
-    pub resource_version: String,
-    /// Asks for the next page; empty on the last one.
-    pub r#continue: String,
-}
 
 /// `metadata` of an object.
 #[derive(Debug, Default, Deserialize)]
@@ -100,7 +86,7 @@ pub(super) struct Marker {
 }
 
 /// What can be listed and watched, with the model type that it becomes.
-pub trait Object: Sized {
+pub trait Object: Part + Sized {
     /// The reduced form.
     type Item;
     /// What tells apart objects of the same shape; lists do not say it of each item.

@@ -22,7 +22,9 @@ use super::call::Call;
 use super::connector::{ApiConnector, NotSent, bare};
 use super::error::{ApiError, Class, Sent};
 use super::live::{Live, Ticket};
+use super::redact::{Redaction, unreadable};
 use super::request::Request;
+use super::secret::Secret;
 use super::text::plain;
 use super::window::{Place, Sign, Window};
 use crate::net::CachingResolver;
@@ -136,6 +138,8 @@ pub(super) struct Answer {
     call: Call,
     response: Response<Body>,
     held: Option<Held>,
+    /// What it was asked for with.
+    credential: Option<Secret>,
 }
 
 impl Session {
@@ -314,17 +318,17 @@ impl Session {
             });
         }
         if (200..300).contains(&status) {
-            return Ok(Answer { call: call.clone(), response, held });
+            let credential = ticket.authorization.clone();
+            return Ok(Answer { call: call.clone(), response, held, credential });
         }
         let retry_after = response.headers().get(RETRY_AFTER).and_then(|v| v.to_str().ok());
         let retry_after = retry_after.map(str::to_owned);
         let mut text = Vec::new();
         // Without its body an error still has its status.
         let _ = response.into_body().into_reader().take(ERROR_BYTES).read_to_end(&mut text);
-        if let Some(header) = header {
-            text = without(&text, header.expose());
-        }
-        Err(ApiError::from_answer(call, status, retry_after.as_deref(), &text))
+        let known = Redaction::of_header(header.as_ref().map(|header| &**header.expose()));
+        let text = known.apply(&String::from_utf8_lossy(&text));
+        Err(ApiError::from_answer(call, status, retry_after.as_deref(), text.as_bytes()))
     }
 
     /// Ends all requests of this session, now and for good; also wakes [`Session::pause`].
@@ -352,6 +356,11 @@ impl Session {
 }
 
 impl Answer {
+    /// What an error inside of the body must not repeat.
+    pub(super) fn redaction(&self) -> Redaction {
+        Redaction::of_header(self.credential.as_ref().map(|header| &**header.expose()))
+    }
+
     /// The header `Date`, where there is one.
     pub(super) fn date(&self) -> Option<&str> {
         self.response.headers().get(DATE)?.to_str().ok()
@@ -359,7 +368,7 @@ impl Answer {
 
     /// The body, which must not be longer than `limit` bytes.
     pub(super) fn read(self, limit: u64) -> Result<Vec<u8>, ApiError> {
-        let Answer { call, response, held: _held } = self;
+        let Answer { call, response, held: _held, .. } = self;
         let mut bytes = Vec::new();
         let mut reader = response.into_body().into_reader().take(limit.saturating_add(1));
         reader.read_to_end(&mut bytes).map_err(|e| failed(&call, &e.into()))?;
@@ -377,7 +386,7 @@ impl Answer {
         let call = self.call.clone();
         let bytes = self.read(limit)?;
         let decoded = serde_json::from_slice(&bytes);
-        decoded.map_err(|e| ApiError::new(&call, Class::Decode { text: plain(&e.to_string()) }))
+        decoded.map_err(|e| ApiError::new(&call, Class::Decode { text: unreadable(&e) }))
     }
 
     /// The body as JSON, parsed while it arrives, so that a long list is never in memory as text.
@@ -385,31 +394,18 @@ impl Answer {
         self,
         limit: u64,
     ) -> Result<T, ApiError> {
-        let Answer { call, response, held: _held } = self;
+        let Answer { call, response, held: _held, .. } = self;
         let reader = response.into_body().into_reader();
         let reader = BufReader::with_capacity(BUFFER_BYTES, reader.take(limit));
-        serde_json::from_reader(reader).map_err(|e| {
-            let text = plain(&e.to_string());
-            match e.io_error_kind() {
-                Some(_) => failed(&call, &std::io::Error::from(e).into()),
-                None => ApiError::new(&call, Class::Decode { text }),
-            }
+        serde_json::from_reader(reader).map_err(|e| match e.io_error_kind() {
+            Some(_) => failed(&call, &std::io::Error::from(e).into()),
+            None => ApiError::new(&call, Class::Decode { text: unreadable(&e) }),
         })
     }
 
     /// The body as a stream, which needs no place in the window.
     pub(super) fn reader(self) -> (Call, impl Read + Send) {
         (self.call, self.response.into_body().into_reader())
-    }
-}
-
-/// The text of an error without the credential of the header, which some proxies send back.
-fn without(text: &[u8], header: &str) -> Vec<u8> {
-    let credential = header.split_once(' ').map_or(header, |(_, credential)| credential);
-    let text = String::from_utf8_lossy(text);
-    match credential.is_empty() {
-        true => text.into_owned().into_bytes(),
-        false => text.replace(credential, "[redacted]").into_bytes(),
     }
 }
 

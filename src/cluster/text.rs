@@ -8,10 +8,13 @@ use crate::model::printable;
 const KEPT_BYTES: usize = 1024;
 
 /// What stands in the place of a credential.
-const REDACTED: &str = "[redacted]";
+pub(super) const REDACTED: &str = "[redacted]";
 
 /// Shorter than any JSON Web Token.
 const SHORT_TOKEN_BYTES: usize = 20;
+
+/// How a JSON Web Token begins, and one of `aws eks get-token`.
+const TOKENS: [&str; 2] = ["eyJ", "k8s-aws-v1."];
 
 /// The text in one line, without control characters and credentials, and at most 1 KiB long.
 ///
@@ -38,6 +41,11 @@ pub(super) fn plain(text: &str) -> String {
     out
 }
 
+/// Whether it can be the value of a header of HTTP, as Go judges it.
+pub(super) fn fits_header(text: &str) -> bool {
+    !text.bytes().any(|byte| byte.is_ascii_control() && byte != b'\t')
+}
+
 fn is_plain(c: char) -> bool {
     let turning = matches!(
         c,
@@ -53,13 +61,13 @@ fn announces(word: &str) -> bool {
 }
 
 /// The word without a credential in it. After the name of a scheme everything but an ordinary word
-/// counts as one; a JSON Web Token and the user of a URL are found anywhere.
+/// counts as one; [`TOKENS`] and the user of a URL are found anywhere.
 fn redact(word: &str, announced: bool) -> Cow<'_, str> {
     let quiet = word.trim_matches(|c: char| c.is_ascii_punctuation() && !"=+/-_".contains(c));
     if announced && !quiet.is_empty() && !quiet.chars().all(|c| c.is_ascii_lowercase()) {
         return word.replace(quiet, REDACTED).into();
     }
-    if let Some(start) = word.find("eyJ") {
+    if let Some(start) = TOKENS.iter().find_map(|prefix| word.find(prefix)) {
         let is_token = |c: char| c.is_ascii_alphanumeric() || "-_.=".contains(c);
         let rest = &word[start..];
         let end = rest.find(|c| !is_token(c)).unwrap_or(rest.len());
@@ -108,6 +116,7 @@ mod tests {
         check("Authorization: Bearer canary-1 is bad", "Authorization: Bearer [redacted] is bad");
         check(r#"{"authorization":"Basic YW5uOnB3"}"#, r#"{"authorization":"Basic [redacted]"}"#);
         check("token eyJhbGciOiJSUzI1NiJ9.e30.c2ln, sorry", "token [redacted], sorry");
+        check("got k8s-aws-v1.aHR0cHM6Ly9zdHM.", "got [redacted]");
         check("via http://ann:pw@proxy:3128/x", "via http://[redacted]@proxy:3128/x");
         check("basic authentication is off", "basic authentication is off");
         check("mail ann@example.org", "mail ann@example.org");

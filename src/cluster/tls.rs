@@ -4,6 +4,7 @@
 //! connection, and said in terms of the kubeconfig. What stands in the files is read once per
 //! [`Tls::load`]; whoever rotates them loads again.
 
+mod authority;
 mod der;
 mod verify;
 
@@ -25,7 +26,7 @@ use super::access::{Access, ClientIdentity, Material, Trust};
 use crate::net::roots::public_roots;
 use verify::Verifier;
 
-pub(super) use verify::{UnusableKey, webpki_error};
+pub(super) use verify::{own_reason, webpki_error};
 
 /// What is wrong with PEM that has no end or is not base64.
 const TORN: &str = "the PEM text is cut or damaged; copy it again";
@@ -195,8 +196,7 @@ fn verifier(
     if and_public {
         roots.extend(public_roots().roots);
     }
-    let verifier = Verifier::new(roots, listed, provider);
-    Ok(Arc::new(verifier.map_err(|e| unusable("TLS", "this build".into(), e))?))
+    Ok(Arc::new(Verifier::new(roots, listed, provider)))
 }
 
 fn unusable(what: &'static str, place: String, problem: impl Into<String>) -> ConnectError {
@@ -266,7 +266,7 @@ fn authority(
     }
     if listed.iter().any(|der| has_expired(der)) {
         log::warn!(
-            "{WHAT} in {}: a certificate has expired, and kubectl refuses it; renew it",
+            "{WHAT} in {}: a certificate has expired, and servers of it are refused; renew it",
             place(material)
         );
     }
@@ -287,7 +287,6 @@ fn authority(
     }
 }
 
-/// webpki believes an authority whatever its dates say.
 fn has_expired(der: &CertificateDer<'_>) -> bool {
     der::Fields::read(der).is_some_and(|fields| fields.not_after < UnixTime::now().as_secs())
 }

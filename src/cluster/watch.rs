@@ -18,6 +18,7 @@ use super::connector::bare;
 use super::error::{ApiError, Class};
 use super::initial::{Initial, Progress};
 use super::lines::{LineError, Lines};
+use super::redact::unreadable;
 use super::reflector::{End, ListWatch, Outcome, Step};
 use super::request::Request;
 use super::response::{Event, List, Object};
@@ -154,8 +155,9 @@ impl<F> Loop<F> {
             }
         };
         let opened = Instant::now();
+        let redaction = answer.redaction();
         let (mut call, reader) = answer.reader();
-        let mut lines = Lines::new(reader);
+        let mut lines = Lines::new(reader, redaction);
         let end = match initial::<T>(of, &call, &mut lines, opened) {
             Ok((items, version)) => {
                 self.state.on(Outcome::Streamed(&version), 0);
@@ -238,8 +240,9 @@ impl<F> Loop<F> {
         let opened = Instant::now();
         self.state.on(Outcome::Opened, 0);
         self.tell(WatchEvent::Synced);
+        let redaction = answer.redaction();
         let (call, reader) = answer.reader();
-        let end = self.read(of, &call, &mut Lines::new(reader));
+        let end = self.read(of, &call, &mut Lines::new(reader, redaction));
         let wait = self.state.on(Outcome::Ended(&end, opened.elapsed()), dice());
         if let Some(event) = ending(&call, end, wait, self.state.is_refused()) {
             self.tell(event);
@@ -304,7 +307,14 @@ fn initial<T: Watched>(
 /// The next event of a stream, or how it ended.
 fn next<O: DeserializeOwned>(lines: &mut Lines<impl Read>) -> Result<Event<O>, End> {
     let line = lines.next().map_err(how)?.ok_or(End::Closed)?;
-    serde_json::from_slice(line).map_err(|e| End::Unreadable(plain(&e.to_string())))
+    let event = serde_json::from_slice(line).map_err(|e| End::Unreadable(unreadable(&e)))?;
+    Ok(match event {
+        Event::Error(mut status) => {
+            status.message = lines.redaction.apply(&status.message);
+            Event::Error(status)
+        }
+        event => event,
+    })
 }
 
 /// A time limit for the server, another one for each watch.

@@ -18,6 +18,8 @@ use std::time::Duration;
 use log::{debug, warn};
 use serde::{Deserialize, Serialize};
 
+use crate::store::{Reader, StoreError};
+
 /// The name of the socket in the state folder.
 const NAME: &str = "control";
 /// The longest request and the longest answer, in bytes.
@@ -56,6 +58,8 @@ pub struct Answer {
 pub enum NoAnswer {
     /// No depd runs on this state folder.
     NotRunning(PathBuf),
+    /// The same, and a newer depd wrote its store.
+    Newer(StoreError),
     /// The socket cannot be used.
     Failed(PathBuf, io::Error),
 }
@@ -138,7 +142,10 @@ pub fn ask(folder: &Path, request: &Request) -> Result<Answer, NoAnswer> {
         Err(error) => {
             return Err(match error.kind() {
                 io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-                    NoAnswer::NotRunning(folder.to_owned())
+                    match Reader::open_once(folder) {
+                        Err(error @ StoreError::Newer { .. }) => NoAnswer::Newer(error),
+                        _ => NoAnswer::NotRunning(folder.to_owned()),
+                    }
                 }
                 _ => NoAnswer::Failed(path, error),
             });
@@ -175,6 +182,7 @@ impl std::fmt::Display for NoAnswer {
                  (--state, or STATE_DIRECTORY)",
                 folder.display()
             ),
+            NoAnswer::Newer(error) => error.fmt(f),
             NoAnswer::Failed(path, error) => {
                 let path = path.display();
                 write!(

@@ -153,6 +153,7 @@ fn history_of(
         | What::RolledBack { .. }
         | What::RollbackFailed { .. }
         | What::Recovered { .. }
+        | What::Found { .. }
         | What::Superseded { .. } => {
             Some(HistoryChange::Ended { verdict: words.title, detail: words.sentence.clone() })
         }

@@ -12,6 +12,7 @@ use log::{Level, LevelFilter, Record, debug, error, info, warn};
 use parking_lot::Mutex;
 use serde_json::json;
 
+use super::filters::{self, Filters};
 use super::screen::Screen;
 use crate::model::{self, Notice, What, is_printable, printable};
 use crate::report::words::Words;
@@ -46,8 +47,10 @@ pub enum LogForm {
 pub struct Log {
     /// How a line begins.
     pub style: LogStyle,
-    /// What is logged, as `RUST_LOG` has it; `None` is level info, and for a demo debug.
+    /// What is logged, as `RUST_LOG` has it.
     pub filters: Option<String>,
+    /// The same where that is not set or has a slip; `None` is level info, and for a demo debug.
+    pub otherwise: Option<&'static str>,
     /// What a record looks like.
     pub form: LogForm,
     /// Where it goes.
@@ -80,7 +83,7 @@ impl Log {
     /// Text on standard error.
     #[must_use]
     pub fn of(style: LogStyle, filters: Option<String>) -> Log {
-        Log { style, filters, form: LogForm::Text, to: Destination::StandardError }
+        Log { style, filters, otherwise: None, form: LogForm::Text, to: Destination::StandardError }
     }
 }
 
@@ -127,12 +130,16 @@ fn append(path: &Path) -> io::Result<File> {
 
 /// Sets up the log.
 pub fn init_logging(log: Log) {
-    let default = match log.style {
+    let otherwise = log.otherwise.unwrap_or(match log.style {
         LogStyle::Daemon => "info",
         LogStyle::Demo => "warn,depd=debug",
+    });
+    let Filters { text: filters, complaint } = match &log.filters {
+        Some(given) => filters::checked(given, otherwise),
+        None => Filters { text: otherwise.to_owned(), complaint: None },
     };
     let mut builder = Builder::new();
-    builder.parse_filters(log.filters.as_deref().unwrap_or(default));
+    builder.parse_filters(&filters);
     // Whatever was asked for: at their lower levels the HTTP and TLS libraries write addresses and
     // headers, and with them secrets, into the log; notify tells of what depd expects and mends.
     for library in ["ureq", "ureq_proto", "rustls", "notify"] {
@@ -150,6 +157,9 @@ pub fn init_logging(log: Log) {
     };
     // A second call in one process, as in tests, keeps the first.
     let _ = builder.try_init();
+    if let Some(complaint) = complaint {
+        warn!("{complaint}");
+    }
 }
 
 fn text(out: &mut impl Write, style: LogStyle, record: &Record) -> io::Result<()> {

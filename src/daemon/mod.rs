@@ -7,6 +7,7 @@ mod authors;
 pub mod control;
 mod cover;
 mod events;
+mod filters;
 mod grounds;
 mod http;
 mod idle;

@@ -146,20 +146,12 @@ impl StartUp {
                 Err(RecvTimeoutError::Disconnected) => return false,
                 Ok(_) if !is_long => {}
                 Ok(_) | Err(RecvTimeoutError::Timeout) => {
-                    if began.is_some() && self.is_listed() {
+                    if began.is_some() && is_listed(&self.grounds.floor) {
                         return true;
                     }
                 }
             }
         }
-    }
-
-    fn is_listed(&self) -> bool {
-        let desired = self.grounds.floor.desired.read();
-        let named: Vec<String> = desired.namespaces().map(str::to_owned).collect();
-        drop(desired);
-        let workloads = self.grounds.floor.workloads.read();
-        named.iter().all(|namespace| workloads.sight(namespace) != Sight::Unseen)
     }
 
     /// Asks the cluster who it is, until it answers; `None` when depd is stopped meanwhile.
@@ -182,6 +174,13 @@ impl StartUp {
     }
 }
 
+/// What the files name was listed, or may not be.
+fn is_listed(floor: &Floor) -> bool {
+    let named: Vec<String> = floor.desired.read().namespaces().map(str::to_owned).collect();
+    let workloads = floor.workloads.read();
+    named.iter().all(|namespace| workloads.sight(namespace) != Sight::Unseen)
+}
+
 /// From now on what is seen counts, and rollouts may begin: every service is looked at.
 ///
 /// A file that vanished while nobody watched is noticed by what the store remembers of its service.
@@ -193,4 +192,31 @@ pub fn let_in(floor: &Floor) {
     all.sort_unstable();
     keys.extend(all);
     keys.iter().for_each(|key| floor.queue.add(key));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Image, ImageSet, Kind};
+    use crate::worker::tests::lone_floor;
+
+    #[test]
+    fn where_the_whole_cluster_is_refused_each_namespace_is_waited_for() {
+        let floor = lone_floor();
+        let image = Image::parse("nginx:1.25").expect("valid");
+        for namespace in ["prod", "qa"] {
+            let key = ServiceKey::new("web", namespace).expect("valid");
+            floor.desired.write().images(&key, ImageSet::Single(image.clone()));
+        }
+        for kind in Kind::ALL {
+            floor.workloads.write().refuse(kind, None, "no");
+        }
+        assert!(!is_listed(&floor), "each namespace will be asked on its own");
+        for kind in Kind::ALL {
+            floor.workloads.write().replace(kind, Some("prod"), Vec::new(), 5);
+        }
+        assert!(!is_listed(&floor), "one is still to come");
+        floor.workloads.write().refuse(Kind::Deployment, Some("qa"), "no");
+        assert!(is_listed(&floor), "there is nothing more to wait for");
+    }
 }

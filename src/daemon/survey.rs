@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 
 use log::info;
 
-use crate::model::ServiceKey;
+use crate::model::{ServiceKey, What};
 use crate::reconcile::{Phase, Service};
 use crate::worker::Floor;
 
-/// Services that are named in the log; the rest is counted.
+/// Services that are named in the log, of those that failed and of the others; the rest is counted.
 const NAMED: usize = 50;
 
 /// Where everything stands at one moment.
@@ -24,6 +24,8 @@ pub struct Survey {
     pub held: bool,
     /// How many services are in which state.
     pub states: BTreeMap<&'static str, usize>,
+    /// Services that are under way or wait for a person, with what they do; sorted.
+    pub waiting: Vec<(ServiceKey, &'static str)>,
     /// Services that do not run what their files ask for, and will not by themselves; sorted.
     pub failed: Vec<(ServiceKey, &'static str)>,
 }
@@ -46,8 +48,11 @@ impl Survey {
             *survey.states.entry(word).or_default() += 1;
             if failed {
                 survey.failed.push((key, word));
+            } else if !matches!(word, "new" | "deployed") {
+                survey.waiting.push((key, word));
             }
         }
+        survey.waiting.sort();
         survey.failed.sort();
         survey
     }
@@ -64,11 +69,13 @@ impl Survey {
         let states = if states.is_empty() { "no services".to_owned() } else { states.join(", ") };
         let (queued, in_flight) = (self.queued, self.in_flight);
         info!("state: {states}; {in_flight} rollouts in flight, {queued} services in the queue");
-        for (key, word) in self.failed.iter().take(NAMED) {
-            info!("state: {key}: {word}");
-        }
-        if let Some(more) = self.failed.len().checked_sub(NAMED).filter(|more| *more > 0) {
-            info!("state: and {more} more");
+        for named in [&self.failed, &self.waiting] {
+            for (key, word) in named.iter().take(NAMED) {
+                info!("state: {key}: {word}");
+            }
+            if let Some(more) = named.len().checked_sub(NAMED).filter(|more| *more > 0) {
+                info!("state: and {more} more");
+            }
         }
     }
 }
@@ -80,18 +87,47 @@ fn word(service: &Service) -> &'static str {
     if service.told_misfit.is_some() {
         return "does not fit";
     }
+    match &service.complaint {
+        Some(What::Held(..)) => return "held",
+        Some(What::Drift { .. }) => return "drifted",
+        _ => {}
+    }
     match &service.phase {
+        Phase::New | Phase::Settled(_) if service.hold.is_some() && service.rejected.is_none() => {
+            "held"
+        }
         Phase::New => "new",
         Phase::Waiting(_) => "pending",
         Phase::Patching(_) | Phase::Rolling(_) => "rolling out",
         Phase::Returning(_) | Phase::RollingBack(_) => "rolling back",
         Phase::Broken(_) => "failed",
         Phase::Refused(_) => "refused",
-        Phase::Settled(_) if service.rejected.is_some() => "rolled back",
+        Phase::Settled(settled) if service.rejected.as_ref() == Some(&settled.desired) => {
+            "rolled back"
+        }
         Phase::Settled(_) => "deployed",
     }
 }
 
 fn failed(service: &Service) -> bool {
     matches!(word(service), "bad file" | "does not fit" | "failed" | "refused" | "rolled back")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Hold, Image, ImageSet, Kind};
+    use crate::reconcile::Settled;
+
+    #[test]
+    fn what_is_held_or_drifted_is_not_called_deployed() {
+        let desired = ImageSet::Single(Image::parse("nginx:1").expect("valid"));
+        let settled = Settled { desired, uid: "u".into(), changes: Vec::new() };
+        let deployed = Service { phase: Phase::Settled(settled), ..Service::default() };
+        let hold = Some((Hold::Annotation, Kind::Deployment));
+        let held = Service { hold, ..deployed.clone() };
+        let drift = What::Drift { changes: Vec::new(), corrected: false };
+        let drifted = Service { complaint: Some(drift), ..deployed.clone() };
+        assert_eq!([deployed, held, drifted].each_ref().map(word), ["deployed", "held", "drifted"]);
+    }
 }

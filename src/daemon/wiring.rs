@@ -41,7 +41,9 @@ use crate::cluster::{Access, Authorization, Client, ClientOptions, ConnectError,
 use crate::model::{ServiceKey, Standing, shown};
 use crate::reconcile::{Gate, Service};
 use crate::source::{FileReport, FolderEvent, FolderState, Source, SourceError};
-use crate::store::{Remembered, STATES_LOST, Saved, ServiceChange, Store, StoreError};
+use crate::store::{
+    Lock, Remembered, STATES_LOST, Saved, ServiceChange, Store, StoreError, lock_instead,
+};
 use crate::worker::{Floor, Pool};
 
 /// What is in hand may take this long to finish at the end.
@@ -60,6 +62,8 @@ pub struct Daemon {
     workloads: WorkloadWatches,
     receivers: Arc<Receivers>,
     store: Option<Arc<Store>>,
+    /// On the dep folder, where the state folder cannot be used.
+    _lock: Option<Lock>,
     started_up: Receiver<()>,
     bell: Bell,
     _probes: Option<Probes>,
@@ -90,7 +94,7 @@ impl Daemon {
     pub fn start(settings: &Settings) -> Result<Daemon, StartError> {
         // First the lock: a second depd has nothing to say but who runs.
         let clients: Arc<OnceLock<Client>> = Arc::default();
-        let (ledger, mut remembered) = open_ledger(settings, &clients)?;
+        let (ledger, mut remembered, _lock) = open_ledger(settings, &clients)?;
         introduce(settings);
         let (store, receivers) = (ledger.store.clone(), Arc::clone(&ledger.receivers));
         let (authors, steps) = (Arc::clone(&ledger.authors), ledger.bell.clone());
@@ -160,6 +164,7 @@ impl Daemon {
             workloads,
             receivers,
             store,
+            _lock,
             started_up,
             bell: steps,
             control,
@@ -227,7 +232,8 @@ impl Daemon {
 fn open_ledger(
     settings: &Settings,
     client: &Arc<OnceLock<Client>>,
-) -> Result<(Ledger, Remembered), StartError> {
+) -> Result<(Ledger, Remembered, Option<Lock>), StartError> {
+    let mut lock = None;
     let host = receivers::host();
     let start = |outbox: Option<&Outbox<'_>>| {
         let started = Receivers::start(&settings.receivers, outbox, client, &host);
@@ -244,6 +250,9 @@ fn open_ledger(
                 }
             };
             let (store, remembered) = Store::open(folder, committed).map_err(StartError::Store)?;
+            if !store.is_locked() {
+                lock = lock_instead(&settings.deps).map_err(StartError::Store)?;
+            }
             let store = Arc::new(store);
             remembered.notes.iter().for_each(|note| warn!("{note}"));
             let last_message = remembered.last_message;
@@ -257,7 +266,7 @@ fn open_ledger(
     let authors = Arc::new(Authors::new(settings.deps.clone()));
     let cluster = cluster_name(settings);
     let bell = Bell::default();
-    Ok((Ledger { store, receivers, authors, host, cluster, bell }, remembered))
+    Ok((Ledger { store, receivers, authors, host, cluster, bell }, remembered, lock))
 }
 
 fn cluster_name(settings: &Settings) -> String {

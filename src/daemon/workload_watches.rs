@@ -307,6 +307,9 @@ impl Part {
                 let first = !cache.is_listed(self.kind, scope);
                 let mut changed = cache.replace(self.kind, scope, items, resource_version);
                 drop(cache);
+                if first && (self.kind, scope) == (Kind::Deployment, None) {
+                    tell_what_is_done_without(floor);
+                }
                 // In the same order every time, so that a simulation can be repeated.
                 changed.sort_unstable();
                 match first {
@@ -353,6 +356,7 @@ impl Part {
         };
         let mut cache = floor.workloads.write();
         let news = self.is_open() && cache.refuse(kind, scope, &why);
+        let is_wide = cache.is_listed(Kind::Deployment, None);
         drop(cache);
         if !news {
             return;
@@ -364,10 +368,27 @@ impl Part {
             (Kind::Deployment, Some(_)) => {
                 error!("{why}; nothing can be deployed there until then");
             }
-            _ => warn!("{error}; depd goes on without {kind}s there until its role allows them"),
+            // Without the Deployments each namespace is asked for this kind, too.
+            (_, None) if !is_wide => {}
+            _ => done_without(kind, &error.to_string()),
         }
         touch_all(floor, scope);
     }
+}
+
+/// Of the kinds that the whole cluster may not be asked for it is clear only now that no namespace will
+/// be asked for them on its own.
+fn tell_what_is_done_without(floor: &Floor) {
+    let refusals: Vec<(Kind, String)> = {
+        let cache = floor.workloads.read();
+        let refusal = |kind| Some((kind, cache.refusal(kind, None)?.to_owned()));
+        Kind::ALL.into_iter().filter_map(refusal).collect()
+    };
+    refusals.iter().for_each(|(kind, why)| done_without(*kind, why));
+}
+
+fn done_without(kind: Kind, why: &str) {
+    warn!("{why}; depd goes on without {kind}s there until its role allows them");
 }
 
 /// Workloads without a dep file are none of our business.
@@ -388,62 +409,4 @@ fn touch_all(floor: &Floor, namespace: Option<&str>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::daemon::nowhere;
-    use crate::daemon::start_up;
-    use crate::model::{Image, ImageSet};
-    use crate::worker::tests::lone_floor;
-
-    /// A keeper for a folder with a file for each of so many namespaces.
-    fn keeper(floor: &Arc<Floor>, namespaces: usize) -> Keeper {
-        let image = Image::parse("nginx:1.25").expect("valid");
-        for n in 0..namespaces {
-            let key = ServiceKey::new("web", &format!("ns-{n}")).expect("valid");
-            floor.desired.write().images(&key, ImageSet::Single(image.clone()));
-        }
-        Keeper {
-            client: nowhere::client(),
-            floor: Arc::downgrade(floor),
-            words: WorkloadWatches::new().1.own,
-            sight: Arc::default(),
-            cover: Cover::default(),
-            open: HashMap::new(),
-            folder_read: true,
-            seen: start_up::bell().0,
-            introduced: false,
-        }
-    }
-
-    #[test]
-    fn a_watch_whose_thread_ended_is_opened_anew() {
-        let floor = Arc::new(lone_floor());
-        let mut keeper = keeper(&floor, 1);
-        keeper.adjust();
-        assert_eq!(keeper.open.len(), Kind::ALL.len());
-        keeper.open.values().for_each(|watch| nowhere::end(&watch.reflector));
-        keeper.adjust();
-        assert_eq!(keeper.open.len(), Kind::ALL.len());
-        assert!(keeper.open.values().all(|watch| watch.reflector.is_running()));
-    }
-
-    #[test]
-    fn of_many_namespaces_only_so_many_are_listed_at_a_time_and_in_the_end_all() {
-        let floor = Arc::new(lone_floor());
-        let mut keeper = keeper(&floor, 40);
-        keeper.cover.refuse(clock::now());
-        let all = 40 * Kind::ALL.len();
-        for round in 1..=all {
-            keeper.adjust();
-            let settled = keeper.open.values().filter(|watch| watch.settled).count();
-            assert_eq!(keeper.open.len(), all.min(settled + MOST_UNSETTLED));
-            let waits = |(_, watch): &(&Place, &Watch)| !watch.settled;
-            let place = keeper.open.iter().find(waits).map(|(place, _)| place.clone());
-            keeper.take(Word::Listed(place.expect("one is not listed yet")));
-            assert_eq!(keeper.open.values().filter(|watch| watch.settled).count(), round);
-        }
-        keeper.adjust();
-        assert_eq!(keeper.open.len(), all);
-        keeper.open.values().for_each(|watch| watch.reflector.stop());
-    }
-}
+mod tests;

@@ -36,7 +36,7 @@ pub use image_patch::{ImagePatch, Target};
 pub use image_set::ImageSet;
 pub use kind::Kind;
 pub use namespace::NamespaceState;
-pub use notice::{Hold, Level, Notice, Successor, What};
+pub use notice::{FoundEnd, Hold, Level, Notice, Successor, What};
 pub use pod::{ContainerState, Pod, PodContainer, Terminated};
 pub use printable::{is_printable, printable, shown};
 pub use problem::Problem;

@@ -163,8 +163,29 @@ pub enum What {
     },
     /// The cluster already runs what the file asks for.
     AlreadyRuns,
+    /// The cluster already ran what the file asks for when it was first looked at, but not completely.
+    /// This is how that ended, which may be old news: for the history and the log only.
+    Found {
+        /// The images.
+        changes: Vec<Change>,
+        /// How it stands.
+        end: FoundEnd,
+        /// Why, in the cluster's words; may be empty.
+        message: Box<str>,
+    },
     /// The dep file is gone or empty; the workload stays as it is.
     Unmanaged,
+}
+
+/// How a rollout ended that may have been over before the first look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FoundEnd {
+    /// It runs.
+    Well,
+    /// It had no progress for too long.
+    Late,
+    /// It cannot work.
+    Failed,
 }
 
 /// Why depd waits, and for what kind of workload.
@@ -235,6 +256,7 @@ impl What {
             | What::Unreachable(_)
             | What::ImageRewritten { .. }
             | What::AlreadyRuns
+            | What::Found { .. }
             | What::Unmanaged => Level::Quiet,
         }
     }

@@ -70,6 +70,10 @@ pub struct Rollout {
     /// Trouble that people were told of while the rollout went on.
     #[serde(default)]
     pub told: Option<Sign>,
+    /// The counts at the first look at a workload that ran these images already, where nothing tells
+    /// since when it is as it is: until that changes, its end is no news.
+    #[serde(default)]
+    pub found: Option<Replicas>,
 }
 
 /// Something that a verdict should know and the watches do not tell.

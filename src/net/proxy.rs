@@ -37,6 +37,7 @@ impl ProxyUrl {
         let Some((scheme, rest)) = text.split_once("://") else {
             return Err("it is not a URL; write for example http://proxy:3128".into());
         };
+        let scheme = &*scheme.to_ascii_lowercase();
         if !matches!(scheme, "http" | "https" | "socks5" | "socks5h") {
             return Err("only http, https and socks5 proxies are supported, as for kubectl".into());
         }

@@ -38,10 +38,20 @@ pub struct Workloads {
 #[derive(Debug, Default)]
 struct Shelf {
     by_key: HashMap<ServiceKey, Arc<Workload>>,
-    /// For each scope that was listed the newest version that its list or its stream showed.
-    listed: HashMap<Option<Box<str>>, u64>,
+    /// The scopes that were listed.
+    listed: HashMap<Option<Box<str>>, Shown>,
     /// Scopes that may not be listed, with the reason.
     refused: HashMap<Option<Box<str>>, Box<str>>,
+}
+
+/// How far a scope was seen.
+#[derive(Clone, Copy, Debug)]
+struct Shown {
+    /// The newest version that its list or its stream showed.
+    version: u64,
+    /// Another scope went back in time since: etcd was restored, and this version may be one of a
+    /// history that never was. Other scopes are not held against it.
+    outdated: bool,
 }
 
 impl Workloads {
@@ -49,16 +59,27 @@ impl Workloads {
     ///
     /// A kind that may not be listed is done without, but not Deployments: were the role taken away
     /// from a running depd, every service would look as if it were not there.
+    ///
+    /// Where the Deployments of the whole cluster may not be listed, every namespace is asked on its
+    /// own, for all kinds: only what is answered then counts.
     #[must_use]
     pub fn sight(&self, namespace: &str) -> Sight<'_> {
         let [deployments, others @ ..] = &self.shelves;
+        let is_wide = deployments.listed.contains_key(&None);
+        let is_settled = |it: &Shelf| {
+            it.sight(namespace) != Sight::Unseen || is_wide && it.refused.contains_key(&None)
+        };
         match deployments.sight(namespace) {
-            Sight::Complete if others.iter().all(|it| it.sight(namespace) != Sight::Unseen) => {
-                Sight::Complete
-            }
+            Sight::Complete if others.iter().all(is_settled) => Sight::Complete,
             Sight::Complete => Sight::Unseen,
             other => other,
         }
+    }
+
+    /// Why this scope of a kind may not be listed.
+    #[must_use]
+    pub fn refusal(&self, kind: Kind, scope: Option<&str>) -> Option<&str> {
+        self.shelf(kind).refused.get(&owned(scope)).map(|why| &**why)
     }
 
     /// This scope of a kind was listed, and not only a part of it or all of which it is a part.
@@ -184,23 +205,26 @@ fn owned(scope: Option<&str>) -> Option<Box<str>> {
 
 impl Shelf {
     fn sight(&self, namespace: &str) -> Sight<'_> {
-        let refused = self.refused.get(&owned(Some(namespace))).or(self.refused.get(&None));
-        match (self.streamed(namespace), refused) {
-            (Some(_), _) => Sight::Complete,
-            (None, Some(why)) => Sight::Refused(why),
-            (None, None) => Sight::Unseen,
+        let own = owned(Some(namespace));
+        let is_listed = self.listed.contains_key(&None) || self.listed.contains_key(&own);
+        match self.refused.get(&own) {
+            _ if is_listed => Sight::Complete,
+            Some(why) => Sight::Refused(why),
+            None => Sight::Unseen,
         }
     }
 
     /// The newest version that the lists and streams which cover `namespace` showed.
     fn streamed(&self, namespace: &str) -> Option<u64> {
-        self.listed.get(&None).max(self.listed.get(&owned(Some(namespace)))).copied()
+        let scopes = [None, owned(Some(namespace))];
+        let shown = scopes.iter().filter_map(|scope| self.listed.get(scope));
+        shown.filter(|shown| !shown.outdated).map(|shown| shown.version).max()
     }
 
     /// A stream follows a list, so a scope that has none is not made one here.
     fn note(&mut self, scope: Option<&str>, version: u64) {
-        if let Some(streamed) = self.listed.get_mut(&owned(scope)) {
-            *streamed = version.max(*streamed);
+        if let Some(shown) = self.listed.get_mut(&owned(scope)) {
+            shown.version = version.max(shown.version);
         }
     }
 
@@ -210,15 +234,22 @@ impl Shelf {
         items: Vec<Workload>,
         listed: u64,
     ) -> Vec<ServiceKey> {
-        let seen = self.listed.insert(owned(scope), listed);
+        let seen = self.listed.remove(&owned(scope));
         self.refused.remove(&owned(scope));
-        let back_in_time = seen.is_some_and(|seen| listed < seen);
+        let back_in_time = seen.is_some_and(|seen| listed < seen.version);
+        if seen.is_some_and(|seen| back_in_time && !seen.outdated) {
+            self.listed.values_mut().for_each(|other| other.outdated = true);
+        }
         let is_ahead = |own: &Workload| !back_in_time && own.resource_version > listed;
         let mut names = HashSet::with_capacity(items.len());
         let mut changed = Vec::new();
         for item in items {
             names.insert(item.key.clone());
-            let keep = self.by_key.get(&item.key).is_some_and(|own| **own == item || is_ahead(own));
+            let keep = match self.by_key.get(&item.key) {
+                Some(own) => **own == item || is_ahead(own),
+                // Another scope is ahead of this list, and has seen it go.
+                None => self.streamed(item.key.namespace()).is_some_and(|seen| seen > listed),
+            };
             if !keep {
                 changed.push(item.key.clone());
                 self.by_key.insert(item.key.clone(), Arc::new(item));
@@ -232,6 +263,7 @@ impl Shelf {
             }
             stays
         });
+        self.listed.insert(owned(scope), Shown { version: listed, outdated: false });
         changed
     }
 
@@ -248,168 +280,4 @@ impl Shelf {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::fixture;
-
-    fn version(name: &str, resource_version: u64) -> Workload {
-        Workload { resource_version, ..fixture::workload(name) }
-    }
-
-    fn held(cache: &Workloads, name: &str) -> Option<u64> {
-        cache.get(&fixture::key(name)).map(|w| w.resource_version)
-    }
-
-    #[test]
-    fn an_older_version_never_replaces_a_newer_one() {
-        let mut cache = Workloads::default();
-        assert!(cache.apply(version("web", 10)), "the reply to our PATCH");
-        assert!(!cache.stream(None, version("web", 8)), "the stream lags behind it");
-        assert!(!cache.stream(None, version("web", 10)), "its echo");
-        assert!(!cache.delete(None, &version("web", 9)), "an old deletion of an older namesake");
-        assert_eq!(held(&cache, "web"), Some(10));
-        assert!(cache.delete(None, &version("web", 11)));
-        assert_eq!(held(&cache, "web"), None);
-    }
-
-    #[test]
-    fn a_late_reply_brings_no_deleted_workload_back() {
-        let mut cache = Workloads::default();
-        cache.replace(Kind::Deployment, None, vec![version("web", 10)], 12);
-        assert!(cache.delete(None, &version("web", 15)));
-        assert!(!cache.apply(version("web", 13)), "the reply to a PATCH before the deletion");
-        assert_eq!(held(&cache, "web"), None);
-        assert!(cache.apply(version("web", 17)), "created anew since");
-        cache.forget(&version("web", 13));
-        assert_eq!(held(&cache, "web"), Some(17), "a 404 for the old one says nothing of the new");
-        cache.forget(&version("web", 17));
-        assert_eq!(held(&cache, "web"), None);
-    }
-
-    #[test]
-    fn a_list_removes_what_it_does_not_name_but_not_what_is_newer_than_itself() {
-        let mut cache = Workloads::default();
-        assert_eq!(cache.sight("default"), Sight::Unseen);
-        cache.replace(Kind::Deployment, None, vec![version("web", 10), version("api", 11)], 12);
-        assert!(cache.is_listed(Kind::Deployment, None));
-        assert_eq!(cache.sight("default"), Sight::Unseen, "two kinds are missing");
-        cache.apply(version("new", 21));
-        cache.apply(version("web", 22));
-        assert_eq!(
-            cache.replace(Kind::Deployment, None, vec![version("web", 15)], 16),
-            [fixture::key("api")]
-        );
-        assert_eq!(held(&cache, "web"), Some(22));
-        assert_eq!(held(&cache, "new"), Some(21));
-    }
-
-    #[test]
-    fn a_list_from_a_restored_etcd_takes_everything_back_in_time() {
-        let mut cache = Workloads::default();
-        cache.replace(Kind::Deployment, None, vec![version("web", 10), version("late", 800)], 900);
-        cache.stream(None, version("web", 950));
-        let mut changed = cache.replace(Kind::Deployment, None, vec![version("web", 500)], 600);
-        changed.sort();
-        assert_eq!(changed, [fixture::key("late"), fixture::key("web")]);
-        assert_eq!(held(&cache, "web"), Some(500));
-    }
-
-    #[test]
-    fn an_unchanged_list_changes_nothing() {
-        let mut cache = Workloads::default();
-        cache.replace(Kind::Deployment, None, vec![version("web", 10)], 12);
-        assert!(cache.replace(Kind::Deployment, None, vec![version("web", 10)], 13).is_empty());
-    }
-
-    #[test]
-    fn a_name_in_two_kinds_is_told_and_never_resolved() {
-        let mut cache = Workloads::default();
-        let of = |kind| Workload { kind, ..version("web", 10) };
-        cache.replace(Kind::Deployment, None, vec![of(Kind::Deployment)], 12);
-        assert_eq!(cache.get(&fixture::key("web")).map(|w| w.kind), Some(Kind::Deployment));
-        cache.replace(Kind::DaemonSet, None, vec![of(Kind::DaemonSet)], 12);
-        assert_eq!(cache.get(&fixture::key("web")), None);
-        assert_eq!(cache.kinds(&fixture::key("web")), [Kind::Deployment, Kind::DaemonSet]);
-        assert!(cache.delete(None, &Workload { resource_version: 13, ..of(Kind::Deployment) }));
-        assert_eq!(cache.get(&fixture::key("web")).map(|w| w.kind), Some(Kind::DaemonSet));
-        assert_eq!(cache.len(), 1, "a list of one kind leaves the others as they are");
-    }
-
-    #[test]
-    fn a_kind_that_may_not_be_listed_is_done_without_until_it_may() {
-        let mut cache = Workloads::default();
-        cache.replace(Kind::Deployment, None, Vec::new(), 12);
-        cache.replace(Kind::StatefulSet, None, Vec::new(), 12);
-        assert_eq!(cache.sight("qa"), Sight::Unseen);
-        assert!(cache.refuse(Kind::DaemonSet, None, "no"));
-        assert!(!cache.refuse(Kind::DaemonSet, None, "no"), "said already");
-        assert_eq!(cache.sight("qa"), Sight::Complete);
-        cache.replace(Kind::DaemonSet, None, Vec::new(), 13);
-        assert_eq!(cache.sight("qa"), Sight::Complete);
-        assert!(cache.refuse(Kind::DaemonSet, None, "no"), "taken away again");
-        let mut strict = Workloads::default();
-        for kind in Kind::ALL {
-            strict.refuse(kind, None, "no");
-        }
-        assert_eq!(strict.sight("qa"), Sight::Refused("no"), "without Deployments nothing is said");
-    }
-
-    /// Lists of a scope: these Deployments, and none of the other kinds.
-    fn lists(cache: &mut Workloads, scope: Option<&str>, items: Vec<Workload>, at: u64) {
-        cache.replace(Kind::Deployment, scope, items, at);
-        cache.replace(Kind::StatefulSet, scope, Vec::new(), at);
-        cache.replace(Kind::DaemonSet, scope, Vec::new(), at);
-    }
-
-    fn close(cache: &mut Workloads, scope: Option<&str>) {
-        Kind::ALL.into_iter().for_each(|kind| cache.close(kind, scope));
-    }
-
-    fn of(namespace: &str, name: &str, resource_version: u64) -> Workload {
-        let key = ServiceKey::new(name, namespace).unwrap();
-        Workload { key, ..version(name, resource_version) }
-    }
-
-    #[test]
-    fn a_namespace_is_known_once_it_was_listed_itself_or_with_all_others() {
-        let mut cache = Workloads::default();
-        lists(&mut cache, Some("qa"), vec![of("qa", "web", 5)], 9);
-        assert_eq!(cache.sight("qa"), Sight::Complete);
-        assert_eq!(cache.sight("prod"), Sight::Unseen);
-        assert!(cache.refuse(Kind::Deployment, Some("prod"), "no"));
-        assert!(!cache.refuse(Kind::Deployment, Some("prod"), "no"), "it is known");
-        assert_eq!(cache.sight("prod"), Sight::Refused("no"));
-        cache.stream(Some("prod"), of("prod", "web", 11));
-        assert_eq!(cache.sight("prod"), Sight::Refused("no"), "one workload is not all of them");
-        lists(&mut cache, None, Vec::new(), 12);
-        assert_eq!(cache.sight("prod"), Sight::Complete);
-        assert!(cache.refuse(Kind::Deployment, Some("qa"), "no more"));
-        assert_eq!(cache.sight("qa"), Sight::Complete, "what was seen is not forgotten");
-    }
-
-    #[test]
-    fn a_list_of_one_namespace_says_nothing_of_the_others() {
-        let mut cache = Workloads::default();
-        lists(&mut cache, Some("qa"), vec![of("qa", "web", 5), of("qa", "api", 6)], 9);
-        lists(&mut cache, Some("prod"), vec![of("prod", "web", 7)], 10);
-        let gone = cache.replace(Kind::Deployment, Some("qa"), vec![of("qa", "web", 5)], 12);
-        assert_eq!(gone, [ServiceKey::new("api", "qa").unwrap()]);
-        assert_eq!(cache.len(), 2);
-        let same = vec![of("prod", "web", 7)];
-        assert!(cache.replace(Kind::Deployment, Some("prod"), same, 11).is_empty());
-    }
-
-    #[test]
-    fn a_scope_that_takes_over_leaves_no_gap() {
-        let mut cache = Workloads::default();
-        lists(&mut cache, Some("qa"), vec![of("qa", "web", 5)], 9);
-        lists(&mut cache, None, vec![of("qa", "web", 5), of("prod", "web", 6)], 10);
-        close(&mut cache, Some("qa"));
-        assert_eq!((cache.len(), cache.sight("qa")), (2, Sight::Complete));
-        lists(&mut cache, Some("qa"), vec![of("qa", "web", 5)], 12);
-        close(&mut cache, None);
-        assert_eq!((cache.len(), cache.sight("prod")), (1, Sight::Unseen));
-        close(&mut cache, Some("qa"));
-        assert!(cache.is_empty());
-    }
-}
+mod tests;

@@ -1,10 +1,12 @@
 //! A rollout in flight → its verdict, or what to ask before there can be one.
 
 use super::diagnose::{Evidence, Finding, diagnose};
+use super::found;
 use super::plan::{Draft, hold};
 use super::{Phase, Step, rollout};
 use crate::model::{
-    Failure, Hold, Kind, Lateness, Moment, Question, Rollout, Sign, Strategy, What, Workload,
+    Failure, FoundEnd, Hold, Kind, Lateness, Moment, Question, Rollout, Sign, Strategy, What,
+    Workload,
 };
 
 /// How a rollout ended.
@@ -22,7 +24,29 @@ impl Draft<'_> {
         }
     }
 
+    /// The end of what may have been over before the first look is kept, and told to nobody.
+    fn note_end(&mut self, rollout: Box<Rollout>, verdict: &Verdict, workload: &Workload) {
+        let (end, message) = match verdict {
+            Verdict::Succeeded => (FoundEnd::Well, "".into()),
+            Verdict::Failed(failure) => (FoundEnd::Failed, found::reason(failure)),
+            Verdict::TimedOut(_, cause) => {
+                (FoundEnd::Late, cause.as_deref().map(found::reason).unwrap_or_default())
+            }
+        };
+        let changes = rollout.changes.clone();
+        self.say(What::Found { changes: changes.clone(), end, message });
+        self.plan.step = None;
+        if end == FoundEnd::Well {
+            self.content(workload);
+            return self.settle(&rollout.desired, workload, changes);
+        }
+        self.enter(Phase::Broken(rollout));
+    }
+
     fn conclude(&mut self, rollout: Box<Rollout>, verdict: Verdict, workload: &Workload) {
+        if rollout.found.is_some() {
+            return self.note_end(rollout, &verdict, workload);
+        }
         let took = self.view.now.since(rollout.started);
         let changes = rollout.changes.clone();
         match verdict {
@@ -75,6 +99,7 @@ impl Draft<'_> {
     fn judge(&mut self, rollout: &mut Rollout, workload: &Workload) -> Option<Verdict> {
         let now = self.view.now;
         let forward = rollout::note_progress(rollout, workload, now);
+        found::note_life(rollout, workload);
         if rollout::is_complete(rollout, workload) {
             return Some(Verdict::Succeeded);
         }
@@ -124,7 +149,11 @@ impl Draft<'_> {
         let asks = self.plan.step.is_some() && rollout.question.is_some();
         match (lateness, waits_for) {
             (None, Some(hold)) => {
-                self.complain(What::Held(hold, workload.kind));
+                let held = What::Held(hold, workload.kind);
+                match rollout.found {
+                    Some(_) => self.plan.service.complaint = Some(held),
+                    None => self.complain(held),
+                }
                 None
             }
             (None, None) => {
@@ -167,7 +196,7 @@ impl Draft<'_> {
     fn tell_of_trouble(&mut self, rollout: &mut Rollout, failure: &Failure) {
         let sign = failure.sign;
         let Some((_, since)) = rollout.suspicion else { return };
-        let is_told = rollout.told == Some(sign);
+        let is_told = rollout.told == Some(sign) || rollout.found.is_some();
         if is_told || !matches!(sign, Sign::Unschedulable | Sign::Stuck) {
             return;
         }

@@ -42,7 +42,7 @@ impl Draft<'_> {
                 let generation = workload.generation;
                 self.adopt(&Intent { changes, generation, ..intent.clone() }, workload);
             }
-            _ => self.baseline(&intent.desired, workload),
+            _ => self.baseline(intent, workload),
         }
     }
 }

@@ -16,6 +16,7 @@
 //! | `plan.rs` | the decision |
 //! | `ecr.rs` | what a PATCH with images of ECR needs first |
 //! | `follow.rs` | a rollout in flight → its verdict |
+//! | `found.rs` | a rollout that was there before the first look |
 //! | `drift.rs` | what somebody else changed |
 //! | `rollback.rs` | the last good images, and putting them back |
 //! | `after.rs` | the reply to a step |
@@ -30,6 +31,7 @@ mod diagnose;
 mod drift;
 mod ecr;
 mod follow;
+mod found;
 mod gate;
 mod given_up;
 mod identity;

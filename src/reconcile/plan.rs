@@ -137,6 +137,7 @@ impl Draft<'_> {
     fn without_workload(&mut self, images: &ImageSet) {
         let deleted = self.plan.service.phase.uid().is_some();
         let new_wish = self.plan.service.phase.desired() != Some(images);
+        self.plan.service.hold = None;
         if deleted {
             self.say(What::WorkloadDeleted);
         }
@@ -159,6 +160,7 @@ impl Draft<'_> {
 
     fn with_workload(&mut self, images: &ImageSet, workload: &Workload) {
         self.note_replacement(workload);
+        self.plan.service.hold = hold(workload).map(|hold| (hold, workload.kind));
         let found = resolve::targets(images, workload);
         let targets = match found.and_then(|all| self.view.policy.admit(all)) {
             Ok(targets) => targets,
@@ -271,13 +273,6 @@ impl Draft<'_> {
             }
             self.plan.service.phase = Phase::New;
         }
-    }
-
-    /// The cluster already runs what the file asks, and nobody waits for a verdict.
-    pub(super) fn baseline(&mut self, images: &ImageSet, workload: &Workload) {
-        self.content(workload);
-        self.say(What::AlreadyRuns);
-        self.settle(images, workload, Vec::new());
     }
 
     pub(super) fn settle(&mut self, images: &ImageSet, workload: &Workload, changes: Vec<Change>) {

@@ -40,6 +40,7 @@ pub fn begin(attempt: u32, intent: &Intent, workload: &Workload, now: Moment) ->
         warning: None,
         question: None,
         told: None,
+        found: None,
     }
 }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::GivenUp;
-use crate::model::{Change, ImageSet, Moment, Problem, PullSecrets, Rollout, What};
+use crate::model::{Change, Hold, ImageSet, Kind, Moment, Problem, PullSecrets, Rollout, What};
 
 /// All that depd remembers about one service between two looks at it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +29,9 @@ pub struct Service {
     /// The rollout that was in flight when the file last changed, until another one begins.
     #[serde(default)]
     pub given_up: Option<GivenUp>,
+    /// Who holds the workload, whether there is something to do for it or not.
+    #[serde(default)]
+    pub hold: Option<(Hold, Kind)>,
     /// Rollouts so far; numbers the messages and the history.
     pub attempts: u32,
     /// Corrections of drift in a row that did not last.

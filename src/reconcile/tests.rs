@@ -18,6 +18,7 @@ use crate::model::{
 mod changes;
 mod conditions;
 mod ecr;
+mod found;
 mod kinds;
 mod requests;
 mod restarts;
@@ -181,6 +182,7 @@ fn notice(notice: &Notice) -> String {
         What::ImageMissing { .. } => "image missing".into(),
         What::Drift { changes, corrected: true } => format!("corrects drift {}", arrow(changes)),
         What::Drift { changes, corrected: false } => format!("drift {}", arrow(changes)),
+        What::Found { end, message, .. } => format!("found {end:?} {message:?}"),
         other => format!("{other:?}"),
     }
 }

@@ -8,7 +8,8 @@ use std::time::Duration;
 mod failure;
 
 use crate::model::{
-    Change, Hold, Kind, Lateness, Notice, Replicas, ServiceKey, Successor, What, printable,
+    Change, FoundEnd, Hold, Kind, Lateness, Notice, Replicas, ServiceKey, Successor, What,
+    printable,
 };
 use failure::{advice, failed};
 
@@ -198,6 +199,16 @@ pub fn words(notice: &Notice) -> Words {
         }
         What::ImageRewritten { changes } => {
             ("Image rewritten", format!("the API server stored {}", images(changes)), None)
+        }
+        What::Found { changes, end, message } => {
+            let (title, text) = match end {
+                FoundEnd::Well => ("Deployed", "is complete"),
+                FoundEnd::Late => ("Timed out", "was there already and gets no further"),
+                FoundEnd::Failed => ("Failed", "was there already and does not work"),
+            };
+            let why = Some(printable(message.trim_end_matches('.'))).filter(|why| !why.is_empty());
+            let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+            (title, format!("{} {text}{why}", images(changes)), None)
         }
         What::AlreadyRuns => ("Up to date", "already runs what its file asks for".to_owned(), None),
         What::Unmanaged => (

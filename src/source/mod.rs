@@ -32,7 +32,7 @@ use crossbeam_channel::{Sender, bounded};
 use crate::desired::ImageRules;
 use crate::model::{ImageSet, Problem, ServiceKey, shown};
 
-pub use read_all::{FileRead, read_all};
+pub use read_all::{FileRead, TextRead, read_all, read_texts};
 pub use settle::{Finding, Pace};
 
 /// What happened in the dep folder.

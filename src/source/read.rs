@@ -73,6 +73,31 @@ pub(super) fn look(folder: &Folder, name: &OsStr, rules: &ImageRules) -> Look {
     }
 }
 
+/// The text of a file of the folder, read as safely as for [`look`].
+pub(super) fn text(folder: &Folder, name: &OsStr) -> Result<String, Problem> {
+    let link = || {
+        let stat = statat(folder.fd(), name, AtFlags::SYMLINK_NOFOLLOW);
+        stat.is_ok_and(|stat| kind(&stat) == Kind::Link)
+    };
+    let why = |finding| match finding {
+        Finding::Refused(problem) | Finding::Unread(problem) => problem,
+        _ => problem("cannot be read"),
+    };
+    let file = open(folder, name).map_err(|error| why(not_opened(error, link())))?;
+    let stat = fstat(&file).map_err(|error| why(unread(error)))?;
+    if kind(&stat) != Kind::File {
+        return Err(problem(not_regular(&stat)));
+    }
+    let mut bytes = Vec::new();
+    file.take(CONTENT_MAX as u64 + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| problem(format!("cannot be read: {error}")))?;
+    if bytes.len() > CONTENT_MAX {
+        return Err(problem(too_large()));
+    }
+    String::from_utf8(bytes).map_err(|_| problem("it is not UTF-8"))
+}
+
 /// The state of an entry, and of what it links to.
 struct Seen<'a> {
     folder: &'a Folder,
@@ -125,12 +150,7 @@ fn read_regular(
         return (Finding::Unread(problem(text)), false);
     }
     if size > CONTENT_MAX || bytes.len() > CONTENT_MAX {
-        return (
-            refused(format!(
-                "larger than {CONTENT_MAX} bytes: a dep file holds an image or a few container=image lines"
-            )),
-            false,
-        );
+        return (refused(too_large()), false);
     }
     let torn = fstat(file).map_or(true, |after| stamp(&after, None) != stamp(before, None));
     let finding = match parse_content(&bytes, key, rules) {
@@ -198,6 +218,12 @@ fn not_regular(stat: &Stat) -> &'static str {
         FileType::Directory => "a link to a folder, not to a file",
         _ => "not a regular file",
     }
+}
+
+fn too_large() -> String {
+    format!(
+        "larger than {CONTENT_MAX} bytes: a dep file holds an image or a few container=image lines"
+    )
 }
 
 fn unread(error: Errno) -> Finding {

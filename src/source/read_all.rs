@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use rustix::io::Errno;
 
 use super::attach::{closed_folder, explain};
-use super::read::{look, parse_path};
+use super::read::{look, parse_path, text};
 use super::scan::{Folder, Kind};
 use super::settle::{Finding, Look, Name};
 use super::speakers::{Entered, Speakers};
@@ -32,6 +32,9 @@ pub struct FileRead {
     pub stray: bool,
 }
 
+/// A dep file's name and its text, or why it cannot be read.
+pub type TextRead = (String, Result<String, Problem>);
+
 /// Reads every file of the folder, in the order of their names; leftovers of editors are left out.
 /// Of the options, the folder, the rules, `recursive` and `max_files` count.
 ///
@@ -53,6 +56,26 @@ pub fn read_all(options: &SourceOptions) -> Result<Vec<FileRead>, SourceError> {
     // In the order of names, so that the first one that asks for something speaks.
     let files = names.iter().zip(looks).filter_map(|(name, look)| judge(&mut speakers, name, look));
     Ok(files.chain(closed).collect())
+}
+
+/// Names and texts of the dep files at the top of the folder, in the order of their names, read as
+/// safely as [`read_all`] does; with why one cannot be read.
+///
+/// # Errors
+/// As of [`read_all`].
+pub fn read_texts(options: &SourceOptions) -> Result<Vec<TextRead>, SourceError> {
+    let path = &options.folder;
+    let unreadable =
+        |error| SourceError::Unreadable { folder: path.clone(), error: explain(error) };
+    SourceError::unless_folder(path)?;
+    let folder = Folder::open(path).map_err(unreadable)?;
+    let options = SourceOptions { recursive: false, ..options.clone() };
+    let (names, _) = names(&folder, &options).map_err(unreadable)?;
+    if names.len() > options.max_files {
+        return Err(SourceError::TooMany { folder: path.clone(), most: options.max_files });
+    }
+    let deps = names.iter().filter(|name| matches!(parse_path(name), FileName::Dep(_)));
+    Ok(deps.map(|name| (shown(name), text(&folder, name))).collect())
 }
 
 /// The names of all files, in order, and the sub-folders that nobody can see into.

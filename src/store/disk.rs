@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -322,14 +322,20 @@ fn warn_of_others(folder: &Path, path: &Path) -> Vec<String> {
             folder.display()
         )),
     }
-    let mode = fs::metadata(folder).map_or(0, |folder| folder.permissions().mode());
-    if mode & 0o022 != 0 {
+    if fs::metadata(folder).is_ok_and(|folder| is_open(folder.mode(), folder.gid())) {
         notes.push(format!(
             "others may write into the state folder {0}: chmod go-w {0}",
             folder.display()
         ));
     }
     notes
+}
+
+/// Others may write into the folder. Our own group may: so Kubernetes gives a volume to a pod by its
+/// fsGroup, and only root could take it away again.
+fn is_open(mode: u32, group: u32) -> bool {
+    let is_ours = group == rustix::process::getegid().as_raw();
+    mode & if is_ours { 0o002 } else { 0o022 } != 0
 }
 
 fn identity(path: &Path) -> io::Result<(u64, u64)> {
@@ -369,5 +375,14 @@ mod tests {
         let (_disk, contents) = start();
         assert_eq!(contents.services.len(), 1);
         assert_eq!((&*contents.meta["cluster"], lost(&contents)), ("uid", Some("yes".to_owned())));
+    }
+
+    #[test]
+    fn a_state_folder_may_be_written_by_our_own_group_and_by_nobody_else() {
+        let ours = rustix::process::getegid().as_raw();
+        let cases = [(0o2775, ours, false), (0o777, ours, true), (0o775, ours + 1, true)];
+        for (mode, group, expect) in cases.into_iter().chain([(0o755, ours + 1, false)]) {
+            assert_eq!(is_open(mode, group), expect, "{mode:o} of {group}");
+        }
     }
 }

@@ -3,7 +3,8 @@
 //! Trying to take it would be simpler, and wrong: a daemon that starts in that moment would find it
 //! taken and leave. The kernel lists its locks in `/proc/locks` (proc_locks(5)), by device and inode.
 
-use std::fs;
+use std::fs::{self, Metadata};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -21,7 +22,21 @@ pub enum Holder {
 /// Who works with the state folder `folder` now.
 #[must_use]
 pub fn holder(folder: &Path) -> Holder {
-    let Ok(file) = fs::metadata(folder.join(super::lock::NAME)) else { return Holder::Nobody };
+    match fs::metadata(folder.join(super::lock::NAME)) {
+        Ok(file) => holder_of(&file),
+        Err(error) if is_absence(&error) => Holder::Nobody,
+        // Another user's folder: who cannot look does not know.
+        Err(_) => Holder::Unknown,
+    }
+}
+
+/// The error says that there is nothing of that name, and not that this user may not look.
+pub fn is_absence(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// Who holds a lock on this file.
+pub fn holder_of(file: &Metadata) -> Holder {
     let Ok(locks) = fs::read_to_string("/proc/locks") else { return Holder::Unknown };
     let (major, minor) = (rustix::fs::major(file.dev()), rustix::fs::minor(file.dev()));
     let name = format!("{major:02x}:{minor:02x}:{}", file.ino());
@@ -50,6 +65,15 @@ mod tests {
         assert_eq!(holder(folder.path()), Holder::Process(std::process::id()));
         drop(lock);
         assert_eq!(holder(folder.path()), Holder::Nobody);
+    }
+
+    #[test]
+    fn who_cannot_look_does_not_know() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = folder.path();
+        assert_eq!(holder(&at.join("none")), Holder::Nobody);
+        std::os::unix::fs::symlink("endless", at.join("endless")).expect("made");
+        assert_eq!(holder(&at.join("endless")), Holder::Unknown);
     }
 
     #[test]

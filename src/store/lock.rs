@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use rustix::fs::OFlags;
 
+use super::holder::{Holder, holder_of};
+
 /// The name of the lock file.
 pub(super) const NAME: &str = "depd.lock";
 /// The holder locks first and writes its process id then; looked at again this often.
@@ -51,6 +53,22 @@ impl Lock {
         let _ = writeln!(file, "{}", std::process::id());
         Ok(Lock { file })
     }
+
+    /// The same on the folder itself, into which nothing is written: reading it is enough.
+    pub fn take_folder(folder: &Path) -> Result<Lock, NoLock> {
+        let file = File::open(folder).map_err(NoLock::Failed)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Lock { file }),
+            Err(TryLockError::WouldBlock) => {
+                let pid = match file.metadata().map(|file| holder_of(&file)) {
+                    Ok(Holder::Process(pid)) => Some(pid),
+                    _ => None,
+                };
+                Err(NoLock::Held { pid })
+            }
+            Err(TryLockError::Error(error)) => Err(NoLock::Failed(error)),
+        }
+    }
 }
 
 impl Drop for Lock {
@@ -86,7 +104,7 @@ fn holder(file: &mut File) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::Lock;
+    use super::{Lock, NoLock};
 
     #[test]
     fn a_child_that_inherited_the_file_does_not_keep_the_lock() {
@@ -97,5 +115,15 @@ mod tests {
         drop(lock);
         Lock::take(folder.path()).expect("free again");
         drop(inherited);
+    }
+    #[test]
+    fn a_folder_itself_is_locked_once_and_free_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let lock = Lock::take_folder(folder.path()).expect("free");
+        let second = Lock::take_folder(folder.path());
+        let own = std::process::id();
+        assert!(matches!(second, Err(NoLock::Held { pid: Some(pid) }) if pid == own), "{second:?}");
+        drop(lock);
+        Lock::take_folder(folder.path()).expect("free again");
     }
 }

@@ -33,13 +33,13 @@ use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
-use log::debug;
+use log::{debug, warn};
 use parking_lot::MutexGuard;
 
 use crate::model::Standing;
 
 use disk::{Disk, Room, memory_only, unix_ms};
-use lock::{Lock, NoLock};
+use lock::NoLock;
 use read::Contents;
 use writer::{Haste, Pending, Shared, Writer};
 
@@ -47,6 +47,7 @@ pub use batch::{Answer, Batch};
 pub use error::StoreError;
 pub use folder::folder;
 pub use holder::{Holder, holder};
+pub use lock::Lock;
 pub use read::{Reader, RolloutEnd, StoredMessage, StoredRollout, StoredService};
 pub use schema::VERSION;
 pub use step::{HistoryChange, Message, Outgoing, Remembered, STATES_LOST, Saved, ServiceChange};
@@ -61,6 +62,7 @@ pub struct Store {
     /// Disconnected when the thread has ended.
     ended: Receiver<()>,
     wait: Duration,
+    is_locked: bool,
 }
 
 /// The limits that tests make smaller.
@@ -112,6 +114,7 @@ impl Store {
     ) -> Result<(Store, Remembered), StoreError> {
         let mut notes = Vec::new();
         let (lock, disk, contents) = open(folder, limits, &mut notes)?;
+        let is_locked = lock.is_some();
         let (end, ended) = bounded(0);
         let shared = Arc::new(Shared::new(contents.last_id));
         let writer = Writer::new(Arc::clone(&shared), (lock, disk), limits.retry, committed);
@@ -122,7 +125,13 @@ impl Store {
         thread::Builder::new().name("store".into()).spawn(run).map_err(StoreError::Thread)?;
         let Contents { services, meta, last_id } = contents;
         let remembered = Remembered { services, last_message: last_id, meta, notes };
-        Ok((Store { shared, ended, wait: limits.wait }, remembered))
+        Ok((Store { shared, ended, wait: limits.wait, is_locked }, remembered))
+    }
+
+    /// The state folder is locked; one that cannot be used is not, see [`lock_instead`].
+    #[must_use]
+    pub fn is_locked(&self) -> bool {
+        self.is_locked
     }
 
     /// Queues a step and returns at once. Steps of one service are saved in the order of the calls.
@@ -230,6 +239,25 @@ impl Store {
 impl Drop for Store {
     fn drop(&mut self) {
         self.close(DROP_LIMIT);
+    }
+}
+
+/// Where the state folder cannot be used: locks `folder` in its place, the dep folder, so that two depd
+/// that keep nothing do not work on the same files. Where that cannot be locked either there is no lock.
+///
+/// # Errors
+/// Another depd has it.
+pub fn lock_instead(folder: &Path) -> Result<Option<Lock>, StoreError> {
+    match Lock::take_folder(folder) {
+        Ok(lock) => Ok(Some(lock)),
+        Err(NoLock::Held { pid }) => Err(StoreError::Locked { pid }),
+        Err(NoLock::Failed(error)) => {
+            let name = folder.display();
+            warn!(
+                "neither the state folder nor {name} can be locked ({error}): start depd only once"
+            );
+            Ok(None)
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use rusqlite::{Connection, Row};
 
 use super::batch::UnixMs;
 use super::error::StoreError;
-use super::holder::{Holder, holder};
+use super::holder::{Holder, holder, is_absence};
 use super::schema::{self, Trouble, VERSION};
 use super::step::Outgoing;
 use crate::model::ServiceKey;
@@ -114,9 +114,14 @@ impl Reader {
         connect: impl FnOnce(&Path) -> Result<Connection, Trouble>,
     ) -> Result<Reader, StoreError> {
         let path = folder.canonicalize().unwrap_or_else(|_| folder.to_owned()).join(schema::NAME);
-        // A database without anything in it is one that a daemon is about to make.
-        if !path.metadata().is_ok_and(|file| file.len() > 0) && !schema::has_log(&path) {
-            return Err(StoreError::Missing { path });
+        match path.metadata() {
+            Ok(file) if file.len() > 0 => {}
+            Err(error) if !is_absence(&error) => {
+                return Err(StoreError::Unreadable { path, why: error.to_string() });
+            }
+            // A database without anything in it is one that a daemon is about to make.
+            _ if !schema::has_log(&path) => return Err(StoreError::Missing { path }),
+            _ => {}
         }
         let opened = connect(&path).and_then(|connection| {
             let version: i64 = connection.pragma_query_value(None, "user_version", |r| r.get(0))?;

@@ -21,13 +21,19 @@ struct Terminal {
 impl Terminal {
     /// `None` where no terminal can be made, which is said.
     fn open(folder: &Path, environment: &[(&str, &str)]) -> Option<Terminal> {
+        Terminal::open_with(folder, environment, "")
+    }
+
+    /// The same with further arguments.
+    fn open_with(folder: &Path, environment: &[(&str, &str)], more: &str) -> Option<Terminal> {
         let probe = Command::new("script").args(["-qec", "true", "/dev/null"]).output();
         if !probe.is_ok_and(|output| output.status.success()) {
             println!("skipped: there is no script(1), which makes terminals (Debian: bsdutils)");
             return None;
         }
         let program = env!("CARGO_BIN_EXE_depd");
-        let command = format!("stty cols 100 rows 30; exec {program} run --kubeconfig kubeconfig");
+        let size = "stty cols 100 rows 30";
+        let command = format!("{size}; exec {program} run --kubeconfig kubeconfig {more}");
         let base = depd(folder, &[]);
         let environment = environment.iter().copied();
         let mut script = Command::new("script")
@@ -120,4 +126,28 @@ fn a_log_that_nobody_watches_is_lines_and_nothing_else() {
     let sent = super::stderr(&output);
     assert!(sent.contains("web_default: Deployed"), "{sent}");
     assert!(!sent.contains('\x1b') && !sent.contains("ROLLOUT"), "{sent}");
+}
+
+#[test]
+fn a_terminal_that_is_closed_ends_the_daemon_and_another_hangup_does_not() {
+    let (_cluster, folder) = site();
+    let more = "--log-file depd.log";
+    let Some(mut terminal) = Terminal::open_with(folder.path(), &[], more) else { return };
+    let log = || fs::read_to_string(folder.path().join("depd.log")).unwrap_or_default();
+    let says = |what: &str| {
+        let until = Instant::now() + Duration::from_secs(60);
+        while !log().contains(what) {
+            assert!(Instant::now() < until, "no {what:?} in:\n{}", log());
+            thread::sleep(Duration::from_millis(10));
+        }
+    };
+    says("the folder is watched");
+    let pid = fs::read_to_string(folder.path().join("state/depd.lock")).expect("it runs");
+    let kill = Command::new("kill").args(["-HUP", pid.trim()]).status();
+    assert!(kill.expect("kill runs").success());
+    says("SIGHUP: the settings are as before");
+    terminal.script.kill().expect("it runs");
+    terminal.script.wait().expect("it ends");
+    says("SIGHUP, its terminal is gone: finishing what is in hand");
+    says("stopped");
 }

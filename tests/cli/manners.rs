@@ -105,6 +105,9 @@ const PRINTING: &[&[&str]] = &[
     &["guide"],
     &["guide", "host"],
     &["report", "preview"],
+    &["--help"],
+    &["--version"],
+    &["once", "--help"],
 ];
 
 /// The fixed store, and a pretend cluster for `depd plan`.
@@ -174,6 +177,8 @@ fn a_newer_store_is_refused_with_its_version_by_every_command_that_reads_it() {
         &["doctor"],
         &["run"],
         &["once"],
+        &["resume", "--all"],
+        &["retry", "web_default"],
     ] {
         let mut command = depd(folder.path(), arguments);
         command.env("KUBECONFIG", "kubeconfig");

@@ -95,6 +95,13 @@ fn prepare(cluster: &Sandbox, folder: &Path) {
     ] {
         cluster.apply(object).expect("applied");
     }
+    // Its rollout is over, or it would be told that it is not.
+    let api = "/apis/apps/v1/namespaces/default/deployments/api";
+    let runs = cluster.wait_for(api, Duration::from_secs(60), |api| {
+        api["status"]["availableReplicas"] == api["spec"]["replicas"]
+            && api["status"]["observedGeneration"] == api["metadata"]["generation"]
+    });
+    assert!(runs, "{:?}", cluster.get(api));
     save(folder, "web_default.dep", "nginx:1.25\n");
     save(folder, "api_default.dep", "ghcr.io/example/api:1.0.0\n");
     save(folder, "two_default.dep", "two=nginx:1.25\nside=side:2\n");

@@ -1,6 +1,8 @@
 //! What `depd rbac` prints: people apply it, so it is read here as a whole.
 
 use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
 
 use super::{depd, folder, refuses};
 
@@ -85,4 +87,35 @@ fn what_would_break_the_yaml_is_refused() {
         all.extend(arguments);
         refuses(depd(folder.path(), &all), 2, "error: invalid value");
     }
+}
+
+#[test]
+fn security_10_11_no_file_outside_of_the_folder_and_none_too_large_gets_into_the_manifest() {
+    let check = |make: &dyn Fn(&Path), expect: &str| {
+        let folder = folder();
+        fs::write(folder.path().join("secret"), "canary").expect("written");
+        make(&folder.path().join("deps"));
+        let arguments = ["rbac", "--manifest", "--image", "depd:1", "--deps", "deps"];
+        let output = depd(folder.path(), &arguments).output().expect("it runs");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let (printed, said) = (text(&output.stdout), text(&output.stderr));
+        assert!(!printed.contains("canary") && !said.contains("canary"), "{printed} {said}");
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(expect) && printed.is_empty(), "{said} {printed}");
+    };
+    let link = |to: &'static str| {
+        move |deps: &Path| symlink(to, deps.join("web_shop.dep")).expect("a link")
+    };
+    check(&link("../secret"), "web_shop.dep: a link that is absolute or leads out of the folder");
+    check(&link("/etc/hostname"), "web_shop.dep: a link that is absolute or leads out");
+    let put = |text: String| {
+        move |deps: &Path| fs::write(deps.join("web_shop.dep"), &text).expect("written")
+    };
+    check(&put("x".repeat(5000)), "web_shop.dep: larger than 4096 bytes");
+    let many = |deps: &Path| {
+        for n in 0..300 {
+            fs::write(deps.join(format!("web-{n}_shop.dep")), "#".repeat(4000)).expect("written");
+        }
+    };
+    check(&many, "a ConfigMap holds 1048576");
 }

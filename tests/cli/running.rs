@@ -1,6 +1,7 @@
 //! How the process behaves among others: one pass for cron, its log, and its signals.
 
 use std::fs;
+use std::io::Read as _;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Child, Stdio};
@@ -10,7 +11,7 @@ use depd::sandbox::{Sandbox, SandboxOptions, samples};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{depd, folder, refuses};
+use super::{depd, folder, stderr};
 
 /// A pretend cluster with the Deployments web, api and worker, and a folder to work in.
 pub fn site() -> (Sandbox, TempDir) {
@@ -38,6 +39,8 @@ fn one_pass_rolls_out_waits_for_the_verdicts_and_tells_by_its_exit_code() {
     let (code, log) = pass();
     assert_eq!(code, Some(0), "{log}");
     assert!(log.contains("web_default: Deployed"), "{log}");
+    let end = "nothing failed, and not every service runs what its file asks for: 1 pending";
+    assert!(log.contains(end), "{log}");
     let web = cluster.get("/apis/apps/v1/namespaces/default/deployments/web").expect("there");
     assert_eq!(web["spec"]["template"]["spec"]["containers"][0]["image"], "nginx:1.26");
     save(folder.path(), "web_default.dep", "nginx:missing\n");
@@ -50,11 +53,52 @@ fn one_pass_rolls_out_waits_for_the_verdicts_and_tells_by_its_exit_code() {
 }
 
 #[test]
+fn a_pass_that_is_only_to_be_tried_changes_nothing_and_shows_the_plan() {
+    let (cluster, folder) = site();
+    save(folder.path(), "web_default.dep", "nginx:1.26\n");
+    let arguments = ["once", "--kubeconfig", "kubeconfig", "--dry-run"];
+    let output = depd(folder.path(), &arguments).output().expect("it runs");
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let plan = String::from_utf8(output.stdout).expect("UTF-8");
+    assert!(plan.contains("roll out"), "{plan}");
+    let web = cluster.get("/apis/apps/v1/namespaces/default/deployments/web").expect("there");
+    assert_ne!(web["spec"]["template"]["spec"]["containers"][0]["image"], "nginx:1.26");
+    assert!(!folder.path().join("state").exists(), "nothing is kept");
+}
+
+#[test]
+fn a_pass_takes_the_signals_as_the_daemon_does_and_ends_in_order() {
+    for (signal, name) in [("-TERM", "SIGTERM"), ("-INT", "SIGINT")] {
+        let (_cluster, folder) = site();
+        save(folder.path(), "web_default.dep", "nginx:hang\n");
+        let mut pass = Running::start_as(folder.path(), "once", &[]);
+        pass.says("Rolling out");
+        pass.signal("-USR1");
+        pass.says("state: 1 rolling out; 1 rollouts in flight");
+        let moved = folder.path().join("depd.log.1");
+        fs::rename(&pass.log, &moved).expect("moved");
+        pass.signal("-HUP");
+        let until = Instant::now() + Duration::from_secs(60);
+        while !pass.log.exists() {
+            assert!(Instant::now() < until, "no new log after {:?}", fs::read_to_string(&moved));
+            std::thread::yield_now();
+        }
+        pass.signal(signal);
+        assert_eq!(pass.ends().code(), Some(1), "{}", pass.log());
+        pass.says(&format!("{name}: finishing what is in hand"));
+        pass.says("this pass was ended early; the next one goes on with it");
+    }
+}
+
+#[test]
 fn a_pass_that_nobody_answers_gives_up_in_time() {
     let (cluster, folder) = site();
     cluster.stop();
     let arguments = ["once", "--kubeconfig", "kubeconfig", "--within", "1s"];
-    refuses(depd(folder.path(), &arguments), 1, "");
+    let output = depd(folder.path(), &arguments).output().expect("it runs");
+    assert_eq!(output.status.code(), Some(1));
+    let log = stderr(&output);
+    assert!(log.contains("not everything had its verdict within 1s;"), "{log}");
 }
 
 /// A daemon whose log goes to a file.
@@ -65,8 +109,12 @@ struct Running {
 
 impl Running {
     fn start(folder: &Path, more: &[&str]) -> Running {
+        Running::start_as(folder, "run", more)
+    }
+
+    fn start_as(folder: &Path, subcommand: &str, more: &[&str]) -> Running {
         let log = folder.join("depd.log");
-        let arguments = ["run", "--kubeconfig", "kubeconfig", "--log-file", "depd.log"];
+        let arguments = [subcommand, "--kubeconfig", "kubeconfig", "--log-file", "depd.log"];
         let mut command = depd(folder, &[&arguments, more].concat());
         let child = command.stderr(Stdio::piped()).spawn().expect("it runs");
         Running { child, log }
@@ -76,6 +124,19 @@ impl Running {
         let pid = self.child.id().to_string();
         let kill = std::process::Command::new("kill").args([name, &pid]).status();
         assert!(kill.expect("kill runs").success());
+    }
+
+    /// Waits for its end, with a generous limit.
+    #[track_caller]
+    fn ends(&mut self) -> std::process::ExitStatus {
+        let until = Instant::now() + Duration::from_secs(60);
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                return status;
+            }
+            assert!(Instant::now() < until, "it does not end:\n{}", self.log());
+            std::thread::yield_now();
+        }
     }
 
     fn log(&self) -> String {
@@ -143,6 +204,104 @@ fn sighup_reads_settings_anew_in_the_same_process_and_keeps_good_ones() {
     depd.says("settings from .env");
     save(folder.path(), "web_default.dep", "nginx:1.27\n");
     depd.says("nginx:1.26 → nginx:1.27 in");
+}
+
+#[test]
+fn sighup_reads_a_changed_kubeconfig_and_goes_on_with_it() {
+    let (_cluster, folder) = site();
+    save(folder.path(), "web_default.dep", "nginx:1.26\n");
+    let depd = Running::start(folder.path(), &[]);
+    depd.says("web_default: Deployed");
+    let file = folder.path().join("kubeconfig");
+    let before = fs::read_to_string(&file).expect("there");
+    fs::write(&file, "clusters: nonsense\n").expect("written");
+    depd.signal("-HUP");
+    depd.says("depd goes on with the settings that it has");
+    fs::write(&file, format!("{before}\n# a new token\n")).expect("written");
+    depd.signal("-HUP");
+    depd.says("SIGHUP: the settings have changed; depd starts anew with them");
+    save(folder.path(), "web_default.dep", "nginx:1.27\n");
+    depd.says("nginx:1.26 → nginx:1.27 in");
+}
+
+#[test]
+fn a_slip_in_rust_log_is_told_and_silences_nothing() {
+    for slip in ["inof", "INFOO", "%%%"] {
+        let (_cluster, folder) = site();
+        save(folder.path(), "web_default.dep", "nginx:missing\n");
+        let mut command = depd(folder.path(), &["once", "--kubeconfig", "kubeconfig"]);
+        let output = command.env("RUST_LOG", slip).output().expect("it runs");
+        let log = stderr(&output);
+        assert!(log.contains(&format!("RUST_LOG is not heeded, because of {slip:?}")), "{log}");
+        assert!(log.contains("web_default: Failed"), "{log}");
+    }
+}
+
+#[test]
+fn without_a_state_folder_a_second_daemon_still_sees_the_first() {
+    let (_cluster, folder) = site();
+    fs::write(folder.path().join("file"), "").expect("written");
+    let state = ["--state", "file/state"];
+    let first = Running::start(folder.path(), &state);
+    first.says("nothing is saved, because file/state cannot be used");
+    first.says("the folder is watched");
+    for (more, expect) in [(&["--quiet"][..], ""), (&[], "already running, pid ")] {
+        let arguments = [&["run", "--kubeconfig", "kubeconfig"], &state[..], more].concat();
+        let child = depd(folder.path(), &arguments).stderr(Stdio::piped()).spawn();
+        let mut second = Running { child: child.expect("it runs"), log: first.log.clone() };
+        assert_eq!(second.ends().code(), Some(0));
+        let mut said = String::new();
+        let mut pipe = second.child.stderr.take().expect("piped");
+        pipe.read_to_string(&mut said).expect("UTF-8");
+        assert!(said.contains(expect) && said.is_empty() == expect.is_empty(), "{said}");
+    }
+    // As kill -9 leaves it: a lock ends with its process.
+    drop(first);
+    fs::remove_file(folder.path().join("depd.log")).expect("there");
+    Running::start(folder.path(), &state).says("the folder is watched");
+}
+
+#[test]
+fn what_cannot_be_looked_at_is_not_told_as_a_fact() {
+    let (_cluster, folder) = site();
+    save(folder.path(), "web_default.dep", "nginx:1.26\n");
+    // Stands for another user's folder, which root could read.
+    std::os::unix::fs::symlink("state", folder.path().join("state")).expect("made");
+    for command in ["status", "history", "wait web_default", "plan --kubeconfig kubeconfig"] {
+        let words: Vec<&str> = command.split(' ').collect();
+        let output = depd(folder.path(), &words).output().expect("it runs");
+        assert_eq!(output.status.code(), Some(1), "{command}: {}", stderr(&output));
+        assert!(stderr(&output).contains("depd: cannot read the store"), "{}", stderr(&output));
+    }
+    let arguments = ["doctor", "--kubeconfig", "kubeconfig"];
+    let output = depd(folder.path(), &arguments).output().expect("it runs");
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    assert!(text.contains("whether depd runs cannot be told here"), "{text}");
+    assert!(text.contains("cannot read the store") && !text.contains("none yet"), "{text}");
+}
+
+#[test]
+fn a_cluster_that_never_answers_does_not_hold_up_the_end() {
+    for (subcommand, code) in [("run", 0), ("once", 1)] {
+        let (cluster, folder) = site();
+        save(folder.path(), "web_default.dep", "nginx:1.26\n");
+        // It takes connections and says nothing.
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
+        let address = silent.local_addr().expect("bound").to_string();
+        let config = cluster.kubeconfig();
+        let (_, server) = config.split_once("https://").expect("a server");
+        let end = server.find(|c: char| !c.is_ascii_digit() && !".:".contains(c));
+        let server = &server[..end.expect("an end")];
+        let file = folder.path().join("kubeconfig");
+        let changed = config.replace(server, &address);
+        fs::write(&file, changed).expect("written");
+        let mut depd = Running::start_as(folder.path(), subcommand, &[]);
+        depd.says("the folder is watched");
+        depd.signal("-TERM");
+        assert_eq!(depd.ends().code(), Some(code), "{}", depd.log());
+        depd.says("SIGTERM: finishing what is in hand");
+        depd.says("stopped");
+    }
 }
 
 #[test]

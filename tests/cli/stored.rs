@@ -153,8 +153,8 @@ fn a_pause_holds_a_service_until_it_is_resumed_and_a_restart_makes_new_pods() {
         "Deployment web in default is held; depd resume web_default",
     );
     site.save("web_default.dep", "nginx:1.26\n");
-    let held = depd(site.path(), &["wait", "web_default", "--timeout", "2s"]).output();
-    says(&held.expect("it runs"), 3, "web_default: no verdict yet");
+    let held = depd(site.path(), &["wait", "web_default", "--timeout", "5s"]).output();
+    says(&held.expect("it runs"), 3, "web_default: no verdict yet: held: ");
     says(&ask(&["resume", "web_default"]), 0, "Deployment web in default is held no longer");
     says(&site.wait("web_default"), 0, "deployed");
     says(&ask(&["restart", "web_default"]), 0, "kubectl rollout status deployment/web -n default");
@@ -166,8 +166,14 @@ fn a_pause_holds_a_service_until_it_is_resumed_and_a_restart_makes_new_pods() {
             && web["status"]["updatedReplicas"] == web["spec"]["replicas"]
     });
     assert!(made_anew, "{:?}", site.cluster.get(path));
+    for command in ["pause", "resume", "restart"] {
+        let slip = ask(&[command, "wbe_default"]);
+        assert_eq!(slip.status.code(), Some(2), "{command}");
+        let said = String::from_utf8_lossy(&slip.stderr).into_owned();
+        assert!(said.contains("in namespace default: did you mean web_default"), "{said}");
+    }
     let nobody = ask(&["pause", "nobody_default"]);
-    assert_eq!(nobody.status.code(), Some(1));
+    assert_eq!(nobody.status.code(), Some(2));
     assert!(
         String::from_utf8_lossy(&nobody.stderr).contains("no workload nobody in namespace default")
     );
@@ -179,8 +185,10 @@ fn what_was_refused_is_tried_again_when_asked_and_only_by_a_daemon_that_runs() {
     site.save("web_default.dep", "nginx:1.26\n");
     says(&site.wait("web_default"), 0, "deployed");
     let retry = |key: &str| depd(site.path(), &["retry", key]);
-    says(&retry("web_default").output().expect("it runs"), 0, "web_default: what was rejected");
-    refuses(retry("nobody_default"), 1, "depd: the folder has no nobody_default.dep");
+    let nothing = "depd: web_default is deployed: nothing was rolled back or refused; depd restart";
+    refuses(retry("web_default"), 1, nothing);
+    refuses(retry("wbe_default"), 2, "depd: depd knows no wbe_default: did you mean web_default?");
+    refuses(retry("nobody_default"), 2, "depd: depd knows no nobody_default");
     site.daemon.kill().expect("it runs");
     site.daemon.wait().expect("it ends");
     refuses(
@@ -188,6 +196,19 @@ fn what_was_refused_is_tried_again_when_asked_and_only_by_a_daemon_that_runs() {
         1,
         "depd: no depd runs on the state folder",
     );
+}
+
+#[test]
+fn a_file_that_was_removed_is_named_as_gone_and_written_again() {
+    let site = Site::start();
+    site.save("web_default.dep", "nginx:1.26\n");
+    says(&site.wait("web_default"), 0, "deployed");
+    let path = site.path().join("deps/web_default.dep");
+    fs::remove_file(&path).expect("removed");
+    refuses(depd(site.path(), &["wait", "web_default"]), 2, "depd: web_default.dep is gone");
+    let back = depd(site.path(), &["rollback", "web_default"]).output().expect("it runs");
+    says(&back, 0, "deps/web_default.dep asks for nginx:1.26 again");
+    assert_eq!(fs::read_to_string(&path).expect("there"), "nginx:1.26\n");
 }
 
 #[test]

@@ -140,6 +140,33 @@ fn tokens_that_expire_every_second_cause_no_failure_and_no_storm() {
     is_busy_without_a_failure(&place, &user, 25, Duration::from_millis(800));
 }
 
+/// The tokens say when they end, and the server refuses them from then on: it asks again about a token that
+/// it knows after 10 s, which is later than that. Whoever goes on with an old one is refused.
+#[test]
+fn tokens_that_say_their_end_are_never_used_after_it() {
+    let Some(place) = Place::find() else { return };
+    let life = 8000;
+    let (asked, refused) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (count, bad) = (Arc::clone(&asked), Arc::clone(&refused));
+    Webhook::shared().judge("ending-", move |made| {
+        let is_good = is_young(made, life);
+        count.fetch_add(1, Ordering::SeqCst);
+        bad.fetch_add(usize::from(!is_good), Ordering::SeqCst);
+        is_good.then(|| "ending-user".to_owned())
+    });
+    let user = short_lived(&place.path("plugin"), "ending", Some(life));
+    // Renewed when four fifths of a life are over.
+    is_busy_without_a_failure(&place, &user, 6, Duration::from_millis(6400));
+    let (asked, seen) = (asked.load(Ordering::SeqCst), refused.load(Ordering::SeqCst));
+    println!("{asked} questions to the webhook, {seen} refusals");
+    assert!(asked >= 5, "{asked} questions");
+    assert_eq!(seen, 0, "an old token was used");
+    // An old one is refused indeed.
+    let old = place.kubeconfig(&place.server, "", "token: ending-1");
+    Depd::start_unready(&old, &[]).wait_for_log("does not accept the credentials");
+    assert!(refused.load(Ordering::SeqCst) > 0);
+}
+
 /// The plugin does not say that they end, so only the refusal tells.
 #[test]
 fn tokens_that_the_server_refuses_after_a_while_cause_no_failure_and_no_storm() {
@@ -337,8 +364,54 @@ fn the_printed_policy_lets_its_user_change_images_and_nothing_else() {
         json!({ "op": "add", "path": "/spec/template/metadata/annotations/x", "value": "y" });
     let said = patch(json!([with_another])).expect_err("another annotation");
     assert!(said.contains("annotations differ in more than restartedAt"), "{said}");
+    whatever_its_rights_it_cannot_scale_create_or_delete(&place, &admin);
     for kind in ["validatingadmissionpolicybinding", "validatingadmissionpolicy"] {
         kubectl(&admin, &["delete", kind, "depd-images-only"], "").expect("deleted");
+    }
+}
+
+/// The same user with every right that RBAC can give, so that only the policy is in its way.
+fn whatever_its_rights_it_cannot_scale_create_or_delete(place: &Place, admin: &Path) {
+    let namespace = place.cluster.namespace();
+    let object = |kind: &str, name: &str| {
+        let mut object = json!({ "apiVersion": "apps/v1", "kind": kind, "metadata": { "name": name },
+            "spec": { "selector": { "matchLabels": { "app": name } }, "template": {
+                "metadata": { "labels": { "app": name } },
+                "spec": { "containers": [{ "name": "c", "image": "nginx:1.24" }] } } } });
+        if kind != "DaemonSet" {
+            object["spec"]["replicas"] = 1.into();
+        }
+        object.to_string()
+    };
+    let limited = |arguments: &[&str], input: &str| {
+        let who = ["--as", "minikube-user", "--as-group", "system:masters", "-n", &namespace];
+        kubectl(admin, &[&who, arguments].concat(), input)
+    };
+    for kind in ["Deployment", "StatefulSet", "DaemonSet"] {
+        let target = format!("{kind}/web");
+        kubectl(admin, &["-n", &namespace, "create", "-f", "-"], &object(kind, "web")).expect(kind);
+        let replicas = json!({ "spec": { "replicas": 3, "minReadySeconds": 3 } }).to_string();
+        let status = json!({ "status": { "observedGeneration": 77 } }).to_string();
+        let patch = ["patch", &target, "--type", "merge", "-p"];
+        let refused: &[(&[&str], &str, &str)] = &[
+            (&["scale", &target, "--replicas", "3"], "", "may not scale"),
+            (&[&patch[..], &[&replicas, "--subresource", "scale"]].concat(), "", "may not scale"),
+            (&[&patch[..], &[&status, "--subresource", "status"]].concat(), "", "write the status"),
+            (&[&patch[..], &[&replicas]].concat(), "", "spec differs"),
+            (&["create", "-f", "-"], &object(kind, "new"), "may not create"),
+            (&["delete", &target], "", "may not create or delete"),
+        ];
+        for (arguments, input, words) in refused {
+            if kind == "DaemonSet" && arguments.contains(&"scale") {
+                continue;
+            }
+            let what = format!("{arguments:?} of {kind}");
+            let said = limited(arguments, input).expect_err(&what);
+            assert!(said.contains(words) && said.contains("depd-images-only"), "{what}: {said}");
+        }
+        let image = json!([{ "op": "replace", "path": "/spec/template/spec/containers/0/image",
+            "value": "nginx:1.25" }]);
+        limited(&["patch", &target, "--type", "json", "-p", &image.to_string()], "").expect(kind);
     }
 }
 

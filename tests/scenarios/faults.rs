@@ -3,8 +3,9 @@
 //! The faults are made by the sandbox itself, and by a relay before a real control plane; the comments
 //! name the rows of `tests/FAULTS.md`.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use depd::sandbox::{Fault, RequestView, Response};
 use serde_json::json;
@@ -16,19 +17,22 @@ use crate::wait::wait_for;
 /// How often a fault struck.
 type Hits = Arc<AtomicUsize>;
 
+/// When requests came.
+type Arrivals = Arc<Mutex<Vec<Instant>>>;
+
 /// Lets the first PATCHes of a Deployment by depd go wrong, one for each fault.
-fn break_patches(cluster: &Cluster, faults: Vec<Fault>) -> Hits {
-    let hits = Hits::default();
-    let counted = Arc::clone(&hits);
+fn break_patches(cluster: &Cluster, faults: Vec<Fault>) -> Arrivals {
+    let arrivals = Arrivals::default();
+    let noted = Arc::clone(&arrivals);
     cluster.set_faults(move |request| {
         if request.user != "depd" || request.method != "PATCH" {
             return None;
         }
-        let fault = faults.get(counted.load(Ordering::SeqCst)).cloned()?;
-        counted.fetch_add(1, Ordering::SeqCst);
-        Some(fault)
+        let mut noted = noted.lock().expect("nobody panics with it");
+        noted.push(Instant::now());
+        faults.get(noted.len() - 1).cloned()
     });
-    hits
+    arrivals
 }
 
 fn is_watch_of_deployments(request: &RequestView<'_>) -> bool {
@@ -68,9 +72,10 @@ fn generation(cluster: &Cluster, namespace: &str, name: &str) -> i64 {
     deployment["metadata"]["generation"].as_i64().expect("a number")
 }
 
-/// Deploys `web` through these faults of its PATCH: one rollout, one message.
+/// Deploys `web` through these faults of its PATCH: one rollout, one message. Returns the time before
+/// each next PATCH.
 #[track_caller]
-fn is_deployed_through(faults: Vec<Fault>) {
+fn is_deployed_through(faults: Vec<Fault>) -> Vec<Duration> {
     let cluster = Cluster::start_for_faults();
     let namespace = cluster.namespace();
     for name in ["web", "after"] {
@@ -78,15 +83,17 @@ fn is_deployed_through(faults: Vec<Fault>) {
     }
     let depd = Depd::start(&cluster.kubeconfig, &[]);
     let count = faults.len();
-    let hits = break_patches(&cluster, faults);
+    let arrivals = break_patches(&cluster, faults);
     depd.save("web", &namespace, "nginx:1.25");
     depd.slack.wait_for("Deployed: web");
-    assert_eq!(hits.load(Ordering::SeqCst), count, "every fault struck");
+    let arrivals = arrivals.lock().expect("nobody panics with it").clone();
+    assert!(arrivals.len() > count, "every fault struck");
     assert_eq!(generation(&cluster, &namespace, "web"), 2, "one rollout only");
     // A second message, if there were one, would come before that of a later service.
     depd.save("after", &namespace, "nginx:1.25");
     depd.slack.wait_for("Deployed: after");
     assert_eq!(depd.slack.titles().len(), 2, "{:?}", depd.slack.titles());
+    arrivals.windows(2).map(|pair| pair[1].duration_since(pair[0])).collect()
 }
 
 #[test]
@@ -104,8 +111,12 @@ fn a_connection_reset_after_the_patch_was_applied_makes_no_second_rollout() {
 #[test]
 fn an_overloaded_or_unready_server_is_asked_again_when_it_says() {
     // Row 17.
-    let later = |code, reason| Fault::Respond(status(code, reason, "").header("Retry-After", "1"));
-    is_deployed_through(vec![later(429, "TooManyRequests"), later(503, "ServiceUnavailable")]);
+    let later = |code, reason| Fault::Respond(status(code, reason, "").header("Retry-After", "3"));
+    let refusals = vec![later(429, "TooManyRequests"), later(503, "ServiceUnavailable")];
+    let gaps = is_deployed_through(refusals);
+    // A slow machine makes them longer, and nothing but disobedience makes them shorter.
+    let asked = Duration::from_secs(3);
+    assert!(gaps[..2].iter().all(|gap| *gap >= asked), "too early: {gaps:?}");
 }
 
 #[test]

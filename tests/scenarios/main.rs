@@ -31,6 +31,7 @@ mod faults;
 mod files;
 mod guide;
 mod holding;
+mod introducing;
 mod killing;
 mod machine;
 mod outages;

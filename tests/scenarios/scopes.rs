@@ -167,3 +167,23 @@ fn many_namespaces_are_watched_one_by_one_where_the_whole_cluster_is_refused() {
     depd.wait_for_log("each namespace is watched on its own instead");
     nine_are_deployed(&cluster, &all, &depd);
 }
+
+#[test]
+fn a_ninth_namespace_with_a_role_of_its_own_is_not_called_forbidden_before_it_was_asked() {
+    let cluster = Cluster::start();
+    let all = namespaces(&cluster, 9);
+    for namespace in &all {
+        cluster.deployment(namespace, "web", "nginx:1.24", 1);
+    }
+    let mut depd = Depd::prepare(&cluster.restricted(&all));
+    for namespace in &all[..8] {
+        depd.save("web", namespace, "nginx:1.24");
+    }
+    depd.launch(&[]);
+    nine_are_deployed(&cluster, &all, &depd);
+    depd.wait_for_log("each namespace is watched on its own instead");
+    assert_eq!(depd.slack.titles().len(), 9, "{:?}", depd.slack.titles());
+    let log = depd.log();
+    let is_wrong = |line: &&String| line.contains("goes on without");
+    assert_eq!(log.iter().find(is_wrong), None, "every kind may be listed in each of them");
+}

@@ -112,7 +112,7 @@ struct Echo {
 }
 
 /// So many ways there are.
-const WAYS: usize = 9;
+const WAYS: usize = 10;
 
 impl Echo {
     fn start() -> Echo {
@@ -172,7 +172,7 @@ fn echo(stream: impl Read + Write, count: &AtomicUsize) -> Option<()> {
         let aws = json!({ "__type": "ServerException", "message": sent }).to_string();
         let way = count.load(Ordering::SeqCst) % WAYS;
         let (status, text) = match way {
-            0 => ("500 Internal Server Error", sent.clone()),
+            0 => ("500 Internal Server Error", format!("{} {sent}", decoded(&sent))),
             1 => ("400 Bad Request", aws),
             2 => ("302 Found", sent.clone()),
             3 => ("403 Forbidden", kubernetes(403)),
@@ -180,6 +180,8 @@ fn echo(stream: impl Read + Write, count: &AtomicUsize) -> Option<()> {
             5 => ("404 Not Found", sent.clone()),
             6 => ("502 Bad Gateway", sent.repeat((10 << 20) / sent.len())),
             7 => ("503 Service Unavailable", kubernetes(503)),
+            // Good JSON of the wrong type, and a password as it was before it was encoded.
+            8 => ("200 OK", json!(format!("{sent}{}", decoded(&sent))).to_string()),
             _ => ("401 Unauthorized", sent.clone()),
         };
         let more =
@@ -190,6 +192,13 @@ fn echo(stream: impl Read + Write, count: &AtomicUsize) -> Option<()> {
         count.fetch_add(1, Ordering::SeqCst);
         sent.ok()?;
     }
+}
+
+/// The user and password of the request.
+fn decoded(sent: &str) -> String {
+    let encoded = sent.split_once("asic ").and_then(|(_, rest)| rest.split_whitespace().next());
+    let pair = STANDARD.decode(encoded.unwrap_or_default()).unwrap_or_default();
+    String::from_utf8_lossy(&pair).into_owned()
 }
 
 fn kubeconfig(server: &str, more: &str, user: &str) -> String {
@@ -234,7 +243,8 @@ fn security_3_no_secret_is_shown_by_an_api_server_or_receiver_that_sends_back_wh
     });
     script(&folder.path().join("good"), &format!("echo '{credential}'"));
     script(&folder.path().join("garbage"), &format!("echo '{{\"token\": {token}'"));
-    script(&folder.path().join("fails"), &format!("echo {token}; exit 3"));
+    let complaint = format!("echo {token}; echo \"no: $A, $1, --token={token}\" >&2");
+    script(&folder.path().join("fails"), &format!("{complaint}; exit 3"));
     let plugin = |name: &str| {
         format!(
             "exec: {{apiVersion: client.authentication.k8s.io/v1, interactiveMode: Never, \

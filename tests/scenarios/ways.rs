@@ -254,7 +254,8 @@ impl Kind {
     }
 }
 
-/// All of them, but for what this machine cannot do, which is said.
+/// All of them, but for what this machine cannot do, which is said; with `DEPD_TEST_REQUIRE_PROGRAMS=1`
+/// that is a failure.
 pub fn kinds() -> Vec<Kind> {
     let mut kinds = vec![
         Kind { name: "client certificate data", make: certificate_data, credentials: One },
@@ -276,7 +277,7 @@ pub fn kinds() -> Vec<Kind> {
     ];
     match std::env::var_os("DEPD_TEST_AWS") {
         Some(_) => kinds.push(Kind { name: "aws eks get-token", make: aws, credentials: Nameless }),
-        None => println!("skipped: aws eks get-token; DEPD_TEST_AWS names no aws"),
+        None => skip("aws eks get-token; DEPD_TEST_AWS names no aws"),
     }
     let mount =
         Command::new("unshare").args(["-m", "mount", "-t", "tmpfs", "none", "/run"]).output();
@@ -284,10 +285,17 @@ pub fn kinds() -> Vec<Kind> {
         true => {
             kinds.push(Kind { name: "in-cluster environment", make: in_a_pod, credentials: Many })
         }
-        false => println!("skipped: in-cluster environment; no mount namespace (unshare -m)"),
+        false => skip("in-cluster environment; no mount namespace (unshare -m)"),
     }
     judge_tokens();
     kinds
+}
+
+fn skip(what: &str) {
+    let is_required =
+        std::env::var_os("DEPD_TEST_REQUIRE_PROGRAMS").is_some_and(|value| value == "1");
+    assert!(!is_required, "missing here: {what}");
+    println!("skipped: {what}");
 }
 
 fn certificate_data(place: &Place) -> Way {

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use depd::model::{ImagePatch, ServiceKey, What, Workload};
+use depd::model::{FoundEnd, ImagePatch, ServiceKey, What, Workload};
 use depd::reconcile::{Phase, Service};
 
 use crate::cluster::{Cluster, Fate, fate};
@@ -252,6 +252,13 @@ impl Checks {
                 (What::RollbackFailed { .. }, story) => (Story::Closed, story != Story::Closed),
                 (What::Failed { .. } | What::TimedOut { .. }, story) => {
                     (Story::Broken, story == Story::Open)
+                }
+                (What::Found { end, .. }, story) => {
+                    let next = match end {
+                        FoundEnd::Well => Story::Closed,
+                        FoundEnd::Late | FoundEnd::Failed => Story::Broken,
+                    };
+                    (next, story == Story::Open)
                 }
                 (What::Recovered { .. }, story) => (Story::Closed, story == Story::Broken),
                 (

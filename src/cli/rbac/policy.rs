@@ -2,7 +2,9 @@
 //!
 //! RBAC can grant a PATCH of a Deployment only as a whole. The policy looks into it: every field is the
 //! same as before, but for the image of a container, the imagePullSecrets, the annotations of the
-//! workload, and the one of its pods by which `depd restart` replaces them. It compares whatever fields there are, so that fields of later versions are guarded too.
+//! workload, and the one of its pods by which `depd restart` replaces them. It compares whatever fields
+//! there are, so that fields of later versions are guarded too. Subresources are requests of their own:
+//! without `deployments/*` among the rules `kubectl scale` would pass by them all.
 //! Facts: "Validating Admission Policy" and "Common Expression Language in Kubernetes".
 
 /// What `kubectl rollout restart` sets.
@@ -18,6 +20,8 @@ pub(super) fn text(user: &str) -> String {
             "    - message: \"{message}\"\n      reason: Forbidden\n      expression: >-\n        {expression}\n"
         ));
     };
+    // A change of scale comes as an object of another kind, which no rule on spec sees.
+    add("it may not scale or write the status", "request.?subResource.orValue('') == ''");
     add("it may not create or delete", "request.operation == 'UPDATE'");
     for field in ["labels", "finalizers", "ownerReferences"] {
         let expression = format!("object.metadata.?{field} == oldObject.metadata.?{field}");
@@ -44,7 +48,13 @@ spec:
       - apiGroups: [apps]
         apiVersions: [\"*\"]
         operations: [CREATE, UPDATE, DELETE]
-        resources: [deployments, statefulsets, daemonsets]
+        resources:
+          - deployments
+          - statefulsets
+          - daemonsets
+          - deployments/*
+          - statefulsets/*
+          - daemonsets/*
   matchConditions:
     - name: is-depd
       expression: \"request.userInfo.username == '{user}'\"

@@ -83,7 +83,9 @@ fn judge(
         return Some(Outlook::Bad(sentence(&What::Unfit(problem.clone()))));
     }
     if !of_this {
-        return None;
+        // It is all that is known of the new content, and enough.
+        let (hold, kind) = service.hold.filter(|_| seen)?;
+        return Some(Outlook::NotYet(format!("held: {}", sentence(&What::Held(hold, kind)))));
     }
     let complaint = service.request_complaint.as_ref().or(service.complaint.as_ref());
     let why = complaint.map(|what| format!(": {}", sentence(what))).unwrap_or_default();

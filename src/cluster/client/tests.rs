@@ -259,6 +259,42 @@ fn a_list_that_does_not_get_further_is_given_up() {
 }
 
 #[test]
+fn a_server_without_measure_is_given_up_in_words() {
+    let check = |expect: &str, requests: usize, page: fn(usize) -> Value| {
+        let sandbox = still();
+        let client = client(&sandbox);
+        let asked = AtomicU32::new(0);
+        sandbox.set_faults(move |_: &RequestView<'_>| {
+            let nth = asked.fetch_add(1, Ordering::SeqCst) as usize;
+            Some(Fault::Respond(Response::json(200, &page(nth))))
+        });
+        let error = client.list_pods(&Scope::Cluster).unwrap_err();
+        assert!(matches!(error.class, Class::Decode { .. }), "{error:?}");
+        assert!(error.to_string().contains(expect), "{error}");
+        assert_eq!(sandbox.requests().len(), requests, "{expect}");
+    };
+    check(
+        "no name or no uid",
+        1,
+        |_| json!({"metadata": {"resourceVersion": "7"}, "items": vec![json!({"metadata": {}}); 20_000]}),
+    );
+    check("more than 5000 items in one answer", 1, |_| {
+        let pod = json!({"metadata": {"name": "a", "uid": "b"}});
+        json!({"metadata": {"resourceVersion": "7"}, "items": vec![pod; 6_000]})
+    });
+    check(
+        "no end after 1000 pages",
+        PAGES_MAX,
+        |nth| json!({"metadata": {"resourceVersion": "7", "continue": nth.to_string() + "x"}, "items": []}),
+    );
+    check("more than 300000 items", 1 + TOTAL_MAX / 5_000, |nth| {
+        let pod = json!({"metadata": {"name": "a", "uid": "b"}});
+        let next = nth.to_string() + "x";
+        json!({"metadata": {"resourceVersion": "7", "continue": next}, "items": vec![pod; 5_000]})
+    });
+}
+
+#[test]
 fn what_is_no_list_is_never_taken_for_an_empty_one() {
     let sandbox = still();
     let client = client(&sandbox);
@@ -340,6 +376,13 @@ fn an_error_that_quotes_the_credentials_loses_them() {
         let error = client.version().unwrap_err();
         assert!(!format!("{error} {error:?}").contains(&token), "{error:?}");
         assert!(error.to_string().contains("[redacted]"), "{error}");
+    }
+    // A good answer of the wrong shape, too.
+    answer(&sandbox, "GET", Response::json(200, &json!(format!("canary: {token}"))));
+    let listed = client.list_pods(&Scope::Cluster).unwrap_err();
+    for error in [client.version().unwrap_err(), listed] {
+        assert!(!format!("{error} {error:?}").contains(&token), "{error:?}");
+        assert!(error.to_string().contains("invalid type: string \"…\""), "{error}");
     }
     let shown = format!("{client:?} {access:?}");
     assert!(!shown.contains(&token), "{shown}");

@@ -5,6 +5,11 @@
 //! thread while the others go on with the old one. After a failure, or while the server refuses
 //! whatever the plugin returns, the next run waits longer and longer.
 
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -16,6 +21,7 @@ use super::process::{Outcome, Running, run};
 use super::protocol::{self, EXEC_INFO, Reply};
 use super::{CredentialsError, Held, bearer};
 use crate::cluster::access::{ExecPlugin, Material, Trust};
+use crate::cluster::redact::Redaction;
 use crate::cluster::text::plain;
 
 /// A plugin may take this long; `aws eks get-token` takes a second or three.
@@ -210,7 +216,7 @@ impl Plugin {
             _ => None,
         };
         let info = cluster.as_deref().map(|cluster| (cluster, authority.as_deref()));
-        let mut process = Command::new(&**command);
+        let mut process = found(command, std::env::var_os("PATH").as_deref());
         process.args(args.iter().map(|arg| &**arg.expose()));
         process.envs(env.iter().map(|(name, value)| (&**name, &**value.expose())));
         process.env(EXEC_INFO, protocol::request(*version, info));
@@ -218,11 +224,13 @@ impl Plugin {
             Outcome::Ended { status, output, .. } if status.success() => {
                 protocol::read(&output, *version).map_err(|problem| self.error(&problem))
             }
-            Outcome::Ended { status, complaint, .. } => {
+            Outcome::Ended { status, output, complaint } => {
+                let complaint = self.redaction(&output).apply(&complaint);
                 Err(self.error(&said(&format!("it failed with {status}"), &complaint)))
             }
             Outcome::TimedOut { complaint } => {
                 let limit = self.limit.as_secs();
+                let complaint = self.redaction(&[]).apply(&complaint);
                 Err(self.error(&said(&format!("it did not end within {limit} s"), &complaint)))
             }
             Outcome::TooMuch => Err(self.error("it printed more than a credential can be")),
@@ -236,8 +244,50 @@ impl Plugin {
         }
     }
 
+    /// What its complaint must not repeat: what the kubeconfig gives it, names of options apart, and
+    /// the tokens that it printed, now or before.
+    fn redaction(&self, output: &[u8]) -> Redaction {
+        let ExecPlugin { args, env, version, .. } = &self.plugin;
+        let held = self.state.lock().held.as_ref().and_then(|held| held.header.clone());
+        let mut known = Redaction::of_header(held.as_ref().map(|header| &**header.expose()));
+        for arg in args.iter().map(|arg| &**arg.expose()) {
+            match arg.split_once('=') {
+                Some((name, value)) if name.starts_with('-') => known.add(value),
+                None if arg.starts_with("--") => {}
+                _ => known.add(arg),
+            }
+        }
+        env.iter().for_each(|(_, value)| known.add(value.expose()));
+        let printed = protocol::read(output, *version).ok().and_then(|reply| reply.token);
+        printed.iter().for_each(|token| known.add(token.expose()));
+        known
+    }
+
     fn error(&self, problem: &str) -> CredentialsError {
         CredentialsError(format!("credential plugin {}: {problem}", plain(&self.plugin.command)))
+    }
+}
+
+/// The program of our own PATH, as kubectl takes it: one that the plugin is given is for its own use.
+fn found(command: &str, path: Option<&OsStr>) -> Command {
+    let is_program = |file: &PathBuf| {
+        fs::metadata(file).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+    };
+    let mut folders = std::env::split_paths(path.unwrap_or_default());
+    let file = match command.contains('/') {
+        true => None,
+        false => folders.find_map(|folder| {
+            Some(folder.join(command)).filter(|file| file.is_absolute() && is_program(file))
+        }),
+    };
+    match file {
+        Some(file) => {
+            let mut process = Command::new(file);
+            process.arg0(command);
+            process
+        }
+        // It is a path, or will not be found.
+        None => Command::new(command),
     }
 }
 

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 
 use super::{CredentialsError, Held, bearer};
 use crate::cluster::secret::Secret;
+use crate::cluster::text::fits_header;
 
 /// A token is a few kilobytes.
 const TOKEN_BYTES: u64 = 1 << 20;
@@ -89,6 +90,9 @@ fn read(path: &Path) -> io::Result<Secret> {
     fs::File::open(path)?.take(TOKEN_BYTES).read_to_string(&mut text)?;
     match text.trim().is_empty() {
         true => Err(io::Error::other("it is empty")),
+        false if !fits_header(text.trim()) => Err(io::Error::other(
+            "it holds a line break or another control character; write the token alone, on one line",
+        )),
         false => Ok(bearer(&text)),
     }
 }

@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 /// An ExecCredential is a few kilobytes.
 const OUTPUT_BYTES: u64 = 1 << 20;
@@ -93,8 +93,8 @@ pub(super) fn run(mut command: Command, limit: Duration, running: &Running) -> O
     };
 
     let mut printed = None;
-    let mut status = None;
-    while status.is_none() && Instant::now() < deadline {
+    let mut ended = false;
+    while !ended && Instant::now() < deadline {
         // The end of its output comes with its own end, or just before.
         let wait =
             Duration::from_millis(20).min(deadline.saturating_duration_since(Instant::now()));
@@ -105,15 +105,16 @@ pub(super) fn run(mut command: Command, limit: Duration, running: &Running) -> O
         if printed.as_ref().is_some_and(|p| p.len() as u64 > OUTPUT_BYTES) {
             break;
         }
-        status = child.try_wait().ok().flatten();
+        ended = group.is_none_or(has_ended);
     }
-    if status.is_some() && printed.is_none() {
+    if ended && printed.is_none() {
         printed = output.as_ref().and_then(|pipe| pipe.recv_timeout(AFTERWARDS).ok());
     }
-    // Whatever it left behind goes as well, and with it whoever still holds its pipes.
+    // Whatever it left behind goes as well, and with it whoever still holds its pipes: before it is
+    // reaped, so that its number still is its own, here and for whoever ends it from elsewhere.
     kill();
-    let _ = child.wait();
     running.over();
+    let status = child.wait().ok().filter(|_| ended);
     let complaint = complaint.and_then(|pipe| pipe.recv_timeout(AFTERWARDS).ok());
     let complaint = String::from_utf8_lossy(&complaint.unwrap_or_default()).into_owned();
     let printed = printed
@@ -126,6 +127,12 @@ pub(super) fn run(mut command: Command, limit: Duration, running: &Running) -> O
         Some(status) => Outcome::Ended { status, output: printed, complaint },
         None => Outcome::TimedOut { complaint },
     }
+}
+
+/// Whether it has ended, without reaping it.
+fn has_ended(pid: Pid) -> bool {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    !matches!(waitid(WaitId::Pid(pid), options), Ok(None))
 }
 
 /// Takes our secrets from its environment, inherited ones and those that it was given.

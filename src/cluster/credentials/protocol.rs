@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 
 use crate::cluster::access::{ClientIdentity, ExecCluster, ExecVersion, Material, Trust};
 use crate::cluster::secret::Secret;
+use crate::cluster::text::fits_header;
 
 /// The variable that carries the request.
 pub(super) const EXEC_INFO: &str = "KUBERNETES_EXEC_INFO";
@@ -114,7 +115,11 @@ pub(super) fn read(output: &[u8], version: ExecVersion) -> Result<Reply, String>
         return Err("it returned no status, so no credentials".into());
     };
     let filled = |text: Option<String>| text.filter(|text| !text.is_empty());
-    let token = filled(status.token).map(|token| Secret::new(token.into()));
+    let token = filled(status.token);
+    if token.as_deref().is_some_and(|token| !fits_header(token.trim())) {
+        return Err("the token that it returned holds a line break or another control character; correct the plugin".into());
+    }
+    let token = token.map(|token| Secret::new(token.into()));
     let pem = |text: Option<String>| {
         filled(text).map(|text| Material::Inline(Secret::new(text.into_bytes())))
     };
@@ -204,6 +209,7 @@ mod tests {
             ("no key", of(r#"{"clientCertificateData":"canary"}"#)),
             ("no certificate", of(r#"{"token":"t","clientKeyData":"canary"}"#)),
             ("no time", of(r#"{"token":"canary","expirationTimestamp":"canary"}"#)),
+            ("token of two lines", of(r#"{"token":"canary\ncanary"}"#)),
             ("token of digits", of(r#"{"token":12345}"#)),
         ];
         for (name, text) in cases {

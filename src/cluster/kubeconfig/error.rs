@@ -10,6 +10,8 @@ pub enum KubeconfigError {
     Nothing {
         /// The files that were looked for in vain.
         missing: Vec<PathBuf>,
+        /// The files that are there, with nothing in them.
+        empty: Vec<PathBuf>,
     },
     /// A file could not be read.
     Unreadable {
@@ -62,10 +64,17 @@ pub enum KubeconfigError {
 impl fmt::Display for KubeconfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            KubeconfigError::Nothing { missing } => {
-                f.write_str(
-                    "no kubeconfig: set KUBECONFIG or --kubeconfig, or run inside a cluster",
-                )?;
+            KubeconfigError::Nothing { missing, empty } => {
+                match empty.is_empty() {
+                    true => f.write_str(
+                        "no kubeconfig: set KUBECONFIG or --kubeconfig, or run inside a cluster",
+                    ),
+                    false => write!(
+                        f,
+                        "kubeconfig {} is empty: name another file in KUBECONFIG or --kubeconfig, or run inside a cluster",
+                        names(empty)
+                    ),
+                }?;
                 match missing.is_empty() {
                     true => Ok(()),
                     false => write!(f, " (there is no {})", names(missing)),

@@ -36,10 +36,12 @@ pub fn load(
 ) -> Result<Access, KubeconfigError> {
     let files = candidates(choice, &env);
     let mut missing = Vec::new();
-    let merged = merge(read_all(&files, choice.kubeconfig.is_some(), &mut missing)?)?;
+    let found = read_all(&files, choice.kubeconfig.is_some(), &mut missing)?;
+    let empty = found.iter().map(|(file, _)| file.clone()).collect();
+    let merged = merge(found)?;
     let mut access = if merged.is_empty() && choice.kubeconfig.is_none() {
         in_cluster(Path::new(SERVICE_ACCOUNT), &env)
-            .unwrap_or(Err(KubeconfigError::Nothing { missing }))?
+            .unwrap_or(Err(KubeconfigError::Nothing { missing, empty }))?
     } else {
         Access { files, ..pick(&merged, choice.context.as_deref())? }
     };
@@ -60,7 +62,7 @@ pub fn reload(access: &Access) -> Result<Access, KubeconfigError> {
     let mut missing = Vec::new();
     let found = read_all(&access.files, false, &mut missing)?;
     if found.is_empty() {
-        return Err(KubeconfigError::Nothing { missing });
+        return Err(KubeconfigError::Nothing { missing, empty: Vec::new() });
     }
     let new = pick(&merge(found)?, Some(&access.context))?;
     let place = |a: &Access| {

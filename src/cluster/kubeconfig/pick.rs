@@ -12,6 +12,7 @@ use crate::cluster::access::{
     Material, ServerUrl, Trust,
 };
 use crate::cluster::secret::Secret;
+use crate::cluster::text::fits_header;
 use crate::net::{Proxy, ProxyUrl};
 
 /// The cluster's extension that is meant for credential plugins.
@@ -107,6 +108,10 @@ fn log_in(
     let Some(exec) = &user.exec else { return Ok((identity, authorization)) };
     let plugin = plugin(exec, cluster, trust, at)?;
     match (&identity, &authorization) {
+        (None, Authorization::None) if exec.interactive_mode.as_deref() == Some("Always") => {
+            let problem = "it is Always, but depd has no terminal to ask at; use a plugin that works without one";
+            Err(at.fault("exec.interactiveMode", problem))
+        }
         (None, Authorization::None) => Ok((None, Authorization::Exec(Box::new(plugin)))),
         _ => Ok((identity, authorization)),
     }
@@ -137,11 +142,7 @@ fn plugin(
         }
     };
     match (exec.interactive_mode.as_deref().unwrap_or_default(), version) {
-        ("Never" | "IfAvailable", _) | ("", ExecVersion::V1Beta1) => {}
-        ("Always", _) => {
-            let problem = "it is Always, but depd has no terminal to ask at; use a plugin that works without one";
-            return Err(fault("interactiveMode", problem));
-        }
+        ("Never" | "IfAvailable" | "Always", _) | ("", ExecVersion::V1Beta1) => {}
         _ => {
             let problem = "it must be Never or IfAvailable; v1 demands one of them";
             return Err(fault("interactiveMode", problem));
@@ -184,6 +185,10 @@ fn exec_cluster(cluster: &Cluster, trust: &Trust) -> ExecCluster {
 
 fn proxy(cluster: &Cluster, at: &Place<'_>) -> Result<Option<Proxy>, KubeconfigError> {
     let Some(url) = filled(cluster.proxy_url.as_ref()) else { return Ok(None) };
+    if url.expose().to_ascii_lowercase().starts_with("socks5h:") {
+        let problem = "kubectl does not know socks5h; write socks5, where the proxy looks up the names as well";
+        return Err(at.fault("proxy-url", problem));
+    }
     let url = ProxyUrl::parse(url.expose()).map_err(|problem| at.fault("proxy-url", problem))?;
     Ok(Some(Proxy { url, source: "proxy-url".into() }))
 }
@@ -199,6 +204,11 @@ fn impersonation(user: &User, at: &Place<'_>) -> Result<Option<Impersonation>, K
             (key.to_ascii_lowercase().into(), values)
         })
         .collect();
+    let values = extra.values().flatten().chain(&groups).map(|value| &**value);
+    let values = values.chain(user.impersonate.as_deref()).chain(uid);
+    if values.into_iter().any(|value| !fits_header(value)) {
+        return Err(at.fault("as", BROKEN));
+    }
     match user.impersonate.as_deref().and_then(text) {
         Some(user) => {
             Ok(Some(Impersonation { user: user.into(), uid: uid.map(Into::into), groups, extra }))
@@ -209,6 +219,9 @@ fn impersonation(user: &User, at: &Place<'_>) -> Result<Option<Impersonation>, K
         None => Ok(None),
     }
 }
+
+const BROKEN: &str =
+    "it holds a line break or another control character; write it on one line, as it was issued";
 
 /// Where a field stands, for error messages.
 struct Place<'a> {
@@ -311,6 +324,9 @@ fn twice(field: &str, at: &Place<'_>) -> KubeconfigError {
 
 fn authorization(user: &User, at: &Place<'_>) -> Result<Authorization, KubeconfigError> {
     let token = filled(user.token.as_ref()).cloned();
+    if token.as_ref().is_some_and(|token| !fits_header(token.expose().trim())) {
+        return Err(at.fault("token", BROKEN));
+    }
     let token = match (&user.token_file, token) {
         (Some(path), fallback) => Some(Authorization::TokenFile { path: path.clone(), fallback }),
         (None, Some(token)) => Some(Authorization::Token(token)),

@@ -472,6 +472,8 @@ fn every_mistake_is_named_with_its_place_and_a_way_out() {
         ("certificate without key", of_user("client-certificate: a.crt")),
         ("certificate is not base64", of_user("client-certificate-data: canary!")),
         ("key is not base64", of_user("client-certificate: a, client-key-data: canary!")),
+        ("token of two lines", of_user("token: \"canary\\ncanary\"")),
+        ("acting as two lines", of_user("token: t, as: \"canary\\ncanary\"")),
         ("two ways to log in", of_user("token: canary, username: ann")),
         ("token is a map", of_user("token: {canary: canary}")),
         ("password is a list", of_user("username: ann, password: [canary]")),

@@ -352,7 +352,7 @@ impl LabelSelector {
 /// A ReplicaSet, of which the metadata and the template's images matter.
 #[derive(Debug, Deserialize)]
 pub(in crate::cluster) struct ReplicaSet {
-    metadata: Meta,
+    pub(super) metadata: Meta,
     #[serde(default)]
     spec: ReplicaSetSpec,
 }

@@ -1,4 +1,4 @@
-//! The few fields of a certificate that the verifier of last resort needs. `[C]`
+//! The few fields of a certificate that webpki does not show. `[C]`
 //!
 //! Facts: RFC 5280, section 4.1, RFC 3279, section 2.3, for keys, and X.690 for DER. Everything is bounds-checked; what is not understood
 //! is `None`, which trusts nobody.
@@ -12,6 +12,8 @@ pub(super) struct Fields<'a> {
     pub algorithm: &'a [u8],
     /// The signature itself.
     pub signature: &'a [u8],
+    /// 1, 2 or 3.
+    version: u8,
     /// Seconds since 1970.
     pub not_before: u64,
     /// Seconds since 1970.
@@ -26,6 +28,10 @@ pub(super) struct Fields<'a> {
     extensions: &'a [u8],
 }
 
+/// 2.5.29.15
+const KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x0f];
+/// 2.5.29.19
+const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 0x13];
 /// 2.5.29.37
 pub(super) const EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x25];
 /// 2.5.29.30
@@ -100,7 +106,7 @@ impl<'a> Fields<'a> {
         let (0, bits) = signature.content.split_first()? else { return None };
 
         let version = tagged(signed.content, 0xa0);
-        let serial = tagged(version.map_or(signed.content, |version| version.rest), 0x02)?;
+        let serial = tagged(version.as_ref().map_or(signed.content, |version| version.rest), 0x02)?;
         let own_algorithm = tagged(serial.rest, SEQUENCE)?;
         if own_algorithm.content != algorithm.content {
             return None;
@@ -119,7 +125,15 @@ impl<'a> Fields<'a> {
             }
             rest = part.rest;
         }
+        let version = match version {
+            None => 1,
+            Some(version) => match tagged(version.content, 0x02)?.content {
+                [number] => number.checked_add(1)?,
+                _ => return None,
+            },
+        };
         Some(Fields {
+            version,
             signed: signed.whole,
             algorithm: algorithm.content,
             signature: bits,
@@ -170,6 +184,38 @@ impl<'a> Fields<'a> {
         (name.content != ED25519).then_some(KeyFault::Kind)
     }
 
+    /// The content of the basic constraints, where they are there.
+    fn basic_constraints(&self) -> Option<&'a [u8]> {
+        Some(tagged(self.extension(BASIC_CONSTRAINTS)?, SEQUENCE)?.content)
+    }
+
+    /// It is an authority's. Before version 3 none could say so, and all are believed.
+    pub(super) fn is_authority(&self) -> bool {
+        match self.basic_constraints() {
+            None => self.version < 3,
+            Some(constraints) => tagged(constraints, 0x01).is_some_and(|ca| ca.content == [0xff]),
+        }
+    }
+
+    /// Its key may sign certificates, or it does not say what it may do.
+    pub(super) fn may_sign(&self) -> bool {
+        /// The sixth bit.
+        const CERTIFICATES: u8 = 0x04;
+        let Some(value) = self.extension(KEY_USAGE) else { return true };
+        let bits = tagged(value, 0x03).map(|bits| bits.content);
+        let Some([_unused, first, rest @ ..]) = bits else { return false };
+        first & CERTIFICATES != 0 || (*first == 0 && rest.iter().all(|byte| *byte == 0))
+    }
+
+    /// How many authorities may stand between it and a server, if it says so.
+    pub(super) fn most_below(&self) -> Option<usize> {
+        let constraints = self.basic_constraints()?;
+        let rest = tagged(constraints, 0x01).map_or(constraints, |ca| ca.rest);
+        let number = tagged(rest, 0x02)?.content;
+        // Nobody has a chain that long.
+        Some(if let [small] = number { usize::from(*small) } else { usize::MAX })
+    }
+
     /// It may be a server's, or does not say what it is for.
     pub(super) fn is_for_servers(&self) -> bool {
         let Some(value) = self.extension(EXTENDED_KEY_USAGE) else { return true };
@@ -198,7 +244,7 @@ fn time(element: &Element<'_>) -> Option<u64> {
     }
     let part = |range: std::ops::Range<usize>| full.get(range);
     let stamp = format!(
-        "{}-{}-{}T{}:{}:{}Z",
+        "{}-{}-{}T{}:{}:{}",
         part(0..4)?,
         part(4..6)?,
         part(6..8)?,
@@ -206,7 +252,11 @@ fn time(element: &Element<'_>) -> Option<u64> {
         part(10..12)?,
         part(12..14)?
     );
-    u64::try_from(stamp.parse::<jiff::Timestamp>().ok()?.as_second()).ok()
+    let stamp: jiff::civil::DateTime = stamp.parse().ok()?;
+    // The last hours of the year 9999, which mean no end, are beyond what can be a point in time.
+    let point = stamp.to_zoned(jiff::tz::TimeZone::UTC).map(|zoned| zoned.timestamp());
+    let second = point.unwrap_or(jiff::Timestamp::MAX).as_second();
+    Some(u64::try_from(second).unwrap_or(0))
 }
 
 #[cfg(test)]
@@ -240,6 +290,40 @@ mod tests {
         check(ExtendedKeyUsagePurpose::ClientAuth, false);
     }
 
+    #[test]
+    fn dates_before_1970_and_without_end_are_read() {
+        let check = |(year, month, day), (tag, text): (u8, &[u8]), expect: u64| {
+            let der = certificate(|p| p.not_after = date_time_ymd(year, month, day));
+            assert_eq!(Fields::read(&der).unwrap().not_after, expect);
+            let whole = [&[tag, u8::try_from(text.len()).unwrap()], text].concat();
+            assert_eq!(time(&element(&whole).unwrap()), Some(expect));
+        };
+        check((1960, 1, 1), (0x17, b"600101000000Z"), 0);
+        check((2049, 12, 31), (0x17, b"491231000000Z"), 2_524_521_600);
+        let never = time(&element(b"\x18\x0f99991231235959Z").unwrap()).unwrap();
+        assert!(never > 253_402_000_000, "{never}");
+    }
+
+    #[test]
+    fn what_an_authority_may_is_read() {
+        use rcgen::{BasicConstraints, IsCa, KeyUsagePurpose};
+        let check = |ca: IsCa, usages: &[KeyUsagePurpose], expect: (bool, bool, Option<usize>)| {
+            let der = certificate(|p| {
+                p.is_ca = ca;
+                p.key_usages = usages.to_vec();
+            });
+            let fields = Fields::read(&der).unwrap();
+            let read = (fields.is_authority(), fields.may_sign(), fields.most_below());
+            assert_eq!(read, expect, "{usages:?}");
+        };
+        let (unlimited, one) = (BasicConstraints::Unconstrained, BasicConstraints::Constrained(1));
+        check(IsCa::NoCa, &[], (false, true, None));
+        check(IsCa::ExplicitNoCa, &[], (false, true, None));
+        check(IsCa::Ca(unlimited), &[], (true, true, None));
+        check(IsCa::Ca(one), &[KeyUsagePurpose::KeyCertSign], (true, true, Some(1)));
+        check(IsCa::Ca(unlimited), &[KeyUsagePurpose::CrlSign], (true, false, None));
+    }
+
     proptest! {
         #[test]
         fn whatever_is_damaged_is_read_without_a_panic(
@@ -251,6 +335,7 @@ mod tests {
             der.truncate(length - cut.min(length));
             if let Some(fields) = Fields::read(&der) {
                 let _ = (fields.is_for_servers(), fields.key_fault());
+                let _ = (fields.is_authority(), fields.may_sign(), fields.most_below());
             }
         }
     }

@@ -10,8 +10,9 @@ use std::process::{Child, Command, Stdio};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    SigningKey as _, date_time_ymd,
+    BasicConstraints, CertificateParams, CertifiedIssuer, CidrSubnet, ExtendedKeyUsagePurpose,
+    GeneralSubtree, IsCa, KeyPair, KeyUsagePurpose, NameConstraints, SigningKey as _,
+    date_time_ymd,
 };
 use rustls::ServerConfig;
 use rustls::pki_types::PrivatePkcs8KeyDer;
@@ -31,11 +32,8 @@ enum Judgement {
     Refused(&'static str),
     /// Only depd refuses it, in these words, because it is not safe or cannot be verified.
     Stricter(&'static str),
-    /// Only depd accepts it. An authority is believed until somebody takes it away; that it has expired is
-    /// a warning.
-    Milder,
 }
-use Judgement::{Accepted, Milder, Refused, Stricter};
+use Judgement::{Accepted, Refused, Stricter};
 
 /// A server with this certificate, and the authority that the kubeconfig names.
 struct Odd {
@@ -44,11 +42,15 @@ struct Odd {
 }
 
 fn serving(certificate: &[u8], key: &KeyPair, authority: String) -> Odd {
+    serving_chain(&[certificate], key, authority)
+}
+
+fn serving_chain(chain: &[&[u8]], key: &KeyPair, authority: String) -> Odd {
     let der = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let provider = Arc::new(ring::default_provider());
     let key = provider.key_provider.load_private_key(der).unwrap();
     // rustls' own builder would refuse what is odd.
-    let pair = CertifiedKey::new(vec![certificate.to_vec().into()], key);
+    let pair = CertifiedKey::new(chain.iter().map(|one| one.to_vec().into()).collect(), key);
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
@@ -178,6 +180,121 @@ fn signed_by(change: impl FnOnce(&mut CertificateParams)) -> Odd {
     serving(leaf.der(), &key, authority.pem())
 }
 
+/// As [`signed_by`], with an authority in between that the server shows.
+fn signed_far_from(
+    change: impl FnOnce(&mut CertificateParams),
+    between: impl FnOnce(&mut CertificateParams),
+) -> Odd {
+    let (root, key) = (authority_with(change), KeyPair::generate().unwrap());
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    named(&mut params, "between");
+    between(&mut params);
+    let between = CertifiedIssuer::signed_by(params, KeyPair::generate().unwrap(), &root).unwrap();
+    let leaf = server_params("127.0.0.1").signed_by(&key, &between).unwrap();
+    serving_chain(&[leaf.der(), between.der()], &key, root.pem())
+}
+
+/// An authority was renewed with the key that it had, and both are listed.
+fn signed_by_a_renewed_one() -> Odd {
+    let (authority, key) = (authority_with(|_| ()), KeyPair::generate().unwrap());
+    let mut params = authority_params();
+    is_over(&mut params);
+    let old = params.self_signed(authority.key()).unwrap();
+    let leaf = server_params("127.0.0.1").signed_by(&key, &authority).unwrap();
+    serving(leaf.der(), &key, format!("{}{}", old.pem(), authority.pem()))
+}
+
+/// For any purpose, with an authority in between.
+fn for_anything_far_from() -> Odd {
+    let (root, key) = (authority_with(|_| ()), KeyPair::generate().unwrap());
+    let mut params = CertificateParams::default();
+    is_authority(&mut params);
+    let between = CertifiedIssuer::signed_by(params, KeyPair::generate().unwrap(), &root).unwrap();
+    let mut params = server_params("127.0.0.1");
+    is_for_anything(&mut params);
+    let leaf = params.signed_by(&key, &between).unwrap();
+    serving_chain(&[leaf.der(), between.der()], &key, root.pem())
+}
+
+/// The server's certificate is an authority's too, which webpki never accepts by itself.
+fn authority_signed_by(change: impl FnOnce(&mut CertificateParams)) -> Odd {
+    let (authority, key) = (authority_with(change), KeyPair::generate().unwrap());
+    let mut params = server_params("127.0.0.1");
+    is_authority(&mut params);
+    serving(params.signed_by(&key, &authority).unwrap().der(), &key, authority.pem())
+}
+
+fn is_limited_to(below: u8) -> impl FnOnce(&mut CertificateParams) {
+    move |params| params.is_ca = IsCa::Ca(BasicConstraints::Constrained(below))
+}
+
+fn signs_lists_only(params: &mut CertificateParams) {
+    params.key_usages = vec![KeyUsagePurpose::CrlSign];
+}
+
+fn is_no_authority(params: &mut CertificateParams) {
+    params.is_ca = IsCa::ExplicitNoCa;
+}
+
+fn says_nothing_of_authority(params: &mut CertificateParams) {
+    params.is_ca = IsCa::NoCa;
+}
+
+fn is_for_anything(params: &mut CertificateParams) {
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::Any];
+}
+
+fn is_not_for_this_machine(params: &mut CertificateParams) {
+    let here = GeneralSubtree::IpAddress(CidrSubnet::V4([127, 0, 0, 0], [255, 0, 0, 0]));
+    let excluded_subtrees = vec![here];
+    params.name_constraints =
+        Some(NameConstraints { permitted_subtrees: Vec::new(), excluded_subtrees });
+}
+
+/// What an authority that the kubeconfig lists may vouch for.
+fn odd_authorities() -> Vec<(&'static str, Odd, Judgement)> {
+    let nothing = |_: &mut CertificateParams| ();
+    let no_authority = Refused("is no authority's certificate (basicConstraints without CA:TRUE)");
+    let no_signer = Refused("may not sign certificates (keyUsage without keyCertSign)");
+    let no_server = Refused("kubeconfig is not meant for servers (extendedKeyUsage without");
+    let too_far = Refused("allows fewer authorities below it than the server shows (pathlen)");
+    let over = Refused("the certificate authority of the kubeconfig has expired; renew it");
+    vec![
+        ("signed by no authority", signed_by(is_no_authority), no_authority),
+        ("signed by one that says nothing", signed_by(says_nothing_of_authority), no_authority),
+        ("far from no authority", signed_far_from(is_no_authority, nothing), no_authority),
+        ("an authority's, signed by none", authority_signed_by(is_no_authority), no_authority),
+        ("signed by one for lists", signed_by(signs_lists_only), no_signer),
+        ("an authority's, by one for lists", authority_signed_by(signs_lists_only), no_signer),
+        (
+            "of one between that is for lists",
+            signed_far_from(nothing, signs_lists_only),
+            Refused("that the server shows may not sign certificates"),
+        ),
+        ("signed by one for clients", signed_by(is_for_clients), no_server),
+        ("an authority's, by one for clients", authority_signed_by(is_for_clients), no_server),
+        ("signed by one for anything", signed_by(is_for_anything), Accepted),
+        ("one between", signed_far_from(nothing, nothing), Accepted),
+        ("none allowed between", signed_far_from(is_limited_to(0), nothing), too_far),
+        ("one allowed between", signed_far_from(is_limited_to(1), nothing), Accepted),
+        ("none allowed and none there", signed_by(is_limited_to(0)), Accepted),
+        ("of an authority that has expired", signed_by(is_over), over),
+        ("an authority's, of an expired one", authority_signed_by(is_over), over),
+        (
+            "of an authority of the future",
+            signed_by(is_of_the_future),
+            Refused("kubeconfig is not valid yet"),
+        ),
+        ("of a renewed authority", signed_by_a_renewed_one(), Accepted),
+        (
+            "of an authority that may not",
+            signed_by(is_not_for_this_machine),
+            Refused("for a name that its authority may not issue for (nameConstraints)"),
+        ),
+    ]
+}
+
 fn leaf_of_version_1() -> Odd {
     let (authority, key) = (authority_with(|_| ()), KeyPair::generate().unwrap());
     let leaf = server_params("127.0.0.1").signed_by(&key, &authority).unwrap();
@@ -214,7 +331,8 @@ fn odd_servers() -> Vec<(&'static str, Odd, Judgement)> {
     };
     let nameless: fn(&mut CertificateParams) = |params| params.subject_alt_names.clear();
     let elsewhere: fn(&mut CertificateParams) = |params| is_for("other.example")(params);
-    vec![
+    let mut all = odd_authorities();
+    all.extend([
         ("an ordinary one", signed(|_| ()), Accepted),
         ("self-signed", self_signed(|_| ()), Accepted),
         ("self-signed and an authority", self_signed(is_authority), Accepted),
@@ -222,7 +340,6 @@ fn odd_servers() -> Vec<(&'static str, Odd, Judgement)> {
         ("a leaf given as authority", leaf_as_authority(), Accepted),
         ("of an authority of version 1", authority_of_version_1(), Accepted),
         ("self-signed with SHA-1, and named itself", self_signed_with_sha_1(), Accepted),
-        ("of an authority that has expired", signed_by(is_over), Milder),
         ("signed with SHA-1", signed_with_sha_1(), Refused("not accepted (SHA-1")),
         ("of version 1", leaf_of_version_1(), Refused("is of version 1")),
         (
@@ -263,7 +380,14 @@ fn odd_servers() -> Vec<(&'static str, Odd, Judgement)> {
             Refused("names no host"),
         ),
         ("meant for clients", signed(is_for_clients), Refused("not meant for servers")),
-    ]
+        ("meant for anything", signed(is_for_anything), Accepted),
+        (
+            "meant for anything, with one between",
+            for_anything_far_from(),
+            Stricter("is not meant for servers (extended key usage without serverAuth)"),
+        ),
+    ]);
+    all
 }
 
 /// What depd says of a server.
@@ -279,7 +403,7 @@ fn depd(address: SocketAddr, authority: &str) -> Result<(), String> {
 #[track_caller]
 fn judge(name: &str, said: Result<(), String>, judgement: Judgement) {
     match (&said, judgement) {
-        (Ok(()), Accepted | Milder) => {}
+        (Ok(()), Accepted) => {}
         (Err(error), Refused(words) | Stricter(words)) if error.contains(words) => {}
         _ => panic!("{name}: {said:?} instead of {judgement:?}"),
     }

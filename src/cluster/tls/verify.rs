@@ -8,26 +8,34 @@
 //! else is for webpki to decide. A certificate without a subject alternative name is refused, as kubectl
 //! refuses it.
 //!
+//! In one point webpki is milder than Go: it asks nothing of a root. [`super::authority`] does, and a
+//! way that it refuses is none.
+//!
 //! A key that nothing can be verified with looks to webpki like a bad signature; it is named here.
 
+use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
+use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::{
     CertificateError, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
 };
-use webpki::EndEntityCert;
+use webpki::{EndEntityCert, KeyUsage};
 
+use super::authority::{Unfit, may_pass, may_sign};
 use super::der::{Fields, KeyFault, NAME_CONSTRAINTS};
 
-/// Verifies as webpki does, and on two refusals looks again.
+/// Verifies as webpki does, and on some refusals looks again.
 #[derive(Debug)]
 pub(super) struct Verifier {
-    webpki: Arc<WebPkiServerVerifier>,
+    roots: RootCertStore,
     listed: Vec<CertificateDer<'static>>,
     algorithms: WebPkiSupportedAlgorithms,
 }
@@ -37,11 +45,51 @@ impl Verifier {
     pub(super) fn new(
         roots: RootCertStore,
         listed: Vec<CertificateDer<'static>>,
-        provider: &Arc<CryptoProvider>,
-    ) -> Result<Verifier, String> {
-        let webpki = WebPkiServerVerifier::builder_with_provider(roots.into(), provider.clone());
-        let webpki = webpki.build().map_err(|e| e.to_string())?;
-        Ok(Verifier { webpki, listed, algorithms: provider.signature_verification_algorithms })
+        provider: &CryptoProvider,
+    ) -> Verifier {
+        Verifier { roots, listed, algorithms: provider.signature_verification_algorithms }
+    }
+
+    /// What webpki says, on the ways that Go would go as well.
+    fn strict(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        now: UnixTime,
+    ) -> Result<(), Error> {
+        let parsed = ParsedCertificate::try_from(certificate)?;
+        let algorithms = self.algorithms.all;
+        verify_server_cert_signed_by_trust_anchor(
+            &parsed,
+            &self.roots,
+            intermediates,
+            now,
+            algorithms,
+        )?;
+        // The same again, as rustls does not let its caller judge the way.
+        let unfit: Cell<Option<Unfit>> = Cell::new(None);
+        let judge = |path: &webpki::VerifiedPath<'_>| {
+            may_pass(path, &self.listed, now).map_err(|fault| {
+                unfit.set(Some(fault));
+                webpki::Error::UnknownIssuer
+            })
+        };
+        let unknown = || Error::from(CertificateError::UnknownIssuer);
+        let own = EndEntityCert::try_from(certificate).map_err(|_| unknown())?;
+        let found = own.verify_for_usage(
+            algorithms,
+            &self.roots.roots,
+            intermediates,
+            now,
+            KeyUsage::server_auth(),
+            None,
+            Some(&judge),
+        );
+        match found {
+            Ok(_) => verify_server_name(&parsed, name),
+            Err(_) => Err(unfit.get().map_or_else(unknown, Error::from)),
+        }
     }
 
     /// Whether it is, or is directly signed by, one of the listed certificates.
@@ -54,8 +102,14 @@ impl Verifier {
         let Ok(parsed) = EndEntityCert::try_from(certificate) else { return Ok(false) };
         let Some(fields) = Fields::read(certificate) else { return Ok(false) };
         let is_listed = self.listed.iter().any(|one| one == certificate);
-        if !is_listed && !self.listed.iter().any(|one| self.signed(one, &parsed, &fields)) {
-            return Ok(false);
+        if !is_listed {
+            let signers = self.listed.iter().filter(|one| self.signed(one, &parsed, &fields));
+            let verdicts: Vec<_> = signers.map(|one| may_sign(one, 0, now)).collect();
+            match verdicts.first() {
+                _ if verdicts.iter().any(Result::is_ok) => {}
+                Some(Err(unfit)) => return Err((*unfit).into()),
+                _ => return Ok(false),
+            }
         }
         if !fields.is_for_servers() {
             return Err(CertificateError::InvalidPurpose.into());
@@ -117,8 +171,12 @@ impl Verifier {
 fn is_excusable(error: &Error) -> bool {
     match error {
         Error::InvalidCertificate(CertificateError::UnknownIssuer) => true,
+        // It may be for any purpose, which webpki does not take for ours.
+        Error::InvalidCertificate(
+            CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. },
+        ) => true,
         Error::InvalidCertificate(CertificateError::Other(other)) => {
-            webpki_error(other) == Some(&webpki::Error::CaUsedAsEndEntity)
+            webpki_error(other) == Some(&webpki::Error::CaUsedAsEndEntity) || other.0.is::<Unfit>()
         }
         error => is_of_signature(error),
     }
@@ -139,7 +197,7 @@ fn is_of_signature(error: &Error) -> bool {
 
 /// Nothing can be verified with this key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::cluster) struct UnusableKey {
+pub(super) struct UnusableKey {
     whose: &'static str,
     fault: KeyFault,
 }
@@ -187,6 +245,12 @@ fn name_key<T>(outcome: Result<T, Error>, certificate: &CertificateDer<'_>) -> R
 
 const SERVER: &str = "the server's certificate";
 
+/// Our own reason for a refusal.
+pub(in crate::cluster) fn own_reason(other: &OtherError) -> Option<String> {
+    let key = other.0.downcast_ref::<UnusableKey>().map(ToString::to_string);
+    key.or_else(|| other.0.downcast_ref::<Unfit>().map(ToString::to_string))
+}
+
 /// What webpki said where rustls has no word of its own for it.
 pub(in crate::cluster) fn webpki_error(other: &OtherError) -> Option<&webpki::Error> {
     other.0.downcast_ref()
@@ -198,24 +262,17 @@ impl ServerCertVerifier for Verifier {
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
+        _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let strict = self.webpki.verify_server_cert(
-            end_entity,
-            intermediates,
-            server_name,
-            ocsp_response,
-            now,
-        );
-        match strict {
+        match self.strict(end_entity, intermediates, server_name, now) {
             Err(error) if is_excusable(&error) => {
                 match self.is_vouched_for(end_entity, server_name, now)? {
                     true => Ok(ServerCertVerified::assertion()),
                     false => Err(self.name_issuer(error, end_entity)),
                 }
             }
-            strict => strict,
+            strict => strict.map(|()| ServerCertVerified::assertion()),
         }
     }
 
@@ -225,7 +282,7 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let outcome = self.webpki.verify_tls12_signature(message, certificate, signature);
+        let outcome = verify_tls12_signature(message, certificate, signature, &self.algorithms);
         name_key(outcome, certificate)
     }
 
@@ -235,11 +292,11 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let outcome = self.webpki.verify_tls13_signature(message, certificate, signature);
+        let outcome = verify_tls13_signature(message, certificate, signature, &self.algorithms);
         name_key(outcome, certificate)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.webpki.supported_verify_schemes()
+        self.algorithms.supported_schemes()
     }
 }

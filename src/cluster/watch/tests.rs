@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 use super::super::access::Access;
 use super::super::connector::ApiConnector;
 use super::super::kubeconfig;
+use super::super::redact::Redaction;
+use super::super::response::PodObject;
 use super::super::session::ClientOptions;
 use super::super::tls::Tls;
 use super::*;
@@ -478,6 +480,17 @@ fn a_server_restored_from_a_backup_is_noticed_before_it_is_watched() {
     assert!(!asked.iter().any(|r| r.uri.contains("resourceVersion=77777")), "{asked:?}");
     put(&sandbox, "a", "nginx:2");
     story.expect(&["applied a nginx:2"]);
+}
+
+#[test]
+fn an_error_inside_of_a_stream_loses_the_credentials_that_it_quotes() {
+    let line = json!({"type": "ERROR", "object": {"kind": "Status", "code": 500,
+        "message": "canary-token is bad"}});
+    let text = format!("{line}\n");
+    let redaction = Redaction::of_header(Some("Bearer canary-token"));
+    let event = next::<PodObject>(&mut Lines::new(text.as_bytes(), redaction)).unwrap();
+    let Event::Error(status) = event else { panic!("{event:?}") };
+    assert_eq!(status.message, "[redacted] is bad");
 }
 
 #[test]

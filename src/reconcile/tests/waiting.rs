@@ -1,6 +1,7 @@
 //! What keeps a service from being deployed, and that it goes on afterwards.
 
 use super::*;
+use crate::model::Hold;
 
 #[test]
 fn a_missing_namespace_is_created_once_and_its_workload_deployed_when_it_comes() {
@@ -53,6 +54,18 @@ fn a_paused_workload_is_held_and_goes_on_when_it_is_lifted() {
     desk.look("");
     desk.workload().paused = false;
     desk.look("Lifted → patch app=nginx:1.25");
+}
+
+#[test]
+fn a_hold_is_known_before_there_is_anything_to_do() {
+    let mut desk = desk("nginx:1.24", Some(fixture::workload("web")));
+    desk.look("AlreadyRuns");
+    desk.workload().held_by_annotation = true;
+    desk.look("");
+    assert_eq!(desk.service.durable().hold, Some((Hold::Annotation, Kind::Deployment)));
+    desk.workload().held_by_annotation = false;
+    desk.look("");
+    assert_eq!(desk.service.hold, None);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Every sentence that people read, as one text to be read by people.
 
 use super::*;
-use crate::model::{Failure, Problem, Sign, fixture};
+use crate::model::{Failure, FoundEnd, Problem, Sign, fixture};
 
 fn change(from: &str, to: &str) -> Change {
     Change { container: "app".into(), from: from.into(), to: to.into() }
@@ -83,6 +83,7 @@ fn everything() -> Vec<What> {
         Change { container: "log".into(), ..change("a:1", "a:2") },
     ];
     let back = vec![change("nginx:1.25", "nginx:1.24")];
+    let same = || vec![change("nginx:1.25", "nginx:1.25")];
     let took = Duration::from_secs(65);
     let problem = Problem { place: Some((2, 7)), text: "no tag: write nginx:latest".into() };
     let replicas = Replicas { wanted: 3, total: 4, updated: 1, ready: 3, available: 3 };
@@ -157,6 +158,17 @@ fn everything() -> Vec<What> {
         What::Unreachable("cannot patch deployments: connection refused".into()),
         What::ImageRewritten { changes },
         What::AlreadyRuns,
+        What::Found { changes: same(), end: FoundEnd::Well, message: "".into() },
+        What::Found {
+            changes: same(),
+            end: FoundEnd::Late,
+            message: "ReplicaSet \"web-5\" has timed out progressing.".into(),
+        },
+        What::Found {
+            changes: same(),
+            end: FoundEnd::Failed,
+            message: "ErrImagePull: not found".into(),
+        },
         What::Unmanaged,
     ]
 }

@@ -63,6 +63,20 @@ fn a_hundred_threads_share_one_run() {
 }
 
 #[test]
+fn the_program_is_looked_for_in_our_own_path_and_not_in_that_of_the_plugin() {
+    let mut script = script(&token("t-$PATH", ""));
+    // Everything there is to run would be another program of that name.
+    let other = tempfile::tempdir().unwrap();
+    let file = other.path().join("sh");
+    fs::write(&file, "#!/bin/sh\nexit 9\n").unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:/usr/bin:/bin", other.path().display());
+    script.plugin.plugin.env.push(("PATH".into(), Secret::new((&*path).into())));
+    let held = script.plugin.get().unwrap();
+    assert_eq!(header(&held), format!("Bearer t-{path}"));
+}
+
+#[test]
 fn a_hundred_refusals_of_one_token_are_one_run() {
     let script = script(&token("t-$RUN", ""));
     let first = script.plugin.get().unwrap().serial;
@@ -89,6 +103,30 @@ fn a_failure_is_said_once_and_not_repeated_by_everybody() {
         assert_eq!(error, expect);
     }
     assert_eq!(script.runs(), 1);
+}
+
+#[test]
+fn a_plugin_that_complains_repeats_nothing_that_it_was_given() {
+    let check = |body: &str, expect: &str| {
+        let mut script = script(body);
+        script.plugin.limit = Duration::from_secs(1);
+        for arg in ["given", "--password=canary-of-an-option", "-v", "canary-of-an-argument"] {
+            script.plugin.plugin.args.push(Secret::new(arg.into()));
+        }
+        let error = script.plugin.get().unwrap_err().to_string();
+        assert!(error.ends_with(expect), "{error}");
+    };
+    check("echo \"bad: $GIVEN\" >&2; exit 1", "exit status: 1: bad: [redacted]");
+    check(
+        "echo \"$0: --password: not $1, not $3\" >&2; exit 1",
+        "given: --password: not --password=[redacted], not [redacted]",
+    );
+    check("echo \"$GIVEN is slow\" >&2; sleep 1000", "within 1 s: [redacted] is slow");
+    let printed = token("canary-token", "");
+    check(
+        &format!("{printed}; echo 'not canary-token' >&2; exit 1"),
+        "exit status: 1: not [redacted]",
+    );
 }
 
 #[test]

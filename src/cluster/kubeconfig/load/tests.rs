@@ -52,6 +52,17 @@ fn chosen(kubeconfig: Option<PathBuf>, context: Option<&str>) -> Choice {
 }
 
 #[test]
+fn a_file_with_nothing_in_it_is_named() {
+    let folder = folder(&[]);
+    fs::write(folder.path().join("empty"), "").unwrap();
+    let pairs = [list(&folder, &["gone", "empty"])];
+    let error = load(&chosen(None, None), env(&pairs)).unwrap_err().to_string();
+    let place = folder.path().display();
+    assert!(error.starts_with(&format!("kubeconfig {place}/empty is empty: name")), "{error}");
+    assert!(error.ends_with(&format!("(there is no {place}/gone)")), "{error}");
+}
+
+#[test]
 fn the_option_beats_the_variable_and_the_variable_beats_the_home() {
     let folder = folder(&["option", "variable", ".kube/config"]);
     let (variable, home) = (list(&folder, &["variable"]), home(&folder));
