@@ -413,6 +413,7 @@ pub(super) fn intent(images: &ImageSet, workload: &Workload, targets: &[Target])
         desired: images.clone(),
         uid: workload.uid.clone(),
         generation: workload.generation,
+        progressing: workload.progressing.clone(),
         changes: resolve::changes(targets, workload),
         look_first: false,
         misses: 0,

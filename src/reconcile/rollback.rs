@@ -81,6 +81,7 @@ impl Draft<'_> {
             desired: rollout.desired.clone(),
             uid: workload.uid.clone(),
             generation: workload.generation,
+            progressing: workload.progressing.clone(),
             changes,
             look_first: false,
             misses: 0,
@@ -212,7 +213,7 @@ fn target_of(change: &Change, workload: &Workload) -> Option<Target> {
         init,
         index,
         container: change.container.clone(),
-        expected: Some(change.from.clone()),
+        expected: change.from.clone(),
         image: Image::parse(&change.to).ok()?,
     })
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::GivenUp;
-use crate::model::{Change, ImageSet, Moment, Problem, PullSecrets, Rollout, What};
+use crate::model::{Change, Condition, ImageSet, Moment, Problem, PullSecrets, Rollout, What};
 
 /// All that depd remembers about one service between two looks at it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,6 +93,9 @@ pub struct Intent {
     pub uid: Box<str>,
     /// `metadata.generation` when it was planned.
     pub generation: i64,
+    /// The condition `Progressing` at that time: what it says is not about this PATCH.
+    #[serde(default)]
+    pub progressing: Option<Condition>,
     /// What it changes.
     pub changes: Vec<Change>,
     /// A guard of the PATCH failed: look at the workload before the next attempt.

@@ -334,11 +334,16 @@ impl Checks {
         let returns = self.returning.contains(key);
         for target in &patch.targets {
             let image = target.image.as_str();
+            if !returns
+                && seen.containers.get(target.index).is_some_and(|own| own.image != target.expected)
+            {
+                self.fail(format!("blind PATCH: {key} does not say what image was seen"));
+            }
             if returns {
                 if !cluster.reached.contains_key(&(seen.uid.to_string(), image.to_owned())) {
                     self.fail(format!("way back: {key} never ran {image} completely"));
                 }
-                if *seen.containers[0].image != *target.expected.as_deref().unwrap_or_default() {
+                if *seen.containers[0].image != *target.expected {
                     self.fail(format!("way back: {key} runs what somebody else chose"));
                 }
             } else if !folder.ever_asked(key, image) {
