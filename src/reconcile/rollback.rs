@@ -119,6 +119,7 @@ impl Draft<'_> {
         }
         if let Some(hold) = hold(workload) {
             self.enter(Phase::Returning(intent));
+            self.plan.service.give_place_back(self.view.now);
             return self.complain(What::Held(hold, workload.kind));
         }
         let targets: Option<Vec<Target>> =

@@ -46,6 +46,9 @@ impl StepRunner for Hands {
     ) -> Result<Reply, Setback> {
         let world = self.world.upgrade().expect("the world is there");
         let result = request(&world, key, step, workload);
+        if result.is_err() && matches!(step, Step::Patch(_)) {
+            world.checks.lock().patch_failed(key);
+        }
         world.note(|| match &result {
             Ok(_) => format!("{key}: {} went through", kind(step)),
             Err(class) => format!("{key}: {} failed: {class}", kind(step)),
