@@ -33,8 +33,9 @@ pub struct Target {
     pub index: usize,
     /// Its name at that place.
     pub container: Box<str>,
-    /// The image that it must still have for the change to apply; `None` where any will do.
-    pub expected: Option<Box<str>>,
+    /// The image that was seen there, and that it must still have for the change to apply: a request
+    /// that arrives late, after its sender gave up, must not undo what came after it.
+    pub expected: Box<str>,
     /// The image it must run.
     pub image: Image,
 }

@@ -23,7 +23,7 @@ const CLOCK_SLACK: Duration = Duration::from_secs(10);
 /// Failed guards in a row before back-off sets in.
 const QUICK_LOOKS: u8 = 3;
 /// Transient failures in a row before it is worth saying.
-const FAILURES_TO_SAY: u32 = 3;
+pub(super) const FAILURES_TO_SAY: u32 = 3;
 
 /// Takes the outcome of a step into the state. `jitter` is any random number.
 #[must_use]

@@ -71,7 +71,10 @@ impl Draft<'_> {
     pub(super) fn request(&mut self, step: Step) {
         match self.plan.service.retry_at {
             Some(at) if at > self.view.now => self.wake_at(at),
-            _ => self.plan.step = Some(step),
+            _ => {
+                self.plan.service.retry_at = None;
+                self.plan.step = Some(step);
+            }
         }
     }
 
@@ -110,6 +113,7 @@ impl Draft<'_> {
     }
 
     fn tell_misfit(&mut self, problem: Problem) {
+        self.plan.service.give_place_back(self.view.now);
         if self.plan.service.told_misfit.as_ref() != Some(&problem) {
             self.plan.service.told_misfit = Some(problem.clone());
             self.say(What::Unfit(problem));
@@ -260,7 +264,7 @@ impl Draft<'_> {
                 });
                 self.settle(&desired, workload, changes);
             }
-            _ => {}
+            _ => self.plan.service.give_place_back(self.view.now),
         }
     }
 
@@ -310,6 +314,7 @@ impl Draft<'_> {
     pub(super) fn change(&mut self, images: &ImageSet, workload: &Workload, targets: &[Target]) {
         if let Some(hold) = hold(workload) {
             self.leave_rollout();
+            self.plan.service.give_place_back(self.view.now);
             return self.complain(What::Held(hold, workload.kind));
         }
         if !self.view.admitted {
@@ -408,6 +413,7 @@ pub(super) fn intent(images: &ImageSet, workload: &Workload, targets: &[Target])
         desired: images.clone(),
         uid: workload.uid.clone(),
         generation: workload.generation,
+        progressing: workload.progressing.clone(),
         changes: resolve::changes(targets, workload),
         look_first: false,
         misses: 0,

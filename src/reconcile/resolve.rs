@@ -53,8 +53,8 @@ fn named(name: &str, image: &Image, workload: &Workload) -> Result<Target, Probl
 }
 
 fn target(init: bool, index: usize, containers: &[Container], image: &Image) -> Target {
-    let container = containers[index].name.clone();
-    Target { init, index, container, expected: None, image: image.clone() }
+    let Container { name: container, image: expected, .. } = containers[index].clone();
+    Target { init, index, container, expected, image: image.clone() }
 }
 
 fn list(containers: &[Container]) -> String {

@@ -81,6 +81,7 @@ impl Draft<'_> {
             desired: rollout.desired.clone(),
             uid: workload.uid.clone(),
             generation: workload.generation,
+            progressing: workload.progressing.clone(),
             changes,
             look_first: false,
             misses: 0,
@@ -118,6 +119,7 @@ impl Draft<'_> {
         }
         if let Some(hold) = hold(workload) {
             self.enter(Phase::Returning(intent));
+            self.plan.service.give_place_back(self.view.now);
             return self.complain(What::Held(hold, workload.kind));
         }
         let targets: Option<Vec<Target>> =
@@ -212,7 +214,7 @@ fn target_of(change: &Change, workload: &Workload) -> Option<Target> {
         init,
         index,
         container: change.container.clone(),
-        expected: Some(change.from.clone()),
+        expected: change.from.clone(),
         image: Image::parse(&change.to).ok()?,
     })
 }

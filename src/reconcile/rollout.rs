@@ -26,7 +26,11 @@ pub fn begin(attempt: u32, intent: &Intent, workload: &Workload, now: Moment) ->
         sole_change: intent.changes.iter().any(|change| change.from != change.to)
             && workload.generation == intent.generation + 1
             && workload.observed_generation >= intent.generation,
-        stale_progressing: workload.progressing.clone(),
+        stale_progressing: match workload.observed_generation < workload.generation {
+            true => workload.progressing.clone(),
+            // What is shown may be the answer already, where the reply was lost.
+            false => intent.progressing.clone(),
+        },
         started: now,
         best: None,
         progressed: now,
@@ -172,6 +176,7 @@ mod tests {
             desired: ImageSet::Single(image),
             uid: workload.uid.clone(),
             generation: 1,
+            progressing: None,
             changes: Vec::new(),
             look_first: false,
             misses: 0,

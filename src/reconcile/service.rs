@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::GivenUp;
-use crate::model::{Change, Hold, ImageSet, Kind, Moment, Problem, PullSecrets, Rollout, What};
+use super::after::FAILURES_TO_SAY;
+use crate::model::{
+    Change, Condition, Hold, ImageSet, Kind, Moment, Problem, PullSecrets, Rollout, What,
+};
 
 /// All that depd remembers about one service between two looks at it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,7 +46,7 @@ pub struct Service {
     /// PATCHes in a row that were refused for want of a right.
     #[serde(skip)]
     pub denials: u32,
-    /// No request before this.
+    /// No request before this. It stays until the next request, however long that waits.
     pub retry_at: Option<Moment>,
 }
 
@@ -96,6 +99,9 @@ pub struct Intent {
     pub uid: Box<str>,
     /// `metadata.generation` when it was planned.
     pub generation: i64,
+    /// The condition `Progressing` at that time: what it says is not about this PATCH.
+    #[serde(default)]
+    pub progressing: Option<Condition>,
     /// What it changes.
     pub changes: Vec<Change>,
     /// A guard of the PATCH failed: look at the workload before the next attempt.
@@ -248,10 +254,25 @@ impl Service {
         *self == self.let_go()
     }
 
-    /// It counts among the rollouts that may be in flight at once.
+    /// It counts among the rollouts that may be in flight at once. A PATCH that waits to be sent once
+    /// more does not: what keeps it may last for good, and would keep all others as well. Only after
+    /// the first failures it does, as the PATCH may have gone through all the same.
     #[must_use]
     pub fn has_place(&self) -> bool {
-        matches!(self.phase, Phase::Patching(_) | Phase::Returning(_)) || self.in_flight()
+        let is_in_doubt = (1..FAILURES_TO_SAY).contains(&self.failures);
+        self.is_patching() && (self.retry_at.is_none() || is_in_doubt) || self.in_flight()
+    }
+
+    /// Nothing is sent for a PATCH that was planned, for as long as things are as they are.
+    pub(super) fn give_place_back(&mut self, now: Moment) {
+        if self.is_patching() {
+            self.failures = 0;
+            self.retry_at.get_or_insert(now);
+        }
+    }
+
+    fn is_patching(&self) -> bool {
+        matches!(self.phase, Phase::Patching(_) | Phase::Returning(_))
     }
 
     /// A rollout is in flight, so the pods of the namespace matter.

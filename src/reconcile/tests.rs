@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    Drift, Patience, Phase, Plan, Policy, Reply, Service, Setback, Step, View, after, plan, retry,
+    Drift, Patience, Phase, Plan, Policy, Reply, Service, Setback, Step, View, after, plan,
+    resolve, retry,
 };
 use crate::desired::DesiredState;
 use crate::model::{
@@ -113,6 +114,12 @@ impl Desk {
 
     #[track_caller]
     fn take(&mut self, plan: Plan, expect: &str) {
+        if let (Some(Step::Patch(patch)), Some(workload)) = (&plan.step, &self.workload) {
+            for target in &patch.targets {
+                let seen = resolve::container(target, workload).expect("it is there");
+                assert_eq!(target.expected, seen.image, "only over what was seen");
+            }
+        }
         let told = |n: &&Notice| !matches!(n.what, What::Progressed { .. });
         let said = plan.notices.iter().filter(told).map(notice);
         let step = plan.step.as_ref().map(|step| format!("→ {}", step_word(step)));
@@ -194,10 +201,7 @@ fn arrow(changes: &[Change]) -> String {
 fn step_word(step: &Step) -> String {
     match step {
         Step::Patch(patch) => {
-            let image = |t: &crate::model::Target| match &t.expected {
-                Some(expected) => format!("{}={} unless not {expected}", t.container, t.image),
-                None => format!("{}={}", t.container, t.image),
-            };
+            let image = |t: &crate::model::Target| format!("{}={}", t.container, t.image);
             format!("patch {}", patch.targets.iter().map(image).collect::<Vec<_>>().join(" "))
         }
         Step::CheckImages(_) => "check images".into(),

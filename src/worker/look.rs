@@ -108,8 +108,9 @@ fn is_wanted(floor: &Floor, key: &ServiceKey) -> bool {
     floor.desired.read().get(key).is_some_and(|desired| desired.images.is_some())
 }
 
+/// One that only waits to be sent once more asks for room when its time has come.
 fn starts_rollout(plan: &Plan) -> bool {
-    matches!(plan.service.phase, Phase::Patching(_))
+    matches!(plan.service.phase, Phase::Patching(_)) && plan.service.has_place()
 }
 
 fn pods_of(floor: &Floor, workload: &Workload) -> Vec<Arc<Pod>> {

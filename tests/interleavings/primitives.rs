@@ -1,10 +1,12 @@
 //! Shuttle's lock and condition variable with the methods of `parking_lot` that the queue uses.
 
 use std::cell::Cell;
+use std::collections::HashSet;
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use shuttle::rand::{Rng, thread_rng};
+use shuttle::thread::Thread;
 use shuttle::{sync, thread};
 
 thread_local! {
@@ -25,8 +27,16 @@ pub struct MutexGuard<'a, T> {
 
 #[derive(Debug)]
 pub struct Condvar {
-    inner: sync::Condvar,
-    calls: AtomicUsize,
+    /// Not shuttle's lock: nobody else goes on while it is held.
+    waiters: std::sync::Mutex<Waiters>,
+}
+
+/// Who waits, so that a call for one is taken by one.
+#[derive(Debug, Default)]
+struct Waiters {
+    next: u64,
+    waiting: Vec<(u64, Thread)>,
+    called: HashSet<u64>,
 }
 
 /// How a wait ended.
@@ -56,12 +66,40 @@ impl Default for Condvar {
 
 impl Condvar {
     pub fn new() -> Condvar {
-        Condvar { inner: sync::Condvar::new(), calls: AtomicUsize::new(0) }
+        Condvar { waiters: std::sync::Mutex::default() }
+    }
+
+    fn waiters(&self) -> std::sync::MutexGuard<'_, Waiters> {
+        self.waiters.lock().expect("nobody panicked")
+    }
+
+    fn enter(&self) -> u64 {
+        let mut waiters = self.waiters();
+        let own = waiters.next;
+        waiters.next += 1;
+        waiters.waiting.push((own, thread::current()));
+        own
+    }
+
+    fn is_called(&self, own: u64) -> bool {
+        self.waiters().called.contains(&own)
+    }
+
+    /// The wait is over; true when it was called.
+    fn leave(&self, own: u64) -> bool {
+        let mut waiters = self.waiters();
+        waiters.waiting.retain(|(waiting, _)| *waiting != own);
+        waiters.called.remove(&own)
     }
 
     fn wait<T>(&self, guard: &mut MutexGuard<'_, T>) {
-        let held = guard.held.take().expect("it is held");
-        guard.held = Some(self.inner.wait(held).expect("nobody panicked"));
+        let own = self.enter();
+        drop(guard.held.take());
+        while !self.is_called(own) {
+            thread::park();
+        }
+        self.leave(own);
+        guard.held = Some(guard.lock.0.lock().expect("nobody panicked"));
     }
 
     /// Unless it is called meanwhile, the time is over after some turns of the others; but a limit
@@ -71,13 +109,13 @@ impl Condvar {
             self.wait(guard);
             return WaitTimeoutResult(false);
         }
-        let before = self.calls.load(Ordering::SeqCst);
+        let own = self.enter();
         drop(guard.held.take());
         for _ in 0..TURNS {
             thread::yield_now();
         }
         guard.held = Some(guard.lock.0.lock().expect("nobody panicked"));
-        let timed_out = self.calls.load(Ordering::SeqCst) == before;
+        let timed_out = !self.leave(own);
         if timed_out {
             let ms = u64::try_from(limit.as_millis()).expect("small");
             NOW_MS.set(NOW_MS.get() + ms);
@@ -86,13 +124,23 @@ impl Condvar {
     }
 
     pub fn notify_one(&self) {
-        self.calls.fetch_add(1, Ordering::SeqCst);
-        self.inner.notify_one();
+        let mut waiters = self.waiters();
+        if waiters.waiting.is_empty() {
+            return;
+        }
+        let any = thread_rng().gen_range(0..waiters.waiting.len());
+        let (one, thread) = waiters.waiting.swap_remove(any);
+        waiters.called.insert(one);
+        drop(waiters);
+        thread.unpark();
     }
 
     pub fn notify_all(&self) {
-        self.calls.fetch_add(1, Ordering::SeqCst);
-        self.inner.notify_all();
+        let mut waiters = self.waiters();
+        let all = std::mem::take(&mut waiters.waiting);
+        waiters.called.extend(all.iter().map(|(own, _)| *own));
+        drop(waiters);
+        all.iter().for_each(|(_, thread)| thread.unpark());
     }
 }
 

@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use shuttle::rand::{Rng, thread_rng};
 use shuttle::sync::Arc;
 use shuttle::thread;
 
@@ -13,6 +14,12 @@ use super::{Seen, explore};
 
 /// Beyond what any fair order of things takes.
 const TURNS: u32 = 20_000;
+
+/// How long a worker waits for a key. Where it never gives up, only a call wakes it, and one that is lost
+/// is seen.
+fn patience() -> Duration {
+    if thread_rng().gen_bool(0.5) { Duration::MAX } else { Duration::from_secs(1) }
+}
 
 /// A pool as in production, with threads of shuttle.
 #[derive(Clone)]
@@ -46,7 +53,7 @@ impl Pool {
         let pool = self.clone();
         thread::spawn(move || {
             let end = pool.crew.serve(&Work {
-                take: || pool.queue.take_within(Duration::from_secs(1)),
+                take: || pool.queue.take_within(patience()),
                 hire: || pool.hire(),
                 look: |key: &usize| {
                     pool.seen.look(*key);

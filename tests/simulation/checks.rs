@@ -54,6 +54,8 @@ pub struct Checks {
     in_hand: BTreeSet<ServiceKey>,
     /// Services that depd itself says have a rollout in flight.
     in_flight: BTreeSet<ServiceKey>,
+    /// Those of them whose PATCH failed or has to wait, which keep no place from others until the next.
+    waits: BTreeSet<ServiceKey>,
     uids: BTreeMap<ServiceKey, Option<String>>,
     /// Everything said; those that were lost in a crash before they were safe are taken out.
     pub records: Vec<Option<Record>>,
@@ -103,6 +105,7 @@ impl Checks {
     pub fn crashed(&mut self, not_kept: &[Said], restored: BTreeMap<ServiceKey, Service>) {
         self.in_hand.clear();
         self.in_flight.clear();
+        self.waits.clear();
         self.returning.clear();
         self.uids.clear();
         for said in not_kept {
@@ -130,11 +133,13 @@ impl Checks {
         if placed {
             let is_fresh = self.in_flight.insert(key.clone());
             if is_fresh && matches!(service.phase, Phase::Patching(_)) {
-                self.begun.insert(key.clone());
+                let places = if service.has_place() { &mut self.begun } else { &mut self.waits };
+                places.insert(key.clone());
             }
         } else {
             self.in_flight.remove(key);
             self.begun.remove(key);
+            self.waits.remove(key);
         }
         self.uids.insert(key.clone(), service.phase.uid().map(str::to_owned));
     }
@@ -321,6 +326,9 @@ impl Checks {
         gate_is_open: bool,
     ) {
         let key = &patch.key;
+        if self.waits.remove(key) {
+            self.begun.insert(key.clone());
+        }
         let Some(seen) = seen else {
             return self.fail(format!("blind PATCH: {key} was not seen"));
         };
@@ -341,11 +349,16 @@ impl Checks {
         let returns = self.returning.contains(key);
         for target in &patch.targets {
             let image = target.image.as_str();
+            if !returns
+                && seen.containers.get(target.index).is_some_and(|own| own.image != target.expected)
+            {
+                self.fail(format!("blind PATCH: {key} does not say what image was seen"));
+            }
             if returns {
                 if !cluster.reached.contains_key(&(seen.uid.to_string(), image.to_owned())) {
                     self.fail(format!("way back: {key} never ran {image} completely"));
                 }
-                if *seen.containers[0].image != *target.expected.as_deref().unwrap_or_default() {
+                if *seen.containers[0].image != *target.expected {
                     self.fail(format!("way back: {key} runs what somebody else chose"));
                 }
             } else if !folder.ever_asked(key, image) {
@@ -360,6 +373,13 @@ impl Checks {
         }
         if self.halted && !returns {
             self.fail(format!("gate: {key} was patched after too many failures"));
+        }
+    }
+
+    /// A PATCH failed, as far as its sender knows.
+    pub fn patch_failed(&mut self, key: &ServiceKey) {
+        if self.begun.remove(key) {
+            self.waits.insert(key.clone());
         }
     }
 

@@ -130,6 +130,9 @@ pub struct Cluster {
     pub stalled: bool,
     /// PATCHes under way whose sender died or gave up.
     pub wire: Vec<ImagePatch>,
+    /// Where such a PATCH found the very image that it was meant for, perhaps once more: no guard
+    /// of the image can tell.
+    pub unforeseen: BTreeSet<ServiceKey>,
     /// Every (uid, image) whose rollout was complete at some time, and the version at the last.
     pub reached: BTreeMap<(String, String), u64>,
     /// The version at which depd itself last set (uid, image).
@@ -155,6 +158,7 @@ impl Cluster {
             healed: BTreeSet::new(),
             stalled: false,
             wire: Vec::new(),
+            unforeseen: BTreeSet::new(),
             reached: BTreeMap::new(),
             set: BTreeMap::new(),
             deleted: BTreeSet::new(),
@@ -303,12 +307,13 @@ impl Cluster {
     pub fn patch(&mut self, patch: &ImagePatch) -> Result<Workload, Class> {
         self.patches += 1;
         let unguarded = self.sabotage == Some(Sabotage::NoUidGuard);
+        let unguarded_image = self.sabotage == Some(Sabotage::NoImageGuard);
         let object = self.objects.get_mut(&patch.key).ok_or(Class::NotFound)?;
         let workload = &mut object.workload;
         let same_uid = unguarded || workload.uid == patch.uid;
         let fits = patch.targets.iter().all(|target| {
             let own = workload.containers.get(target.index);
-            let is_expected = |image: &str| target.expected.as_deref().is_none_or(|it| it == image);
+            let is_expected = |image: &str| unguarded_image || *target.expected == *image;
             !target.init
                 && own.is_some_and(|own| own.name == target.container && is_expected(&own.image))
         });

@@ -44,6 +44,15 @@ impl World {
         !self.is_calm() && self.percent(self.setup.api_faults / 2)
     }
 
+    /// A PATCH takes longer than its sender waits for it.
+    pub fn patch_is_delayed(&self) -> bool {
+        let often = match self.setup.sabotage {
+            Some(Sabotage::NoImageGuard) => 60,
+            _ => 15,
+        };
+        !self.is_calm() && self.setup.api_faults > 0 && self.percent(often)
+    }
+
     pub fn fault_of_receiver(&self) -> bool {
         !self.is_calm() && self.percent(self.setup.receiver_faults)
     }

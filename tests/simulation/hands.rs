@@ -46,6 +46,9 @@ impl StepRunner for Hands {
     ) -> Result<Reply, Setback> {
         let world = self.world.upgrade().expect("the world is there");
         let result = request(&world, key, step, workload);
+        if result.is_err() && matches!(step, Step::Patch(_)) {
+            world.checks.lock().patch_failed(key);
+        }
         world.note(|| match &result {
             Ok(_) => format!("{key}: {} went through", kind(step)),
             Err(class) => format!("{key}: {} failed: {class}", kind(step)),
@@ -97,7 +100,7 @@ fn request(
         return Err(class);
     }
     // The client's patience ends before the request has even arrived.
-    if world.fault_of_network() {
+    if world.fault_of_network() || travelling.patch.is_some() && world.patch_is_delayed() {
         if let Some(patch) = travelling.patch.take() {
             world.cluster.lock().wire.push(patch);
         }
@@ -165,7 +168,11 @@ impl World {
     pub fn late_arrival(&self) -> bool {
         let mut cluster = self.cluster.lock();
         let Some(patch) = cluster.wire.pop() else { return false };
+        let image = cluster.image(&patch.key);
         let result = cluster.patch(&patch);
+        if result.is_ok() && image.as_deref() == Some(&*patch.targets[0].expected) {
+            cluster.unforeseen.insert(patch.key.clone());
+        }
         drop(cluster);
         self.note(|| format!("late PATCH of {}: {:?}", patch.key, result.as_ref().err()));
         if let Ok(stored) = result {

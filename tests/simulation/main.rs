@@ -171,6 +171,7 @@ fn check_fires(sabotage: Sabotage, expect: &str) {
 #[test]
 fn each_checker_fires_when_its_promise_is_broken() {
     check_fires(Sabotage::NoUidGuard, "wrong uid: ");
+    check_fires(Sabotage::NoImageGuard, "not converged: ");
     check_fires(Sabotage::TwoHands, "two hands: ");
     check_fires(Sabotage::TornLook, "torn content: ");
     check_fires(Sabotage::NeedlessPatch, "needless PATCH: ");

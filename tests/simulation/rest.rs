@@ -117,7 +117,8 @@ impl Checks {
         let runs = cluster.image(key).unwrap_or_default();
         let told = self.told(key, &wish);
         let is_denied = fate(&wish) == Fate::Denied;
-        if cluster.own.get(key).is_none_or(|(_, image)| *image != runs) {
+        let is_theirs = cluster.own.get(key).is_none_or(|(_, image)| *image != runs);
+        if is_theirs || cluster.unforeseen.contains(key) {
             return;
         }
         if (asked(&runs) == wish) == is_denied && !self.came_back(key, told.last()) {

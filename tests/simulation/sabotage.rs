@@ -6,6 +6,8 @@
 pub enum Sabotage {
     /// The API server ignores the guard of the uid.
     NoUidGuard,
+    /// The API server ignores the guard of the image.
+    NoImageGuard,
     /// The queue hands a key that is in work to a second worker.
     TwoHands,
     /// A look takes half-written content for complete.

@@ -226,7 +226,7 @@ impl World {
             (Move::Writer, _) => drop(self.write(false)),
             (Move::Controller, _) => drop(self.control()),
             (Move::Operate, _) => self.operate(),
-            (Move::Late, _) => drop(self.late_arrival()),
+            (Move::Late, _) => drop(self.percent(20) && self.late_arrival()),
             (Move::Restart, None) => self.launch(),
             (_, None) => {}
             (Move::Restart, Some(_)) => {}
@@ -265,7 +265,6 @@ impl World {
         };
         let mut moved = self.write(true);
         moved |= self.control();
-        moved |= self.late_arrival();
         while depd.receive(self) {
             moved = true;
         }
@@ -283,7 +282,9 @@ impl World {
             }
         }
         moved |= depd.write_store(self);
-        moved | depd.deliver(self)
+        moved |= depd.deliver(self);
+        // The worst time for a PATCH that is still on its way: when what came after it is done.
+        moved || self.late_arrival()
     }
 
     /// Nothing is left to do now: the clock goes to the next thing that is due, if there is one.
@@ -350,7 +351,6 @@ impl World {
         self.calm.store(true, Ordering::SeqCst);
         self.note(|| "=== calm".into());
         self.disk.lock().refuses = false;
-        while self.late_arrival() {}
         self.make_whole();
         if self.depd().is_none() {
             self.launch();

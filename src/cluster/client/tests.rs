@@ -66,7 +66,7 @@ fn patch(seen: &Workload, image: &str) -> ImagePatch {
         uid: seen.uid.clone(),
         has_annotations: seen.has_annotations,
         targets: vec![Target {
-            expected: None,
+            expected: seen.containers[0].image.clone(),
             init: false,
             index: 0,
             container: seen.containers[0].name.clone(),
@@ -154,6 +154,7 @@ fn a_workload_that_is_not_what_was_seen_stays_as_it_is() {
     refused(|p| p.targets[0].container = "another".into());
     refused(|p| p.targets[0].index = 7);
     refused(|p| p.targets[0].init = true);
+    refused(|p| p.targets[0].expected = "nginx:1.23".into());
     refused(|p| p.has_annotations = true);
 }
 

@@ -15,12 +15,9 @@ pub(super) fn json_patch(patch: &ImagePatch) -> Value {
         let at = format!("/spec/template/spec/{list}/{}", target.index);
         steps
             .push(json!({"op": "test", "path": format!("{at}/name"), "value": &*target.container}));
-        if let Some(expected) = &target.expected {
-            let path = format!("{at}/image");
-            steps.push(json!({"op": "test", "path": path, "value": &**expected}));
-        }
-        let image = target.image.as_str();
-        steps.push(json!({"op": "replace", "path": format!("{at}/image"), "value": image}));
+        let (path, image) = (format!("{at}/image"), target.image.as_str());
+        steps.push(json!({"op": "test", "path": path, "value": &*target.expected}));
+        steps.push(json!({"op": "replace", "path": path, "value": image}));
     }
     if let Some(secrets) = patch.pull_secrets.as_ref().filter(|secrets| !secrets.add.is_empty()) {
         steps.extend(attach(secrets));

@@ -9,7 +9,7 @@ fn key() -> ServiceKey {
 
 fn patch(has_annotations: bool, targets: &[(bool, usize, &str, &str)]) -> ImagePatch {
     let target = |(init, index, container, image): &(bool, usize, &str, &str)| Target {
-        expected: None,
+        expected: "nginx:1.24".into(),
         init: *init,
         index: *index,
         container: (*container).into(),
@@ -38,6 +38,7 @@ fn a_change_of_images_is_one_guarded_patch() {
     let expect = json!([
         {"op": "test", "path": "/metadata/uid", "value": "0a1b"},
         {"op": "test", "path": "/spec/template/spec/containers/0/name", "value": "web"},
+        {"op": "test", "path": "/spec/template/spec/containers/0/image", "value": "nginx:1.24"},
         {"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": "nginx:1.25"},
         {
             "op": "add",
@@ -88,8 +89,10 @@ fn a_missing_map_of_annotations_is_added_whole_while_it_is_missing() {
     let expect = json!([
         {"op": "test", "path": "/metadata/uid", "value": "0a1b"},
         {"op": "test", "path": "/spec/template/spec/initContainers/1/name", "value": "setup"},
+        {"op": "test", "path": "/spec/template/spec/initContainers/1/image", "value": "nginx:1.24"},
         {"op": "replace", "path": "/spec/template/spec/initContainers/1/image", "value": "busybox:1"},
         {"op": "test", "path": "/spec/template/spec/containers/2/name", "value": "web"},
+        {"op": "test", "path": "/spec/template/spec/containers/2/image", "value": "nginx:1.24"},
         {"op": "replace", "path": "/spec/template/spec/containers/2/image", "value": "nginx:1.25"},
         {"op": "test", "path": "/metadata/annotations", "value": null},
         {
@@ -106,8 +109,8 @@ fn text_from_outside_stays_inside_its_json_string() {
     let mut patch = patch(true, &[(false, 0, "web", "nginx:1.25")]);
     patch.change_cause = "\"},{\"op\":\"remove\",\"path\":\"/spec\"}\n\u{7}".into();
     let sent = body(&Request::patch_images(&patch));
-    assert_eq!(sent.as_array().unwrap().len(), 4);
-    assert_eq!(sent[3]["value"], *patch.change_cause);
+    assert_eq!(sent.as_array().unwrap().len(), 5);
+    assert_eq!(sent[4]["value"], *patch.change_cause);
 }
 
 #[test]

@@ -195,3 +195,53 @@ fn a_right_that_is_missing_for_a_moment_only_is_never_mentioned() {
     desk.look("→ patch app=nginx:1.25");
     desk.patch_goes_through();
 }
+
+#[test]
+fn a_patch_that_waits_to_be_sent_once_more_keeps_no_place_from_others() {
+    let down = || Setback::Transient { text: "reset".into(), retry_after: None };
+    let denied = || Setback::NotPermitted("may not patch".into());
+    let registry = || Setback::Registry("no answer".into());
+    let setbacks: [(&dyn Fn() -> Setback, &[bool]); 3] = [
+        (&down, &[true, true, false, false]),
+        (&denied, &[false, false, false]),
+        (&registry, &[false, false]),
+    ];
+    for (setback, places) in setbacks {
+        let mut desk = desk("nginx:1.25", Some(fixture::workload("web")));
+        for has_place in places {
+            desk.look("→ patch app=nginx:1.25");
+            assert!(desk.service.has_place(), "it is sent now");
+            let plan = after(&desk.service, &desk.key, Err(setback()), desk.now, 0);
+            (desk.service, desk.wake) = (plan.service, plan.wake);
+            assert_eq!(desk.service.has_place(), *has_place, "{:?}", setback());
+            desk.look("");
+            assert_eq!(desk.service.has_place(), *has_place, "{:?}", setback());
+            desk.now = desk.wake.expect("it is sent again");
+        }
+        desk.admitted = false;
+        desk.look("");
+        desk.admitted = true;
+        desk.look("→ patch app=nginx:1.25");
+        assert!(desk.service.has_place());
+    }
+}
+
+#[test]
+fn a_patch_that_is_not_to_be_sent_now_keeps_no_place_from_others() {
+    let problem = Problem { place: None, text: "no image".into() };
+    let invalid = DesiredState { images: None, problem: Some(problem) };
+    let stops: [&dyn Fn(&mut Desk); 3] = [
+        &|desk| desk.desired = Some(invalid.clone()),
+        &|desk| desk.workload().paused = true,
+        &|desk| desk.namesakes = vec![Kind::Deployment, Kind::StatefulSet],
+    ];
+    for stop in stops {
+        let mut desk = desk("nginx:1.25", Some(fixture::workload("web")));
+        desk.look("→ patch app=nginx:1.25");
+        super::restarts::restart(&mut desk);
+        assert!(desk.service.has_place(), "it may have gone through");
+        stop(&mut desk);
+        let plan = desk.peek();
+        assert!(!plan.service.has_place() && plan.step.is_none(), "{plan:?}");
+    }
+}

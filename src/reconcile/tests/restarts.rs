@@ -32,6 +32,34 @@ fn a_restart_between_patch_and_its_reply_follows_the_rollout() {
 }
 
 #[test]
+fn a_progress_deadline_that_passed_before_the_rollout_is_taken_up_counts() {
+    let exceeded = |at: &str| {
+        Some(Condition {
+            holds: false,
+            reason: "ProgressDeadlineExceeded".into(),
+            message: "has timed out progressing".into(),
+            updated_at: at.into(),
+        })
+    };
+    let timed_out = "started timed out: ProgressDeadline(\"has timed out progressing\")";
+    for (before, after, expect) in [
+        (None, exceeded("10:10"), timed_out),
+        (exceeded("10:00"), exceeded("10:10"), timed_out),
+        (exceeded("10:00"), exceeded("10:00"), "started"),
+    ] {
+        let mut desk = desk("nginx:1.25", Some(fixture::workload("web")));
+        desk.workload().progressing = before;
+        desk.look("→ patch app=nginx:1.25");
+        desk.workload().containers[0].image = "nginx:1.25".into();
+        desk.workload().generation = 2;
+        desk.status(4, 1, 3);
+        desk.workload().progressing = after;
+        restart(&mut desk);
+        desk.look(expect);
+    }
+}
+
+#[test]
 fn a_restart_during_a_rollout_gives_its_verdict_and_counts_no_time_that_nobody_watched() {
     let mut desk = rolling();
     desk.look("");
