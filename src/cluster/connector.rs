@@ -10,6 +10,7 @@ use std::fmt;
 use std::io::{Read as _, Write as _};
 
 use rustls::{ClientConnection, StreamOwned};
+use ureq::http::uri::Authority;
 use ureq::unversioned::transport::{
     Buffers, ConnectProxyConnector, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout,
     SocksConnector, TcpConnector, Transport, TransportAdapter,
@@ -72,13 +73,19 @@ fn open(details: &ConnectionDetails) -> Result<Option<Box<dyn Transport>>, ureq:
 
 /// Whatever it was becomes a [`NotSent`] with the server's name, unless it is one already.
 fn mark(details: &ConnectionDetails, error: ureq::Error) -> ureq::Error {
-    let authority = details.uri.authority().map(ToString::to_string).unwrap_or_default();
+    let authority = details.uri.authority().map_or_else(String::new, without_user);
     match error {
         ureq::Error::Other(inner) if inner.is::<NotSent>() || inner.is::<LookupError>() => {
             ureq::Error::Other(inner)
         }
         error => NotSent::connect(&authority, &error).into(),
     }
+}
+
+/// Host and port; a proxy's may have a name and a password before them.
+fn without_user(authority: &Authority) -> String {
+    let text = authority.as_str();
+    text.rsplit_once('@').map_or(text, |(_, address)| address).to_owned()
 }
 
 /// The request cannot have reached the server.
