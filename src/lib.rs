@@ -23,7 +23,8 @@
 //!   is not added twice, a key in work is never handed to a second worker, a delayed key keeps its
 //!   earliest deadline.
 //! - **One change, one request.** The watch already told what the workload looks like, so a change is
-//!   a single JSON Patch, guarded by `test` operations on the uid and the container's name. No GET
+//!   a single JSON Patch, guarded by `test` operations on the uid, the container's name and the image that
+//!   was seen: a PATCH that arrives late, after its sender gave up, undoes nothing newer. No GET
 //!   first, no blind update, no conflict with somebody who scales or annotates.
 //!
 //! - **Intent before action.** What a service is about to do is committed to the store before its PATCH
