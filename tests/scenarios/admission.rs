@@ -154,6 +154,7 @@ fn fault_26_an_image_that_a_policy_pins_to_its_digest_is_taken_as_ours_and_said_
     );
     depd.look_at_everything(&namespace);
     assert_eq!(said(&depd), 2, "once for each image");
+    depd.wait_for_acknowledged();
     depd.kill();
     depd.launch(&["--drift", "correct"]);
     depd.look_at_everything(&namespace);

@@ -193,6 +193,17 @@ impl Depd {
         self.slack.wait_for(&format!("Bad dep file: {name} "));
     }
 
+    /// Waits until the store knows that every message arrived: one that does not may be sent again after a kill.
+    #[track_caller]
+    pub fn wait_for_acknowledged(&self) {
+        wait_for("every message to be acknowledged", || {
+            let mut status = self.program(&["status", "--state", "state", "--output", "json"]);
+            let output = status.output().expect("it runs");
+            let status: serde_json::Value = serde_json::from_slice(&output.stdout).ok()?;
+            (status["messages"]["waiting"] == 0).then_some(())
+        });
+    }
+
     /// How many messages so far have a title that begins like this.
     pub fn told(&self, title: &str) -> usize {
         self.slack.titles().iter().filter(|own| own.starts_with(title)).count()

@@ -57,6 +57,7 @@ fn what_failures_in_a_row_halted_stays_so_over_restarts_until_it_is_resumed() {
     depd.save("two", &namespace, "nginx:missing");
     depd.slack.wait_for("Everything is held");
     depd.slack.wait_for("Failed: two");
+    depd.wait_for_acknowledged();
     depd.kill();
     depd.save("three", &namespace, "nginx:1.25");
     let said = |depd: &Depd, command: &mut Command| {
