@@ -299,6 +299,7 @@ fn a_store_that_was_deleted_under_depd_is_whole_again_at_the_next_start() {
     let mut depd = Depd::prepare(&cluster.kubeconfig);
     names.iter().for_each(|name| depd.save(name, &namespace, "nginx:1.24"));
     depd.launch(&[]);
+    depd.look_at_everything(&namespace);
     others.iter().for_each(|name| cluster.set_image(&namespace, name, "nginx:1.20"));
     wait_for("24 messages", || (depd.told("Changed in the cluster") >= 24).then_some(()));
     depd.save(in_flight, &namespace, "nginx:hang");
@@ -330,6 +331,7 @@ fn states_that_cannot_be_read_hold_many_differences_like_a_first_start() {
     let mut depd = Depd::prepare(&cluster.kubeconfig);
     names.iter().for_each(|name| depd.save(name, &namespace, "nginx:1.24"));
     depd.launch(&[]);
+    depd.look_at_everything(&namespace);
     names.iter().for_each(|name| cluster.set_image(&namespace, name, "nginx:1.20"));
     wait_for("25 messages", || (depd.told("Changed in the cluster") >= 25).then_some(()));
     depd.kill();
