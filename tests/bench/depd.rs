@@ -52,7 +52,8 @@ impl Depd {
         }
         let spawned = Stamp::now();
         let child = Command::new(program())
-            .args(["run", "--slack-rate", "1000"])
+            // Files come into an empty folder by the thousand, which a first start holds unless it is told to.
+            .args(["run", "--apply-all", "--slack-rate", "1000"])
             .current_dir(folder.path())
             .env_clear()
             .env("KUBECONFIG", &cluster.plain_kubeconfig)
