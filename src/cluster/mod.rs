@@ -15,6 +15,8 @@ mod client;
 mod connector;
 mod credentials;
 mod error;
+#[cfg(test)]
+pub mod fixture;
 mod initial;
 pub mod kubeconfig;
 mod lines;

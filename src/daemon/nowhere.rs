@@ -4,28 +4,14 @@ use std::thread;
 use std::time::Duration;
 
 use crate::clock;
-use crate::cluster::{Access, Authorization, Client, ClientOptions, Reflector, ServerUrl, Trust};
+use crate::cluster::{Client, Reflector, fixture};
 
 /// Far beyond what it takes on a busy machine.
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// A client of it: its watches run, and fail for ever.
 pub fn client() -> Client {
-    let access = Access {
-        origin: "test".into(),
-        context: "".into(),
-        cluster: "".into(),
-        server: ServerUrl::parse("http://127.0.0.1:1").expect("a URL"),
-        trust: Trust::PublicRoots,
-        tls_server_name: None,
-        identity: None,
-        authorization: Authorization::None,
-        impersonation: None,
-        proxy: None,
-        bundle: None,
-        files: Vec::new(),
-    };
-    Client::new(&access, ClientOptions::default()).expect("a client")
+    fixture::client("http://127.0.0.1:1")
 }
 
 /// Ends the thread of a watch.

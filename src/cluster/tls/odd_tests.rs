@@ -18,9 +18,10 @@ use rustls::ServerConfig;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use tempfile::TempDir;
 
-use super::tests::{access, element, inline, pem, rsa, serve_once};
+use super::tests::{element, inline, pem, rsa, serve_once};
 use super::*;
 use crate::cluster::client::Client;
+use crate::cluster::fixture::access;
 use crate::cluster::session::ClientOptions;
 
 /// What becomes of a server.

@@ -14,8 +14,9 @@ use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::*;
-use crate::cluster::access::{Authorization, ServerUrl};
+use crate::cluster::access::Authorization;
 use crate::cluster::client::Client;
+use crate::cluster::fixture::access;
 use crate::cluster::secret::Secret;
 use crate::cluster::session::ClientOptions;
 
@@ -76,23 +77,6 @@ fn certificate(key: &KeyPair) -> String {
 
 pub(super) fn inline(text: &str) -> Material {
     Material::Inline(Secret::new(text.as_bytes().to_vec()))
-}
-
-pub(super) fn access(server: &str, trust: Trust) -> Access {
-    Access {
-        origin: "test".into(),
-        context: "test".into(),
-        cluster: "test".into(),
-        server: ServerUrl::parse(server).unwrap(),
-        trust,
-        tls_server_name: None,
-        identity: None,
-        authorization: Authorization::None,
-        impersonation: None,
-        proxy: None,
-        bundle: None,
-        files: Vec::new(),
-    }
 }
 
 /// Loads an access with this client certificate.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::super::{InUse, Registry, RegistrySettings, Trouble};
 use super::{Fake, Seen, environment};
-use crate::cluster::{Access, Authorization, Client, ClientOptions, ServerUrl, Trust};
+use crate::cluster::fixture;
 use crate::model::{Alert, EcrRegistry, Image};
 use crate::registry::Absence;
 
@@ -47,24 +47,6 @@ fn api_server(secret: Arc<Mutex<Option<Value>>>) -> Fake {
     })
 }
 
-fn client(server: &Fake) -> Client {
-    let access = Access {
-        origin: "test".into(),
-        context: "".into(),
-        cluster: "".into(),
-        server: ServerUrl::parse(&server.url()).expect("a URL"),
-        trust: Trust::PublicRoots,
-        tls_server_name: None,
-        identity: None,
-        authorization: Authorization::None,
-        impersonation: None,
-        proxy: None,
-        bundle: None,
-        files: Vec::new(),
-    };
-    Client::new(&access, ClientOptions::default()).expect("a client")
-}
-
 /// ECR, whose tokens are numbered, and refused to those who ask for `us-east-1`.
 fn ecr() -> Fake {
     let next = Mutex::new(0);
@@ -91,7 +73,7 @@ fn registry(ecr: &Fake, server: &Fake, renew_after: Option<Duration>) -> Registr
         environment,
         ..Default::default()
     };
-    Registry::new(&settings, client(server))
+    Registry::new(&settings, fixture::client(&server.url()))
 }
 
 /// The registries that the Secret names, with the number of their token.
