@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Duration;
 
@@ -27,9 +27,9 @@ use crate::clock;
 use crate::cluster::{ApiError, Class, Client, ClientOptions, ConnectError, Scope, WatchEvent};
 use crate::desired::{DesiredState, Register};
 use crate::model::{Alert, Kind, ServiceKey, Standing, What, Workload};
-use crate::reconcile::{Gate, Reply, Service, Setback, Step};
+use crate::reconcile::{Gate, Service};
 use crate::source::{Finding, SourceError, exposure, read_all};
-use crate::worker::{Entry, Floor, Journal, Rehearsing, StepRunner, Tried, look};
+use crate::worker::{Entry, Floor, Journal, Rehearsing, Tried, look};
 
 /// Looks at one service, which are more than the steps before any PATCH.
 const LOOKS_MOST: u32 = 12;
@@ -133,14 +133,8 @@ impl Rehearsal {
     /// # Errors
     /// The operating system gives no thread.
     pub fn perform(&self, keys: &[ServiceKey]) -> Result<Vec<Rehearsed>, RehearsalError> {
-        let found: Vec<Mutex<Option<Rehearsed>>> = keys.iter().map(|_| Mutex::default()).collect();
-        let places: Vec<(&ServiceKey, &Mutex<Option<Rehearsed>>)> =
-            keys.iter().zip(&found).collect();
-        in_parallel(self.grounds.settings.workers, &places, |(key, place)| {
-            *place.lock() = Some(self.rehearse(key));
-        })
-        .map_err(RehearsalError::Threads)?;
-        Ok(found.into_iter().filter_map(Mutex::into_inner).collect())
+        in_parallel(self.grounds.settings.workers, keys, |key| self.rehearse(key))
+            .map_err(RehearsalError::Threads)
     }
 
     fn rehearse(&self, key: &ServiceKey) -> Rehearsed {
@@ -217,7 +211,7 @@ fn floor(settings: &Settings, desired: Register, steps: Arc<Rehearsing>) -> Floo
         // A bound on rollouts in flight would only hide what comes after them.
         gate: Mutex::new(Gate::new(None, None, Standing::default())),
         services: Default::default(),
-        cluster: Box::new(Shared(steps)),
+        cluster: Box::new(steps),
         journal: Box::new(Silence),
         interest_changed: Box::new(|| {}),
         policy: settings.policy.clone(),
@@ -235,50 +229,29 @@ fn see_cluster(client: &Client, floor: &Floor, workers: usize) -> Result<(), Reh
             .into_iter()
             .flat_map(|scope| Kind::ALL.map(|kind| (kind, scope.clone())))
             .collect();
-        let is_refused = AtomicBool::new(false);
-        let failure = Mutex::new(None);
-        in_parallel(workers, &places, |(kind, scope)| {
-            let open = Arc::new(AtomicBool::new(true));
-            let event = match client.list_workloads(*kind, scope) {
-                Ok(listed) => WatchEvent::<Workload>::Restarted {
-                    items: listed.items,
-                    resource_version: listed.resource_version.parse().unwrap_or_default(),
-                },
+        let listed = in_parallel(workers, &places, |(kind, scope)| {
+            let (event, is_refused) = match client.list_workloads(*kind, scope) {
+                Ok(listed) => {
+                    let resource_version = listed.resource_version.parse().unwrap_or_default();
+                    let items = listed.items;
+                    (WatchEvent::<Workload>::Restarted { items, resource_version }, false)
+                }
                 Err(error) if matches!(error.class, Class::Forbidden(_)) => {
-                    if (*kind, scope) == (Kind::Deployment, &Scope::Cluster) {
-                        is_refused.store(true, Ordering::Relaxed);
-                    }
-                    WatchEvent::Forbidden { error, retry_in: Duration::ZERO }
+                    let is_wide = (*kind, scope) == (Kind::Deployment, &Scope::Cluster);
+                    (WatchEvent::Forbidden { error, retry_in: Duration::ZERO }, is_wide)
                 }
-                Err(error) => {
-                    failure.lock().get_or_insert(error);
-                    return;
-                }
+                Err(error) => return Err(error),
             };
+            let open = Arc::new(AtomicBool::new(true));
             Part::new(*kind, scope.clone(), open).take(floor, event);
-        })
-        .map_err(RehearsalError::Threads)?;
-        if let Some(error) = failure.into_inner() {
-            return Err(RehearsalError::Api(error));
-        }
-        if !is_refused.into_inner() {
+            Ok(is_refused)
+        });
+        let listed = listed.map_err(RehearsalError::Threads)?;
+        let refused: Result<Vec<bool>, ApiError> = listed.into_iter().collect();
+        if !refused.map_err(RehearsalError::Api)?.contains(&true) {
             return Ok(());
         }
         cover.refuse(clock::now());
-    }
-}
-
-/// The floor owns who performs its steps; the rehearsal asks afterwards what came of them.
-struct Shared(Arc<Rehearsing>);
-
-impl StepRunner for Shared {
-    fn run(
-        &self,
-        key: &ServiceKey,
-        step: &Step,
-        workload: Option<&Workload>,
-    ) -> Result<Reply, Setback> {
-        self.0.run(key, step, workload)
     }
 }
 

@@ -1,6 +1,7 @@
 //! What all workers share.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 
@@ -23,6 +24,18 @@ pub trait StepRunner: Send + Sync {
         step: &Step,
         workload: Option<&Workload>,
     ) -> Result<Reply, Setback>;
+}
+
+/// Somebody else asks it, too: for example what came of the steps.
+impl<R: StepRunner> StepRunner for Arc<R> {
+    fn run(
+        &self,
+        key: &ServiceKey,
+        step: &Step,
+        workload: Option<&Workload>,
+    ) -> Result<Reply, Setback> {
+        (**self).run(key, step, workload)
+    }
 }
 
 /// The shared state of the control loop. Locks are held for bookkeeping only, never across a

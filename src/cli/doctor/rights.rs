@@ -5,13 +5,12 @@
 //! names, since Roles in these are enough.
 
 use std::collections::BTreeMap;
-
-use parking_lot::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::findings::{Finding, Verdict};
 use super::{Notes, Patient};
 use crate::cluster::rights::{NAMESPACES, OWN_EVENTS, PULL_SECRETS, RULES, Rule};
-use crate::cluster::{ApiError, Client, Question};
+use crate::cluster::{Client, Question};
 use crate::daemon::in_parallel;
 use crate::model::printable;
 
@@ -41,7 +40,7 @@ pub fn look(patient: &Patient, client: &Client, notes: &Notes) {
     match find(client, &rights, &namespaces) {
         Err(error) => {
             let remedy = "do the credentials still stand for somebody?";
-            notes.add(Finding::fail("rights", printable(&error.to_string()), remedy));
+            notes.add(Finding::fail("rights", printable(&error), remedy));
         }
         Ok(missing) => tell(&rights, &missing, &namespaces).into_iter().for_each(|f| notes.add(f)),
     }
@@ -70,7 +69,7 @@ fn find<'a>(
     client: &Client,
     rights: &[Right],
     namespaces: &'a [String],
-) -> Result<Vec<Missing<'a>>, ApiError> {
+) -> Result<Vec<Missing<'a>>, String> {
     let everywhere: Vec<Missing<'_>> = rights.iter().map(|right| (*right, None)).collect();
     let denied = ask(client, &everywhere)?;
     let (whole, each): (Vec<Missing<'_>>, Vec<Missing<'_>>) =
@@ -88,34 +87,28 @@ fn find<'a>(
 }
 
 /// Those of the questions that are answered with no, in their order.
-fn ask<'a>(client: &Client, questions: &[Missing<'a>]) -> Result<Vec<Missing<'a>>, ApiError> {
-    let answers: Vec<Mutex<Option<bool>>> = questions.iter().map(|_| Mutex::default()).collect();
-    let failure = Mutex::new(None);
-    let both: Vec<(&Missing<'a>, &Mutex<Option<bool>>)> = questions.iter().zip(&answers).collect();
-    let asked = in_parallel(WORKERS, &both, |((right, namespace), answer)| {
-        if failure.lock().is_some() {
-            return;
+fn ask<'a>(client: &Client, questions: &[Missing<'a>]) -> Result<Vec<Missing<'a>>, String> {
+    let has_failed = AtomicBool::new(false);
+    let answers = in_parallel(WORKERS, questions, |(right, namespace)| {
+        if has_failed.load(Ordering::Relaxed) {
+            return None;
         }
         // A namespace is an object of itself.
         let own = namespace.filter(|_| right.resource == "namespaces");
         let Right { group, resource, verb, .. } = *right;
-        let question =
-            Question { group, resource, verb, name: right.name.or(own), namespace: *namespace };
-        match client.may(&question) {
-            Ok(allowed) => *answer.lock() = Some(allowed),
-            Err(error) => {
-                failure.lock().get_or_insert(error);
-            }
-        }
+        let name = right.name.or(own);
+        let answer = client.may(&Question { group, resource, verb, name, namespace: *namespace });
+        has_failed.fetch_or(answer.is_err(), Ordering::Relaxed);
+        Some(answer)
     });
-    if let Some(error) = failure.into_inner() {
-        return Err(error);
+    let answers = answers.map_err(|error| format!("cannot start a thread ({error})"))?;
+    let mut denied = Vec::new();
+    for (question, answer) in questions.iter().zip(answers) {
+        if let Some(false) = answer.transpose().map_err(|error| error.to_string())? {
+            denied.push(*question);
+        }
     }
-    // Without a single thread nothing was asked, and nothing is known to be missing.
-    let _ = asked;
-    let denied = |(_, answer): &(&Missing<'a>, Option<bool>)| *answer == Some(false);
-    let pairs = questions.iter().zip(answers.into_iter().map(Mutex::into_inner));
-    Ok(pairs.filter(denied).map(|(question, _)| *question).collect())
+    Ok(denied)
 }
 
 /// A line for each resource whose verbs are missing in the same namespaces.
