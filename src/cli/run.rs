@@ -297,7 +297,7 @@ pub fn start(arguments: &RunArguments) -> Result<Option<Started>, Failure> {
 
 /// Nothing but the log is wanted.
 fn is_plain(arguments: &RunArguments) -> bool {
-    arguments.quiet || arguments.dry_run || arguments.log_format == LogFormat::Json
+    arguments.quiet || arguments.log_format == LogFormat::Json
 }
 
 fn open_log(path: &Path) -> Result<LogFile, Failure> {

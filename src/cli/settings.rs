@@ -7,6 +7,7 @@ use super::env_file::Environment;
 use super::images::ImageArguments;
 use super::receivers::ReceiverArguments;
 use super::run::{DriftChoice, RollbackChoice, RunArguments};
+use crate::cluster::Access;
 use crate::cluster::kubeconfig::{self, Choice};
 use crate::daemon::{SIGHT_PATIENCE, Settings};
 use crate::desired::{EcrRepo, ImageLimits, ImageRules};
@@ -30,9 +31,7 @@ pub fn validate(arguments: &RunArguments, env: &Environment) -> Result<Settings,
 /// See [`validate`].
 pub fn without_receivers(arguments: &RunArguments, env: &Environment) -> Result<Settings, Failure> {
     let deps = deps(arguments.deps.as_deref(), "--deps", env)?;
-    let choice =
-        Choice { kubeconfig: arguments.kubeconfig.clone(), context: arguments.context.clone() };
-    let access = kubeconfig::load(&choice, |name| env.get(name)).map_err(Failure::usage)?;
+    let access = access(arguments.kubeconfig.as_deref(), arguments.context.as_deref(), env)?;
     let mut secret_files = access.secret_files();
     secret_files.extend(secret_environment(env));
     Ok(Settings {
@@ -60,6 +59,20 @@ pub fn without_receivers(arguments: &RunArguments, env: &Environment) -> Result<
         accept_change: arguments.accept_change,
         apply_all: arguments.apply_all,
     })
+}
+
+/// The cluster, as kubectl finds it with these flags and this environment.
+///
+/// # Errors
+/// There is no usable kubeconfig.
+pub fn access(
+    kubeconfig: Option<&Path>,
+    context: Option<&str>,
+    env: &Environment,
+) -> Result<Access, Failure> {
+    let choice =
+        Choice { kubeconfig: kubeconfig.map(Path::to_owned), context: context.map(str::to_owned) };
+    kubeconfig::load(&choice, |name| env.get(name)).map_err(Failure::usage)
 }
 
 /// The `.env` in use, where it holds a secret.

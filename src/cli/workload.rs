@@ -4,10 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::Failure;
 use super::env_file::Environment;
 use super::stored::near;
-use crate::cluster::kubeconfig::{self, Choice};
+use super::{Failure, settings};
 use crate::cluster::{ApiError, Client, ClientOptions, Mark, Scope};
 use crate::model::{Kind, ServiceKey};
 
@@ -34,8 +33,7 @@ impl ClusterArguments {
     /// There is no usable kubeconfig.
     pub fn client(&self) -> Result<Client, Failure> {
         let env = Environment::load(self.env_file.as_deref())?;
-        let choice = Choice { kubeconfig: self.kubeconfig.clone(), context: self.context.clone() };
-        let access = kubeconfig::load(&choice, |name| env.get(name)).map_err(Failure::usage)?;
+        let access = settings::access(self.kubeconfig.as_deref(), self.context.as_deref(), &env)?;
         Client::new(&access, ClientOptions::default()).map_err(Failure::work)
     }
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::super::settings as raw;
 use super::findings::{Finding, Verdict};
 use super::{Notes, Patient, rights};
-use crate::cluster::kubeconfig::{self, Choice};
 use crate::cluster::{
     Access, ApiError, Authorization, Class, Client, ClientOptions, Greeting, Trust,
 };
@@ -29,10 +29,9 @@ const SKEW_FAIL: u64 = 300;
 /// Looks at it, as far as it gets.
 pub fn look(patient: &Patient, notes: &Notes) {
     let Patient { run, env, .. } = patient;
-    let choice = Choice { kubeconfig: run.kubeconfig.clone(), context: run.context.clone() };
-    let access = match kubeconfig::load(&choice, |name| env.get(name)) {
+    let access = match raw::access(run.kubeconfig.as_deref(), run.context.as_deref(), env) {
         Ok(access) => access,
-        Err(error) => return notes.add(Finding::fail("kubeconfig", error.to_string(), "")),
+        Err(failure) => return notes.add(Finding::fail("kubeconfig", failure.text(), "")),
     };
     notes.add(Finding::ok("kubeconfig", introduce(&access)));
     if access.trust == Trust::Unverified {

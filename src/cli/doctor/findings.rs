@@ -61,6 +61,12 @@ impl Finding {
         Finding { check, verdict, finding: finding.into(), remedy: remedy.into() }
     }
 
+    /// A sentence of another room, which says what is the matter and, behind a colon, what to do.
+    pub fn of_sentence(check: &'static str, verdict: Verdict, sentence: &str) -> Finding {
+        let (finding, remedy) = sentence.split_once(": ").unwrap_or((sentence, ""));
+        Finding::new(check, verdict, finding, remedy)
+    }
+
     /// What was looked at.
     #[cfg(test)]
     pub fn check(&self) -> &'static str {

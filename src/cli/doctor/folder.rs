@@ -18,8 +18,7 @@ pub fn look(patient: &Patient, notes: &Notes) {
     };
     if let Some(sentence) = exposure(&folder) {
         let verdict = if run.strict { Verdict::Fail } else { Verdict::Warn };
-        let (finding, remedy) = sentence.split_once(": ").unwrap_or((&sentence, ""));
-        notes.add(Finding::new("folder", verdict, finding, remedy));
+        notes.add(Finding::of_sentence("folder", verdict, &sentence));
     }
     match files {
         Ok(files) => {

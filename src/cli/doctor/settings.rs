@@ -1,9 +1,8 @@
 //! Settings: which `.env` is in use, who can read what is secret, and what is set wrong.
 
 use super::super::settings as raw;
-use super::findings::Finding;
+use super::findings::{Finding, Verdict};
 use super::{Notes, Patient};
-use crate::cluster::kubeconfig::{self, Choice};
 use crate::daemon::permissions::exposure;
 use crate::model::shown;
 
@@ -19,9 +18,8 @@ pub fn look(patient: &Patient, notes: &Notes) {
     }
     let mut files = run.receivers.files();
     files.extend(raw::secret_environment(env));
-    let choice = Choice { kubeconfig: run.kubeconfig.clone(), context: run.context.clone() };
     // What is wrong with it is said where the cluster is looked at.
-    if let Ok(access) = kubeconfig::load(&choice, |name| env.get(name)) {
+    if let Ok(access) = raw::access(run.kubeconfig.as_deref(), run.context.as_deref(), env) {
         files.extend(access.secret_files());
     }
     files.retain(|file| file.exists());
@@ -31,8 +29,7 @@ pub fn look(patient: &Patient, notes: &Notes) {
         (1, true) => notes.add(Finding::ok("secrets", "the file with them is for its owner")),
         (n, true) => notes.add(Finding::ok("secrets", format!("{n} files, for their owners"))),
         (_, false) => exposed.into_iter().for_each(|sentence| {
-            let (finding, remedy) = sentence.split_once(": ").unwrap_or((&sentence, ""));
-            notes.add(Finding::warn("secrets", finding, remedy));
+            notes.add(Finding::of_sentence("secrets", Verdict::Warn, &sentence));
         }),
     }
 }

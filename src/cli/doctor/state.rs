@@ -6,7 +6,7 @@ use rustix::fs::{Access, access, statvfs};
 use rustix::process::{Resource, getrlimit};
 
 use super::super::settings as raw;
-use super::findings::Finding;
+use super::findings::{Finding, Verdict};
 use super::{Notes, Patient};
 use crate::model::shown;
 use crate::source::network_file_system;
@@ -93,9 +93,7 @@ fn store(opened: Result<Reader, StoreError>) -> Finding {
             Finding::ok("store", "of an older depd; depd run brings it up to date")
         }
         Ok(Err(error)) | Err(error) => {
-            let text = error.to_string();
-            let (finding, remedy) = text.split_once(": ").unwrap_or((&text, ""));
-            Finding::fail("store", finding, remedy)
+            Finding::of_sentence("store", Verdict::Fail, &error.to_string())
         }
     }
 }
