@@ -89,8 +89,7 @@ impl Grounds {
     pub fn differing(&self) -> Vec<(ServiceKey, String)> {
         let wishes: Vec<(ServiceKey, ImageSet)> = {
             let desired = self.floor.desired.read();
-            let images = |key: &ServiceKey| desired.get(key)?.images.clone();
-            desired.keys().filter_map(|key| Some((key.clone(), images(key)?))).collect()
+            desired.asked().map(|(key, images)| (key.clone(), images.clone())).collect()
         };
         let differs_now = |(key, images): &(ServiceKey, ImageSet)| {
             let known = self.remembered.get(key).is_some_and(|s| s.phase.desired() == Some(images));
@@ -120,11 +119,8 @@ pub fn is_any_lost(meta: &BTreeMap<String, String>) -> bool {
 /// The services that nothing can be said of, because the workloads of their namespace may not be
 /// listed, now: as soon as they may, each of them could be changed.
 fn unseen(floor: &Floor) -> Vec<ServiceKey> {
-    let mut keys: Vec<ServiceKey> = {
-        let desired = floor.desired.read();
-        let asks = |key: &&ServiceKey| desired.get(key).is_some_and(|wish| wish.images.is_some());
-        desired.keys().filter(asks).cloned().collect()
-    };
+    let mut keys: Vec<ServiceKey> =
+        floor.desired.read().asked().map(|(key, _)| key.clone()).collect();
     let workloads = floor.workloads.read();
     keys.retain(|key| workloads.sight(key.namespace()) != Sight::Complete);
     keys.sort_unstable();

@@ -24,7 +24,7 @@ use super::settings::Settings;
 use super::wiring::restore;
 use super::workload_watches::Part;
 use crate::clock;
-use crate::cluster::{ApiError, Class, Client, ClientOptions, ConnectError, Scope, WatchEvent};
+use crate::cluster::{ApiError, Class, Client, ConnectError, Scope, WatchEvent};
 use crate::desired::{DesiredState, Register};
 use crate::model::{Alert, Kind, ServiceKey, Standing, What, Workload};
 use crate::reconcile::{Gate, Service};
@@ -92,9 +92,8 @@ impl Rehearsal {
     /// One of the two cannot be seen.
     pub fn prepare(settings: &Settings, past: &Past) -> Result<Rehearsal, RehearsalError> {
         let desired = read_folder(settings).map_err(RehearsalError::Source)?;
-        let options =
-            ClientOptions { idle_connections: settings.workers + 8, ..ClientOptions::default() };
-        let client = Client::new(&settings.access, options).map_err(RehearsalError::Connect)?;
+        let client = Client::new(&settings.access, settings.client());
+        let client = client.map_err(RehearsalError::Connect)?;
         let ecr = registry::open(&settings.registry, &client);
         let reads = registry::runner(&client, ecr.as_ref());
         let steps = Arc::new(Rehearsing::new(client.clone(), reads));

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::cluster::Access;
+use crate::cluster::{Access, ClientOptions};
 use crate::desired::ImageRules;
 use crate::net::Surroundings;
 use crate::reconcile::Policy;
@@ -63,6 +63,17 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// How the cluster is spoken to: every worker has a connection, and so has who else asks.
+    #[must_use]
+    pub fn client(&self) -> ClientOptions {
+        let usual = ClientOptions::default();
+        ClientOptions {
+            idle_connections: self.workers + 8,
+            watch_idle_limit: self.watch_idle.unwrap_or(usual.watch_idle_limit),
+            ..usual
+        }
+    }
+
     /// How the folder is read.
     #[must_use]
     pub fn source(&self) -> SourceOptions {

@@ -127,8 +127,7 @@ impl StartUp {
 
     /// A file asks for something.
     fn is_asked(&self) -> bool {
-        let desired = self.grounds.floor.desired.read();
-        desired.keys().any(|key| desired.get(key).is_some_and(|wish| wish.images.is_some()))
+        self.grounds.floor.desired.read().asked().next().is_some()
     }
 
     /// Waits until files have come, no more of them come, and what they name was listed or may not be;

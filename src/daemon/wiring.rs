@@ -37,7 +37,7 @@ use super::start_up::{self, Seen, StartUp};
 use super::survey::Survey;
 use super::workload_watches::{self, WorkloadWatches};
 use crate::clock;
-use crate::cluster::{Access, Authorization, Client, ClientOptions, ConnectError, Trust};
+use crate::cluster::{Access, Authorization, Client, ConnectError, Trust};
 use crate::model::{ServiceKey, Standing, shown};
 use crate::reconcile::{Gate, Service};
 use crate::source::{FileReport, FolderEvent, FolderState, Source, SourceError};
@@ -98,10 +98,8 @@ impl Daemon {
         introduce(settings);
         let (store, receivers) = (ledger.store.clone(), Arc::clone(&ledger.receivers));
         let (authors, steps) = (Arc::clone(&ledger.authors), ledger.bell.clone());
-        let mut options =
-            ClientOptions { idle_connections: settings.workers + 8, ..ClientOptions::default() };
-        options.watch_idle_limit = settings.watch_idle.unwrap_or(options.watch_idle_limit);
-        let client = Client::new(&settings.access, options).map_err(StartError::Connect)?;
+        let client = Client::new(&settings.access, settings.client());
+        let client = client.map_err(StartError::Connect)?;
         let ecr = registry::open(&settings.registry, &client);
         let _ = clients.set(client.clone());
         let (bell, wanted) = PodWatches::new();

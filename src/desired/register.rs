@@ -36,6 +36,11 @@ impl Register {
         self.by_key.keys()
     }
 
+    /// Every service whose file asks for images, with these.
+    pub fn asked(&self) -> impl Iterator<Item = (&ServiceKey, &ImageSet)> {
+        self.by_key.iter().filter_map(|(key, desired)| Some((key, desired.images.as_ref()?)))
+    }
+
     /// Every namespace that a file names, in order.
     pub fn namespaces(&self) -> impl ExactSizeIterator<Item = &str> {
         self.files_of.keys().map(|name| &**name)
