@@ -243,6 +243,10 @@ impl Disk {
     /// Reads once more what is about to be lost. A file without a name can be read as long as it is
     /// open, and damage is seldom everywhere.
     fn rescue(&mut self) {
+        // Losing the next one before it had everything takes nothing away.
+        if self.rescued.is_some() {
+            return;
+        }
         let mut rescued = Rescued::default();
         let read = |connection: &Connection, rescued: &mut Rescued| {
             rescued.complete = each_service(connection, |row| rescued.services.push(row)).is_ok();
@@ -251,10 +255,7 @@ impl Disk {
             Some(open) => read(&open.connection, &mut rescued),
             None => drop(connect_to_read(&self.path).map(|it| read(&it, &mut rescued))),
         }
-        // Losing the next one before it had everything takes nothing away.
-        if self.rescued.is_none() {
-            self.rescued = Some(rescued);
-        }
+        self.rescued = Some(rescued);
     }
 
     /// SQLite writes on happily into a file that has no name any more.

@@ -4,9 +4,9 @@
 //! fewer transactions there are for each. What nobody waits for gathers for some milliseconds more
 //! ([`Haste`]): a transaction costs as much as ten steps in it. A crash within that time forgets it as
 //! if it had come before the save: a rollout is followed, or a message sent, once more. So what is
-//! told or was delivered waits only in a stream of saves, and a lone one is written at once. When the disk refuses, nobody waits for it: messages are
-//! handed over and waiters let go as if it had been written, and what was not is kept and tried
-//! again, together with all that came later.
+//! told or was delivered waits only in a stream of saves, and a lone one is written at once. When the
+//! disk refuses, nobody waits for it: messages are handed over and waiters let go as if it had been
+//! written, and what was not is kept and tried again, together with all that came later.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
