@@ -6,11 +6,11 @@ use clap::Args;
 
 use super::Failure;
 use super::print::print;
-use super::standing::{State, judge};
+use super::standing::judge;
 use super::stored::{StoreArguments, managed, parse_key, said, unknown};
 use crate::daemon::control::Request;
 use crate::model::ServiceKey;
-use crate::reconcile::{Service, retry};
+use crate::reconcile::{Service, ServiceState, retry};
 use crate::store::{self, Holder, Reader, StoreError, StoredRollout};
 
 /// Tell the running depd to try once more what was rolled back or refused.
@@ -85,14 +85,18 @@ fn nothing_to_try(
     }
     let (state, _) = judge(key, service, newest);
     let advice = match state {
-        State::Queued | State::RollingOut | State::RollingBack => {
+        ServiceState::Queued | ServiceState::RollingOut | ServiceState::RollingBack => {
             format!("depd wait {key} waits for its verdict")
         }
-        State::Held => format!("depd resume {key} lifts the hold"),
-        State::Pending => "depd goes on by itself when its workload is there".to_owned(),
-        State::Drifted => format!("save {} anew to roll it out", key.file_name()),
-        State::BadFile | State::DoesNotFit => format!("correct {}", key.file_name()),
-        State::Deployed | State::Failed | State::TimedOut | State::Refused | State::RolledBack => {
+        ServiceState::Held => format!("depd resume {key} lifts the hold"),
+        ServiceState::Pending => "depd goes on by itself when its workload is there".to_owned(),
+        ServiceState::Drifted => format!("save {} anew to roll it out", key.file_name()),
+        ServiceState::BadFile | ServiceState::DoesNotFit => format!("correct {}", key.file_name()),
+        ServiceState::Deployed
+        | ServiceState::Failed
+        | ServiceState::TimedOut
+        | ServiceState::Refused
+        | ServiceState::RolledBack => {
             format!("depd restart {key} makes new pods of the same images")
         }
     };

@@ -1,32 +1,13 @@
-//! The state of a service → where it stands, in a word and a sentence: for `depd status`, which
-//! reads it from the store, and `depd plan`, which finds it out. Both promise the words as they are.
+//! The state of a service → where it stands and why, in a sentence: for `depd status`, which reads it
+//! from the store, and `depd plan`, which finds it out.
 
 use serde::Serialize;
 
 use super::print::Tone;
 use crate::model::{ImageSet, Notice, ServiceKey, What};
-use crate::reconcile::{Phase, Service};
+use crate::reconcile::{Service, ServiceState};
 use crate::report::words::words;
 use crate::store::StoredRollout;
-
-/// Where a service stands, in a word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum State {
-    Queued,
-    Pending,
-    RollingOut,
-    Deployed,
-    RollingBack,
-    RolledBack,
-    Failed,
-    TimedOut,
-    Refused,
-    Held,
-    Drifted,
-    DoesNotFit,
-    BadFile,
-}
 
 /// One image.
 #[derive(Debug, Serialize)]
@@ -66,44 +47,33 @@ pub fn judge(
     key: &ServiceKey,
     service: &Service,
     newest: Option<&StoredRollout>,
-) -> (State, String) {
+) -> (ServiceState, String) {
     let sentence = |what: &What| words(&Notice { key: key.clone(), what: what.clone() }).sentence;
-    let complaint = service.complaint.as_ref();
-    if let Some(problem) = &service.told_problem {
-        return (State::BadFile, sentence(&What::BadFile(problem.clone())));
-    }
-    if let Some(problem) = &service.told_misfit {
-        return (State::DoesNotFit, sentence(&What::Unfit(problem.clone())));
-    }
-    match complaint {
-        Some(what @ What::Held(..)) => return (State::Held, sentence(what)),
-        Some(what @ What::Drift { .. }) => return (State::Drifted, sentence(what)),
-        _ => {}
-    }
-    let state = match &service.phase {
-        Phase::New => State::Queued,
-        Phase::Waiting(_) => State::Pending,
-        Phase::Patching(_) | Phase::Rolling(_) => State::RollingOut,
-        Phase::Returning(_) | Phase::RollingBack(_) => State::RollingBack,
-        Phase::Settled(settled) if service.rejected.as_ref() == Some(&settled.desired) => {
-            State::RolledBack
-        }
-        Phase::Settled(_) => State::Deployed,
-        Phase::Refused(_) => State::Refused,
-        Phase::Broken(_) => match ended(newest) {
-            Some(("Timed out", _)) => State::TimedOut,
-            _ => State::Failed,
-        },
+    let state = match (ServiceState::of(service), ended(newest)) {
+        (ServiceState::Failed, Some(("Timed out", _))) => ServiceState::TimedOut,
+        (state, _) => state,
     };
-    if let (State::Deployed | State::Queued, Some((hold, kind))) = (state, service.hold) {
-        return (State::Held, sentence(&What::Held(hold, kind)));
-    }
-    let told = service.request_complaint.as_ref().or(complaint).map(sentence);
+    let complaint = service.complaint.as_ref();
+    let told = || service.request_complaint.as_ref().or(complaint).map(sentence);
     let detail = match state {
-        State::Failed | State::TimedOut | State::Refused | State::RolledBack => {
-            ended(newest).map(|(_, detail)| detail.to_owned()).or(told)
+        ServiceState::BadFile => {
+            service.told_problem.clone().map(What::BadFile).as_ref().map(sentence)
         }
-        _ => told,
+        ServiceState::DoesNotFit => {
+            service.told_misfit.clone().map(What::Unfit).as_ref().map(sentence)
+        }
+        ServiceState::Drifted => complaint.map(sentence),
+        ServiceState::Held => {
+            let held = complaint.filter(|what| matches!(what, What::Held(..))).map(sentence);
+            held.or_else(|| service.hold.map(|(hold, kind)| sentence(&What::Held(hold, kind))))
+        }
+        ServiceState::Failed
+        | ServiceState::TimedOut
+        | ServiceState::Refused
+        | ServiceState::RolledBack => {
+            ended(newest).map(|(_, detail)| detail.to_owned()).or_else(told)
+        }
+        _ => told(),
     };
     (state, detail.unwrap_or_default())
 }
@@ -113,38 +83,20 @@ fn ended(newest: Option<&StoredRollout>) -> Option<(&str, &str)> {
     Some((&end.verdict, &end.detail))
 }
 
-impl State {
-    /// For people.
-    pub fn word(self) -> &'static str {
-        match self {
-            State::Queued => "queued",
-            State::Pending => "pending",
-            State::RollingOut => "rolling out",
-            State::RollingBack => "rolling back",
-            State::RolledBack => "rolled back",
-            State::Deployed => "deployed",
-            State::Failed => "failed",
-            State::TimedOut => "timed out",
-            State::Refused => "refused",
-            State::Held => "held",
-            State::Drifted => "drifted",
-            State::DoesNotFit => "does not fit",
-            State::BadFile => "bad file",
-        }
-    }
-
-    /// How good it is.
-    pub fn tone(self) -> Tone {
-        match self {
-            State::Deployed => Tone::Good,
-            State::Failed | State::Refused | State::DoesNotFit | State::BadFile => Tone::Bad,
-            State::Pending
-            | State::TimedOut
-            | State::RollingBack
-            | State::RolledBack
-            | State::Held
-            | State::Drifted => Tone::Warning,
-            State::Queued | State::RollingOut => Tone::Plain,
-        }
+/// How good it is.
+pub fn tone(state: ServiceState) -> Tone {
+    match state {
+        ServiceState::Deployed => Tone::Good,
+        ServiceState::Failed
+        | ServiceState::Refused
+        | ServiceState::DoesNotFit
+        | ServiceState::BadFile => Tone::Bad,
+        ServiceState::Pending
+        | ServiceState::TimedOut
+        | ServiceState::RollingBack
+        | ServiceState::RolledBack
+        | ServiceState::Held
+        | ServiceState::Drifted => Tone::Warning,
+        ServiceState::Queued | ServiceState::RollingOut => Tone::Plain,
     }
 }

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use log::info;
 
-use crate::model::{ServiceKey, What};
-use crate::reconcile::{Phase, Service};
+use crate::model::ServiceKey;
+use crate::reconcile::{Service, ServiceState};
 use crate::worker::Floor;
 
 /// Services that are named in the log, of those that failed and of the others; the rest is counted.
@@ -42,7 +42,10 @@ impl Survey {
         for (key, service) in floor.services.all() {
             let (word, failed) = match service.try_lock() {
                 Some(service) if *service != Service::default() && service.is_let_go() => continue,
-                Some(service) => (word(&service), failed(&service)),
+                Some(service) => {
+                    let state = ServiceState::of(&service);
+                    (word(state), failed(state))
+                }
                 None => ("in work", false),
             };
             *survey.states.entry(word).or_default() += 1;
@@ -80,44 +83,30 @@ impl Survey {
     }
 }
 
-fn word(service: &Service) -> &'static str {
-    if service.told_problem.is_some() {
-        return "bad file";
-    }
-    if service.told_misfit.is_some() {
-        return "does not fit";
-    }
-    match &service.complaint {
-        Some(What::Held(..)) => return "held",
-        Some(What::Drift { .. }) => return "drifted",
-        _ => {}
-    }
-    match &service.phase {
-        Phase::New | Phase::Settled(_) if service.hold.is_some() && service.rejected.is_none() => {
-            "held"
-        }
-        Phase::New => "new",
-        Phase::Waiting(_) => "pending",
-        Phase::Patching(_) | Phase::Rolling(_) => "rolling out",
-        Phase::Returning(_) | Phase::RollingBack(_) => "rolling back",
-        Phase::Broken(_) => "failed",
-        Phase::Refused(_) => "refused",
-        Phase::Settled(settled) if service.rejected.as_ref() == Some(&settled.desired) => {
-            "rolled back"
-        }
-        Phase::Settled(_) => "deployed",
+fn word(state: ServiceState) -> &'static str {
+    match state {
+        // Keys in the queue are counted beside it.
+        ServiceState::Queued => "new",
+        state => state.word(),
     }
 }
 
-fn failed(service: &Service) -> bool {
-    matches!(word(service), "bad file" | "does not fit" | "failed" | "refused" | "rolled back")
+fn failed(state: ServiceState) -> bool {
+    matches!(
+        state,
+        ServiceState::BadFile
+            | ServiceState::DoesNotFit
+            | ServiceState::Failed
+            | ServiceState::Refused
+            | ServiceState::RolledBack
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Hold, Image, ImageSet, Kind};
-    use crate::reconcile::Settled;
+    use crate::model::{Hold, Image, ImageSet, Kind, What};
+    use crate::reconcile::{Phase, Settled};
 
     #[test]
     fn what_is_held_or_drifted_is_not_called_deployed() {
@@ -128,6 +117,9 @@ mod tests {
         let held = Service { hold, ..deployed.clone() };
         let drift = What::Drift { changes: Vec::new(), corrected: false };
         let drifted = Service { complaint: Some(drift), ..deployed.clone() };
-        assert_eq!([deployed, held, drifted].each_ref().map(word), ["deployed", "held", "drifted"]);
+        assert_eq!(
+            [deployed, held, drifted].each_ref().map(|it| word(ServiceState::of(it))),
+            ["deployed", "held", "drifted"]
+        );
     }
 }

@@ -9,6 +9,7 @@
 //! | file | concept |
 //! |---|---|
 //! | `service.rs` | the state of one service: a closed set of phases |
+//! | `state.rs` | the same in a word, for whoever shows it |
 //! | `gate.rs` | whether a rollout may start now |
 //! | `given_up.rs` | a rollout that was given up without a verdict |
 //! | `resolve.rs` | which containers a dep file means |
@@ -42,6 +43,7 @@ mod rollback;
 mod rollout;
 mod service;
 mod signs;
+mod state;
 mod step;
 mod template;
 mod view;
@@ -58,5 +60,6 @@ pub use plan::plan;
 pub use resolve::differs;
 pub use rollback::retry;
 pub use service::{Good, Intent, Phase, Refusal, Service, Settled, Waiting};
+pub use state::ServiceState;
 pub use step::{Reply, Setback, Step};
 pub use view::{Drift, EcrPolicy, Plan, Policy, View};

@@ -7,10 +7,10 @@ use std::fmt::Write as _;
 use serde::{Serialize, Serializer};
 
 use crate::cli::print::{self, Cell, Tone};
-use crate::cli::standing::{ContainerImage, State, images, judge};
+use crate::cli::standing::{ContainerImage, images, judge, tone};
 use crate::daemon::{Rehearsed, Settings};
 use crate::model::{Alert, Change, Notice, ServiceKey, What, printable, shown};
-use crate::reconcile::Phase;
+use crate::reconcile::{Phase, ServiceState};
 use crate::report::alarm::alarm;
 use crate::report::words::words;
 use crate::store::StoredRollout;
@@ -83,7 +83,7 @@ enum Doing {
     LetGo,
     Unknown,
     /// Nothing; that is how it stands.
-    Nothing(State),
+    Nothing(ServiceState),
 }
 
 /// What it all comes to.
@@ -229,9 +229,9 @@ impl Doing {
                 Outcome::Changes
             }
             Doing::Unknown
-            | Doing::Nothing(State::Refused | State::DoesNotFit | State::BadFile) => {
-                Outcome::Trouble
-            }
+            | Doing::Nothing(
+                ServiceState::Refused | ServiceState::DoesNotFit | ServiceState::BadFile,
+            ) => Outcome::Trouble,
             Doing::LetGo | Doing::Nothing(_) => Outcome::Nothing,
         }
     }
@@ -240,7 +240,7 @@ impl Doing {
         match (self, self.outcome()) {
             (_, Outcome::Trouble) => Tone::Bad,
             (_, Outcome::Changes) => Tone::Good,
-            (Doing::Nothing(state), _) => state.tone(),
+            (Doing::Nothing(state), _) => tone(state),
             _ => Tone::Plain,
         }
     }
@@ -264,7 +264,7 @@ pub fn table(plan: &Plan, colours: bool) -> String {
     if let Some(held) = &plan.held {
         let _ = writeln!(text, "Everything is held: {}. {}", held.reason, held.advice);
     }
-    let is_worth_a_line = |row: &&Row| row.plan != Doing::Nothing(State::Deployed);
+    let is_worth_a_line = |row: &&Row| row.plan != Doing::Nothing(ServiceState::Deployed);
     let rows: Vec<Vec<Cell>> = plan.services.iter().filter(is_worth_a_line).map(cells).collect();
     if !rows.is_empty() {
         let titles = ["SERVICE", "NAMESPACE", "PLAN", "IMAGES", "DETAIL"];

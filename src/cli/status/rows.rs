@@ -7,10 +7,10 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::cli::print::{self, Cell};
-use crate::cli::standing::{ContainerImage, State, images, judge};
+use crate::cli::standing::{ContainerImage, images, judge, tone};
 use crate::cli::stored::{age, stamp};
 use crate::model::{Moment, ServiceKey, Standing};
-use crate::reconcile::Service;
+use crate::reconcile::{Service, ServiceState};
 use crate::store::{Holder, StoredMessage, StoredRollout, StoredService};
 
 /// The whole document.
@@ -36,7 +36,7 @@ struct Daemon {
 struct Row {
     service: String,
     namespace: String,
-    state: State,
+    state: ServiceState,
     /// What its file asks for; the container is null where the file names none.
     images: Vec<ContainerImage>,
     /// Rollouts so far.
@@ -126,7 +126,7 @@ impl Row {
         let read = serde_json::from_str::<Service>(&stored.state);
         let (state, detail) = match &read {
             Ok(service) => judge(&stored.key, service, newest),
-            Err(_) => (State::Queued, "its state is of another version of depd".to_owned()),
+            Err(_) => (ServiceState::Queued, "its state is of another version of depd".to_owned()),
         };
         let service = read.unwrap_or_default();
         Row {
@@ -171,7 +171,7 @@ fn cells(row: &Row, now: Moment) -> Vec<Cell> {
     vec![
         row.service.as_str().into(),
         row.namespace.as_str().into(),
-        Cell::toned(row.state.word(), row.state.tone()),
+        Cell::toned(row.state.word(), tone(row.state)),
         age(row.changed_ms, now).into(),
         images.join(", ").into(),
         row.detail.replace('\n', " ").into(),
