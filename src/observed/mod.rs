@@ -6,6 +6,7 @@
 
 mod interest;
 mod pods;
+mod shown;
 mod workloads;
 
 pub use interest::Interest;

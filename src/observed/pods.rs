@@ -10,6 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+use super::shown::Shown;
 use crate::model::{Pod, Selector, SelectorRule};
 
 /// A label name and value.
@@ -19,8 +20,7 @@ type Label = (Box<str>, Box<str>);
 #[derive(Debug, Default)]
 pub struct Pods {
     namespaces: HashMap<Box<str>, Namespace>,
-    /// For each scope that was listed the newest version that its list or its stream showed.
-    shown: HashMap<Option<Box<str>>, u64>,
+    shown: Shown,
 }
 
 /// What a watch told was news.
@@ -55,12 +55,11 @@ impl Pods {
     pub fn apply(&mut self, scope: Option<&str>, pod: Pod) -> Option<News> {
         let version = pod.resource_version;
         // Versions that are not numbers (0) cannot be told apart; the later word counts.
-        let is_old = version != 0
-            && match self.known(&pod) {
-                Some(known) => known.resource_version >= version,
-                None => self.shown(&pod.namespace).is_some_and(|shown| shown >= version),
-            };
-        self.note(scope, version);
+        let is_old = match self.known(&pod) {
+            Some(known) => version != 0 && known.resource_version >= version,
+            None => self.shown.has_passed(&pod.namespace, version),
+        };
+        self.shown.note(scope, version);
         (!is_old).then(|| News { before: self.put(pod) })
     }
 
@@ -68,7 +67,7 @@ impl Pods {
     /// one of the same name is known already, or none is.
     pub fn delete(&mut self, scope: Option<&str>, gone: &Pod) -> bool {
         let version = gone.resource_version;
-        self.note(scope, version);
+        self.shown.note(scope, version);
         let is_old = |own: &Arc<Pod>| version == 0 || own.resource_version <= version;
         let Some(namespace) = self.namespaces.get_mut(&gone.namespace) else { return false };
         namespace.by_name.get(&gone.name).is_some_and(is_old)
@@ -78,13 +77,7 @@ impl Pods {
     /// Takes complete lists as of version `listed`: `items` are all pods of these namespaces, or of all
     /// when `None`.
     pub fn replace(&mut self, scope: Option<&str>, items: Vec<Pod>, listed: u64) {
-        let own: Option<Box<str>> = scope.map(Into::into);
-        // Older than what the same scope has shown: etcd was restored from a backup, and what was seen
-        // since then never was.
-        let back_in_time = self.shown.remove(&own).is_some_and(|seen| listed < seen);
-        if back_in_time {
-            self.shown.clear();
-        }
+        let back_in_time = self.shown.begin(scope, listed);
         let names: HashSet<(Box<str>, Box<str>)> =
             items.iter().map(|pod| (pod.namespace.clone(), pod.name.clone())).collect();
         for (name, namespace) in &mut self.namespaces {
@@ -100,19 +93,19 @@ impl Pods {
             let is_old = match self.known(&pod) {
                 Some(known) => known.resource_version > pod.resource_version,
                 // Another watch is ahead of this list, and has seen it go.
-                None => self.shown(&pod.namespace).is_some_and(|shown| shown > listed),
+                None => self.shown.of(&pod.namespace).is_some_and(|shown| shown > listed),
             };
             if !is_old {
                 self.put(pod);
             }
         }
-        self.shown.insert(own, listed);
+        self.shown.listed(scope, listed);
     }
 
     /// Forgets every namespace but these: nobody watches the others any more.
     pub fn keep_only(&mut self, namespaces: &HashSet<Box<str>>) {
         self.namespaces.retain(|name, _| namespaces.contains(name));
-        self.shown.retain(|scope, _| scope.as_ref().is_some_and(|name| namespaces.contains(name)));
+        self.shown.keep_only(namespaces);
     }
 
     fn known(&self, pod: &Pod) -> Option<&Arc<Pod>> {
@@ -124,18 +117,6 @@ impl Pods {
         let before = namespace.remove(&pod.name);
         namespace.insert(Arc::new(pod));
         before
-    }
-
-    /// The newest version that the lists and streams which cover `namespace` showed.
-    fn shown(&self, namespace: &str) -> Option<u64> {
-        self.shown.get(&None).max(self.shown.get(&Some(namespace.into()))).copied()
-    }
-
-    /// A stream follows a list, so a scope that has none is not made one here.
-    fn note(&mut self, scope: Option<&str>, version: u64) {
-        if let Some(shown) = self.shown.get_mut(&scope.map(Into::into)) {
-            *shown = version.max(*shown);
-        }
     }
 }
 
@@ -276,6 +257,23 @@ mod tests {
         pods.replace(OWN, vec![version("a", 500)], 600);
         assert_eq!(held(&pods), "a@500");
         assert!(pods.apply(OWN, version("b", 601)).is_some());
+    }
+
+    #[test]
+    fn after_a_restored_etcd_every_scope_goes_back_in_time() {
+        let of = |namespace: &str, resource_version| Pod {
+            namespace: namespace.into(),
+            ..version("x", resource_version)
+        };
+        let mut pods = Pods::default();
+        for namespace in ["a", "b"] {
+            pods.replace(Some(namespace), Vec::new(), 900);
+            assert!(pods.apply(Some(namespace), of(namespace, 950)).is_some());
+        }
+        pods.replace(Some("a"), Vec::new(), 600);
+        pods.replace(Some("b"), Vec::new(), 610);
+        let left = |namespace| pods.select(namespace, &selector("web")).len();
+        assert_eq!((left("a"), left("b")), (0, 0), "those of the history that never was");
     }
 
     #[test]

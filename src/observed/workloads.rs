@@ -12,6 +12,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use super::shown::{Shown, owned};
 use crate::model::{Kind, ServiceKey, Workload};
 
 /// What the cache says about the workloads of one namespace.
@@ -38,20 +39,10 @@ pub struct Workloads {
 #[derive(Debug, Default)]
 struct Shelf {
     by_key: HashMap<ServiceKey, Arc<Workload>>,
-    /// The scopes that were listed.
-    listed: HashMap<Option<Box<str>>, Shown>,
+    /// How far the scopes were seen that were listed.
+    shown: Shown,
     /// Scopes that may not be listed, with the reason.
     refused: HashMap<Option<Box<str>>, Box<str>>,
-}
-
-/// How far a scope was seen.
-#[derive(Clone, Copy, Debug)]
-struct Shown {
-    /// The newest version that its list or its stream showed.
-    version: u64,
-    /// Another scope went back in time since: etcd was restored, and this version may be one of a
-    /// history that never was. Other scopes are not held against it.
-    outdated: bool,
 }
 
 impl Workloads {
@@ -65,7 +56,7 @@ impl Workloads {
     #[must_use]
     pub fn sight(&self, namespace: &str) -> Sight<'_> {
         let [deployments, others @ ..] = &self.shelves;
-        let is_wide = deployments.listed.contains_key(&None);
+        let is_wide = deployments.shown.is_listed(None);
         let is_settled = |it: &Shelf| {
             it.sight(namespace) != Sight::Unseen || is_wide && it.refused.contains_key(&None)
         };
@@ -85,7 +76,7 @@ impl Workloads {
     /// This scope of a kind was listed, and not only a part of it or all of which it is a part.
     #[must_use]
     pub fn is_listed(&self, kind: Kind, scope: Option<&str>) -> bool {
-        self.shelf(kind).listed.contains_key(&owned(scope))
+        self.shelf(kind).shown.is_listed(scope)
     }
 
     /// The newest known version of the only workload of that name; `None` when there is none, and
@@ -140,21 +131,19 @@ impl Workloads {
     }
 
     /// Takes one version from the stream of a scope; false when it is not newer than what is known.
+    /// What another scope has seen go is not brought back.
     pub fn stream(&mut self, scope: Option<&str>, workload: Workload) -> bool {
         let shelf = self.shelf_mut(workload.kind);
-        shelf.note(scope, workload.resource_version);
-        shelf.insert(workload)
+        let (gone, version) = (shelf.is_gone(&workload), workload.resource_version);
+        shelf.shown.note(scope, version);
+        !gone && shelf.insert(workload)
     }
 
     /// Takes one version from the reply to a request; false when it is not newer than what is known.
     /// A reply that comes after the stream told of the workload's deletion brings nothing back.
     pub fn apply(&mut self, workload: Workload) -> bool {
         let shelf = self.shelf_mut(workload.kind);
-        let version = workload.resource_version;
-        let streamed = shelf.streamed(workload.key.namespace());
-        let gone = !shelf.by_key.contains_key(&workload.key)
-            && streamed.is_some_and(|seen| version != 0 && version <= seen);
-        !gone && shelf.insert(workload)
+        !shelf.is_gone(&workload) && shelf.insert(workload)
     }
 
     /// Takes word from the stream of a scope that this workload was deleted, as it last was; false
@@ -162,7 +151,7 @@ impl Workloads {
     pub fn delete(&mut self, scope: Option<&str>, gone: &Workload) -> bool {
         let version = gone.resource_version;
         let shelf = self.shelf_mut(gone.kind);
-        shelf.note(scope, version);
+        shelf.shown.note(scope, version);
         let old = shelf.by_key.get(&gone.key).is_some_and(|own| own.resource_version <= version);
         old && shelf.by_key.remove(&gone.key).is_some()
     }
@@ -180,11 +169,11 @@ impl Workloads {
     /// Nobody watches this scope of a kind any more: what no other scope covers is forgotten.
     pub fn close(&mut self, kind: Kind, scope: Option<&str>) {
         let shelf = self.shelf_mut(kind);
-        shelf.listed.remove(&owned(scope));
+        shelf.shown.close(scope);
         shelf.refused.remove(&owned(scope));
-        if !shelf.listed.contains_key(&None) {
-            let listed = &shelf.listed;
-            shelf.by_key.retain(|key, _| listed.contains_key(&owned(Some(key.namespace()))));
+        if !shelf.shown.is_listed(None) {
+            let shown = &shelf.shown;
+            shelf.by_key.retain(|key, _| shown.is_listed(Some(key.namespace())));
             shelf.by_key.shrink_to_fit();
         }
     }
@@ -198,34 +187,19 @@ impl Workloads {
     }
 }
 
-/// A scope as a key.
-fn owned(scope: Option<&str>) -> Option<Box<str>> {
-    scope.map(Into::into)
-}
-
 impl Shelf {
     fn sight(&self, namespace: &str) -> Sight<'_> {
-        let own = owned(Some(namespace));
-        let is_listed = self.listed.contains_key(&None) || self.listed.contains_key(&own);
-        match self.refused.get(&own) {
-            _ if is_listed => Sight::Complete,
+        match self.refused.get(&owned(Some(namespace))) {
+            _ if self.shown.covers(namespace) => Sight::Complete,
             Some(why) => Sight::Refused(why),
             None => Sight::Unseen,
         }
     }
 
-    /// The newest version that the lists and streams which cover `namespace` showed.
-    fn streamed(&self, namespace: &str) -> Option<u64> {
-        let scopes = [None, owned(Some(namespace))];
-        let shown = scopes.iter().filter_map(|scope| self.listed.get(scope));
-        shown.filter(|shown| !shown.outdated).map(|shown| shown.version).max()
-    }
-
-    /// A stream follows a list, so a scope that has none is not made one here.
-    fn note(&mut self, scope: Option<&str>, version: u64) {
-        if let Some(shown) = self.listed.get_mut(&owned(scope)) {
-            shown.version = version.max(shown.version);
-        }
+    /// It is not known, although everything up to its version was shown.
+    fn is_gone(&self, workload: &Workload) -> bool {
+        let Workload { key, resource_version, .. } = workload;
+        !self.by_key.contains_key(key) && self.shown.has_passed(key.namespace(), *resource_version)
     }
 
     fn replace(
@@ -234,12 +208,8 @@ impl Shelf {
         items: Vec<Workload>,
         listed: u64,
     ) -> Vec<ServiceKey> {
-        let seen = self.listed.remove(&owned(scope));
+        let back_in_time = self.shown.begin(scope, listed);
         self.refused.remove(&owned(scope));
-        let back_in_time = seen.is_some_and(|seen| listed < seen.version);
-        if seen.is_some_and(|seen| back_in_time && !seen.outdated) {
-            self.listed.values_mut().for_each(|other| other.outdated = true);
-        }
         let is_ahead = |own: &Workload| !back_in_time && own.resource_version > listed;
         let mut names = HashSet::with_capacity(items.len());
         let mut changed = Vec::new();
@@ -248,7 +218,7 @@ impl Shelf {
             let keep = match self.by_key.get(&item.key) {
                 Some(own) => **own == item || is_ahead(own),
                 // Another scope is ahead of this list, and has seen it go.
-                None => self.streamed(item.key.namespace()).is_some_and(|seen| seen > listed),
+                None => self.shown.of(item.key.namespace()).is_some_and(|seen| seen > listed),
             };
             if !keep {
                 changed.push(item.key.clone());
@@ -263,7 +233,7 @@ impl Shelf {
             }
             stays
         });
-        self.listed.insert(owned(scope), Shown { version: listed, outdated: false });
+        self.shown.listed(scope, listed);
         changed
     }
 

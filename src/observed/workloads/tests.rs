@@ -168,6 +168,16 @@ fn a_list_brings_nothing_back_that_another_scope_has_seen_go() {
 }
 
 #[test]
+fn a_stream_brings_nothing_back_that_another_scope_has_seen_go() {
+    let mut cache = Workloads::default();
+    lists(&mut cache, Some("a"), vec![of("a", "web", 5)], 10);
+    lists(&mut cache, None, vec![of("a", "web", 5)], 12);
+    assert!(cache.delete(None, &of("a", "web", 20)));
+    assert!(!cache.stream(Some("a"), of("a", "web", 15)), "what it has still to tell");
+    assert!(cache.stream(Some("a"), of("a", "web", 25)), "a new one of that name");
+}
+
+#[test]
 fn after_a_restored_etcd_a_scope_that_does_not_know_yet_hides_nothing() {
     let mut cache = Workloads::default();
     lists(&mut cache, Some("qa"), Vec::new(), 900);

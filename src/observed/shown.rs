@@ -1,0 +1,85 @@
+//! How far each scope was seen: the whole cluster, or single namespaces, which overlap while one watch
+//! takes over from others.
+//!
+//! A scope has shown everything up to a version. So what it covers and is not there although it is no
+//! newer than that version is gone, whatever a watch that lags behind has still to tell. Only when a list
+//! is older than what its own scope showed before has etcd been restored from a backup: what the other
+//! scopes showed may then be of a history that never was, and is not held against anybody until they are
+//! listed anew.
+
+use std::collections::{HashMap, HashSet};
+
+/// The newest version that the list or the stream of each scope showed.
+#[derive(Debug, Default)]
+pub struct Shown(HashMap<Option<Box<str>>, Seen>);
+
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    version: u64,
+    /// Another scope went back in time since.
+    outdated: bool,
+}
+
+/// A scope as a key.
+pub fn owned(scope: Option<&str>) -> Option<Box<str>> {
+    scope.map(Into::into)
+}
+
+impl Shown {
+    /// This scope itself was listed.
+    pub fn is_listed(&self, scope: Option<&str>) -> bool {
+        self.0.contains_key(&owned(scope))
+    }
+
+    /// The namespace was listed, by itself or with all others.
+    pub fn covers(&self, namespace: &str) -> bool {
+        self.is_listed(None) || self.is_listed(Some(namespace))
+    }
+
+    /// Something in `namespace` that is as old as `version` and is not known was seen to go. Versions
+    /// that are not numbers (0) cannot be told apart.
+    pub fn has_passed(&self, namespace: &str, version: u64) -> bool {
+        version != 0 && self.of(namespace).is_some_and(|seen| seen >= version)
+    }
+
+    /// The newest version that the scopes which cover `namespace` showed.
+    pub fn of(&self, namespace: &str) -> Option<u64> {
+        let scopes = [None, owned(Some(namespace))];
+        let seen = scopes.iter().filter_map(|scope| self.0.get(scope));
+        seen.filter(|seen| !seen.outdated).map(|seen| seen.version).max()
+    }
+
+    /// The stream of a scope showed this version. A stream follows a list, so a scope that has none is
+    /// not made one here.
+    pub fn note(&mut self, scope: Option<&str>, version: u64) {
+        if let Some(seen) = self.0.get_mut(&owned(scope)) {
+            seen.version = version.max(seen.version);
+        }
+    }
+
+    /// A list of a scope begins to be taken in, as of version `listed`; true when it goes back in time.
+    /// Until [`Shown::listed`] only the other scopes count.
+    pub fn begin(&mut self, scope: Option<&str>, listed: u64) -> bool {
+        let Some(seen) = self.0.remove(&owned(scope)) else { return false };
+        let back_in_time = listed < seen.version;
+        if back_in_time && !seen.outdated {
+            self.0.values_mut().for_each(|other| other.outdated = true);
+        }
+        back_in_time
+    }
+
+    /// The list was taken in.
+    pub fn listed(&mut self, scope: Option<&str>, version: u64) {
+        self.0.insert(owned(scope), Seen { version, outdated: false });
+    }
+
+    /// Nobody watches this scope any more.
+    pub fn close(&mut self, scope: Option<&str>) {
+        self.0.remove(&owned(scope));
+    }
+
+    /// Nobody watches anything but these namespaces any more.
+    pub fn keep_only(&mut self, namespaces: &HashSet<Box<str>>) {
+        self.0.retain(|scope, _| scope.as_ref().is_some_and(|name| namespaces.contains(name)));
+    }
+}
