@@ -60,14 +60,6 @@ impl Verifier {
     ) -> Result<(), Error> {
         let parsed = ParsedCertificate::try_from(certificate)?;
         let algorithms = self.algorithms.all;
-        verify_server_cert_signed_by_trust_anchor(
-            &parsed,
-            &self.roots,
-            intermediates,
-            now,
-            algorithms,
-        )?;
-        // The same again, as rustls does not let its caller judge the way.
         let unfit: Cell<Option<Unfit>> = Cell::new(None);
         let judge = |path: &webpki::VerifiedPath<'_>| {
             may_pass(path, &self.listed, now).map_err(|fault| {
@@ -86,10 +78,18 @@ impl Verifier {
             None,
             Some(&judge),
         );
-        match found {
-            Ok(_) => verify_server_name(&parsed, name),
-            Err(_) => Err(unfit.get().map_or_else(unknown, Error::from)),
+        if found.is_ok() {
+            return verify_server_name(&parsed, name);
         }
+        // rustls, which lets nobody judge the way, says in its own words what webpki refuses.
+        verify_server_cert_signed_by_trust_anchor(
+            &parsed,
+            &self.roots,
+            intermediates,
+            now,
+            algorithms,
+        )?;
+        Err(unfit.get().map_or_else(unknown, Error::from))
     }
 
     /// Whether it is, or is directly signed by, one of the listed certificates.
