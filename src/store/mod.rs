@@ -16,6 +16,7 @@ mod corrupt;
 mod disk;
 mod error;
 mod folder;
+mod haste;
 mod holder;
 mod lock;
 mod read;
@@ -39,9 +40,10 @@ use parking_lot::MutexGuard;
 use crate::model::Standing;
 
 use disk::{Disk, Room, memory_only, unix_ms};
+use haste::Haste;
 use lock::NoLock;
 use read::Contents;
-use writer::{Haste, Pending, Shared, Writer};
+use writer::{Pending, Shared, Writer};
 
 pub use batch::{Answer, Batch};
 pub use error::StoreError;

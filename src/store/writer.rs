@@ -2,9 +2,10 @@
 //!
 //! While a transaction is written, the next batch gathers, so the more workers save at once, the
 //! fewer transactions there are for each. What nobody waits for gathers for some milliseconds more
-//! ([`Haste`]): a transaction costs as much as ten steps in it. A crash within that time forgets it as
-//! if it had come before the save: a rollout is followed, or a message sent, once more. So what is
-//! told or was delivered waits only in a stream of saves, and a lone one is written at once. When the
+//! ([`Haste`]), and in a stream of saves so does what somebody waits for ([`Rush`]): a transaction
+//! costs as much as ten steps in it. A crash within that time forgets it as if it had come before the
+//! save: a rollout is followed, or a message sent, once more. So what is told or was delivered waits
+//! only in a stream of saves, and a lone one is written at once. When the
 //! disk refuses, nobody waits for it: messages are handed over and waiters let go as if it had been
 //! written, and what was not is kept and tried again, together with all that came later.
 
@@ -18,6 +19,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::batch::Batch;
 use super::disk::{Disk, unix_ms};
+use super::haste::{Haste, Rush};
 use super::lock::Lock;
 use super::schema::Trouble;
 use super::step::{Outgoing, Saved};
@@ -26,28 +28,6 @@ use crate::model::{Moment, Standing};
 
 /// The log is told of trouble this often.
 const COMPLAINT_EVERY: Duration = Duration::from_secs(60);
-
-/// How soon something must be on disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Haste {
-    /// Somebody waits for it.
-    Now,
-    /// A message waits for it: at once, but not in a transaction of its own right after another.
-    Soon,
-    /// Nobody does: what comes next takes it along.
-    Later,
-}
-
-impl Haste {
-    /// When it is due, the batch before having been taken at `last`.
-    fn due(self, last: Moment, now: Moment) -> Moment {
-        match self {
-            Haste::Now => now,
-            Haste::Soon => now.max(last + Duration::from_millis(3)),
-            Haste::Later => now + Duration::from_millis(30),
-        }
-    }
-}
 
 /// What the handle and the thread share.
 #[derive(Debug)]
@@ -78,6 +58,7 @@ pub struct Pending {
     due: Option<Moment>,
     /// When it last looked.
     looked: Moment,
+    rush: Rush,
     /// The id of the next message.
     pub next_id: u64,
     /// Which word about failures in a row was the last that came.
@@ -121,6 +102,7 @@ impl Shared {
             finished: 0,
             due: None,
             looked: Moment(0),
+            rush: Rush::default(),
             next_id: last_id + 1,
             turn: 0,
             closing: false,
@@ -138,7 +120,7 @@ impl Shared {
 
     /// Wakes the thread, unless it comes early enough by itself.
     pub fn ring(&self, pending: &mut Pending, haste: Haste) {
-        let due = haste.due(pending.looked, clock::now());
+        let due = pending.rush.due(haste, pending.looked, clock::now());
         if pending.due.is_none_or(|before| due < before) {
             pending.due = Some(due);
             self.bell.notify_one();
@@ -362,20 +344,6 @@ mod tests {
         let now = due_after(Haste::Now);
         assert!(now <= first && now <= crate::clock::now());
         assert_eq!(due_after(Haste::Later), now);
-    }
-
-    #[test]
-    fn a_lone_message_is_due_at_once_and_one_of_many_a_little_later() {
-        let last = Moment(1000);
-        for (haste, now, due) in [
-            (Haste::Now, 1000, 1000),
-            (Haste::Soon, 1001, 1003),
-            (Haste::Soon, 1003, 1003),
-            (Haste::Soon, 2000, 2000),
-            (Haste::Later, 2000, 2030),
-        ] {
-            assert_eq!(haste.due(last, Moment(now)), Moment(due), "{haste:?} at {now}");
-        }
     }
 
     #[test]
