@@ -1,7 +1,8 @@
 //! `depd demo`: the sandbox and the daemon in one process, to see it work.
 
 use std::fs;
-use std::path::PathBuf;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -41,11 +42,11 @@ pub fn run(arguments: &DemoArguments) -> Result<ExitCode, Failure> {
     let screen = to.screen();
     init_logging(Log { to, ..Log::of(LogStyle::Demo, std::env::var("RUST_LOG").ok()) });
     let sandbox = sandbox::start(arguments.port, true)?;
-    let file = std::env::temp_dir().join(format!("depd-demo-{}.kubeconfig", std::process::id()));
     prepare_folder(arguments)?;
-    let file = Removed(file);
-    sandbox::write_kubeconfig(&sandbox, &file.0)?;
-    let choice = Choice { kubeconfig: Some(file.0.clone()), context: None };
+    let own = OwnFolder::make()?;
+    let file = own.0.join("kubeconfig");
+    sandbox::write_kubeconfig(&sandbox, &file)?;
+    let choice = Choice { kubeconfig: Some(file.clone()), context: None };
     let settings = Settings {
         deps: arguments.deps.clone(),
         poll: false,
@@ -71,13 +72,13 @@ pub fn run(arguments: &DemoArguments) -> Result<ExitCode, Failure> {
             images: Default::default(),
         },
         registry: RegistrySettings::default(),
-        state: None,
+        state: Some(own.state()),
         max_rollouts: None,
         halt_after: None,
         accept_change: false,
         apply_all: true,
     };
-    explain(arguments, &file.0)?;
+    explain(arguments, &own, &file)?;
     let mut requests = Requests::to_stop().map_err(Failure::work)?;
     let outcome = Daemon::start(&settings).map_err(Failure::work).and_then(|daemon| {
         let live = Live::start(&daemon, screen);
@@ -89,12 +90,31 @@ pub fn run(arguments: &DemoArguments) -> Result<ExitCode, Failure> {
     outcome
 }
 
-/// A file that is removed at the end, however that comes.
-struct Removed(PathBuf);
+/// What the demo keeps, removed at the end, however that comes.
+struct OwnFolder(PathBuf);
 
-impl Drop for Removed {
+impl OwnFolder {
+    fn make() -> Result<OwnFolder, Failure> {
+        let folder = std::env::temp_dir().join(format!("depd-demo-{}", std::process::id()));
+        // One that is there already may be somebody else's.
+        let made = fs::DirBuilder::new().mode(0o700).create(&folder);
+        made.map_err(|error| {
+            let folder = shown(&folder);
+            Failure::work(format!(
+                "cannot make the folder {folder}: {error}; remove it, or set TMPDIR to another place"
+            ))
+        })?;
+        Ok(OwnFolder(folder))
+    }
+
+    fn state(&self) -> PathBuf {
+        self.0.join("state")
+    }
+}
+
+impl Drop for OwnFolder {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
+        let _ = fs::remove_dir_all(&self.0);
     }
 }
 
@@ -109,8 +129,10 @@ fn prepare_folder(arguments: &DemoArguments) -> Result<(), Failure> {
     write().map_err(|error| Failure::work(format!("cannot prepare the folder {folder}: {error}")))
 }
 
-fn explain(arguments: &DemoArguments, kubeconfig: &std::path::Path) -> Result<(), Failure> {
+fn explain(arguments: &DemoArguments, own: &OwnFolder, kubeconfig: &Path) -> Result<(), Failure> {
     let (deps, kubeconfig) = (shown(&arguments.deps), shown(kubeconfig));
+    let state = own.state();
+    let state = shown(&state);
     print(&format!(
         "A pretend cluster runs in this process, with the Deployments web, api and worker.\n\
          In another terminal, here, type:\n\n\
@@ -119,6 +141,9 @@ fn explain(arguments: &DemoArguments, kubeconfig: &std::path::Path) -> Result<()
          \x20 echo nginx:crash > {deps}/web_default.dep       # a failure: it crashes\n\
          \x20 echo nginx:1.26 > {deps}/shop_staging.dep       # a namespace that is not there yet\n\
          \x20 kubectl --kubeconfig {kubeconfig} get pods\n\n\
+         and, once export DEPS={deps} STATE_DIRECTORY={state} was typed there:\n\n\
+         \x20 depd status\n\
+         \x20 depd rollback web_default                       # back to what ran well before\n\n\
          Ctrl-C ends it. This is what depd does:\n\n"
     ))
 }

@@ -9,8 +9,9 @@
 //! nothing about the bound since. No clock here, and nobody waits here: a `Retry-After` is for
 //! whoever asked, and who waits for a place is the session's business.
 
-/// The bound at the beginning.
-const FIRST: f64 = 16.0;
+/// The bound at the beginning. An API server takes 200 writes at once unless it is told otherwise
+/// (`--max-mutating-requests-inflight`), so this many are no burden, and a burst is soon in full swing.
+const FIRST: f64 = 32.0;
 
 /// Few enough for every server, and enough to find out that it got better.
 const LEAST: f64 = 1.0;
@@ -101,7 +102,7 @@ mod tests {
     fn it_doubles_with_each_round_until_the_server_has_enough_and_then_grows_by_one() {
         let mut window = Window::new(100);
         let rounds: Vec<usize> = (0..4).map(|_| round(&mut window, Sign::Fine)).collect();
-        assert_eq!(rounds, [16, 32, 64, 100]);
+        assert_eq!(rounds, [32, 64, 100, 100]);
         assert_eq!(round(&mut window, Sign::Overloaded), 100);
         let rounds: Vec<usize> = (0..3).map(|_| round(&mut window, Sign::Fine)).collect();
         assert_eq!(rounds, [50, 50, 51]);
@@ -111,7 +112,7 @@ mod tests {
     fn a_hundred_refusals_at_once_are_one_and_the_last_place_stays() {
         let mut window = Window::new(100);
         let sizes: Vec<usize> = (0..6).map(|_| round(&mut window, Sign::Overloaded)).collect();
-        assert_eq!(sizes, [16, 8, 4, 2, 1, 1]);
+        assert_eq!(sizes, [32, 16, 8, 4, 2, 1]);
     }
 
     #[test]
@@ -120,7 +121,7 @@ mod tests {
         let (first, late) = (window.enter().unwrap(), window.enter().unwrap());
         window.note(&first, Sign::Overloaded);
         window.note(&late, Sign::Overloaded);
-        assert_eq!(window.limit, 8.0);
+        assert_eq!(window.limit, 16.0);
     }
 
     #[test]
@@ -131,8 +132,8 @@ mod tests {
             window.note(&place, Sign::Fine);
             window.leave();
         }
-        assert_eq!(round(&mut window, Sign::None), 16);
-        assert_eq!(round(&mut window, Sign::Fine), 16);
+        assert_eq!(round(&mut window, Sign::None), 32);
+        assert_eq!(round(&mut window, Sign::Fine), 32);
     }
 
     #[test]

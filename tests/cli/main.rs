@@ -248,13 +248,25 @@ fn the_demo_deploys_what_it_tells_to_type_and_leaves_nothing_behind() {
     let printed = wait_for(&["echo nginx:1.25 > deps/web_default.dep"]);
     let typed = Command::new("sh").args(["-c", printed.trim()]).current_dir(folder.path()).status();
     let deployed = wait_for(&["web_default: Deployed", "nginx:1.24.3 → nginx:1.25"]);
-    let kubeconfigs = fs::read_dir(&temporary).expect("readable").count();
+    let kept = fs::read_dir(&temporary).expect("readable").count();
+    let export = wait_for(&["export DEPS="]);
+    let export = export.split("once ").nth(1).and_then(|text| text.split(" was typed").next());
+    let script = format!(
+        "{}; {} rollback web_default",
+        export.unwrap_or("false"),
+        env!("CARGO_BIN_EXE_depd")
+    );
+    let back =
+        Command::new("sh").args(["-c", &script]).current_dir(folder.path()).env_clear().output();
+    let returned = wait_for(&["web_default: Deployed", "nginx:1.25 → nginx:1.24.3"]);
     let term = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
     let status = child.wait().expect("it ends");
     assert!(rollout.contains("web_default: Deployed"), "{rollout}");
     assert!(typed.expect("sh runs").success(), "{printed}");
     assert!(deployed.contains("web_default: Deployed"), "{deployed}");
-    assert_eq!(kubeconfigs, 1, "the one that the demo tells to use");
+    assert_eq!(kept, 1, "the folder with the kubeconfig that the demo tells to use");
+    assert!(back.is_ok_and(|output| output.status.success()), "{script}");
+    assert!(returned.contains("web_default: Deployed"), "{returned}");
     assert!(term.expect("kill runs").success());
     assert_eq!(status.code(), Some(0));
     assert_eq!(fs::read_dir(&temporary).expect("readable").count(), 0);
