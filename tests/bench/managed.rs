@@ -18,6 +18,8 @@ use crate::verdicts::{Outcome, Recorded, latencies, later};
 use crate::watch::Traffic;
 
 const LIMIT: Duration = Duration::from_secs(600);
+/// What depd's threads are called that watch pods.
+const POD_WATCH: &str = "watch-pods";
 
 /// One scene: the services, the depd that manages them, and where figures go.
 struct Scene<'a> {
@@ -123,7 +125,8 @@ impl Scene<'_> {
         let recorded = Recorded::start(&self.cluster.admin, &self.services.all[0].namespace);
         let Depd { receiver, .. } = self.depd;
         receiver.clear();
-        let before = process::cpu(self.depd.pid());
+        let pid = self.depd.pid();
+        let (before, watch) = (process::cpu(pid), process::cpu_of_threads(pid, POD_WATCH));
         let began = Stamp::now();
         for service in self.some(count) {
             self.depd.write(service, image);
@@ -132,11 +135,13 @@ impl Scene<'_> {
             (receiver.told(outcome.word()).len() >= count).then_some(())
         });
         self.depd.wait_until_quiet();
-        let cpu_ms = ms(process::cpu(self.depd.pid()) - before) / count as f64;
+        let cpu_ms = ms(process::cpu(pid) - before) / count as f64;
+        let watch = process::cpu_of_threads(pid, POD_WATCH).saturating_sub(watch);
         let told = receiver.told(outcome.word());
         let (shown, observed, pods) = recorded.stop(outcome, image, began);
         Round {
             cpu_ms,
+            pod_watch_cpu_ms: ms(watch) / count as f64,
             latencies: latencies(&shown, &told),
             after_observed: latencies(&later(shown, &observed), &told),
             messages: receiver.count(),
@@ -218,12 +223,14 @@ impl Scene<'_> {
         self.add(&format!("{verdict}.messages"), |id| {
             Row::new(id, "  messages", messages as f64, "").exactly(changes)
         });
+        let watch = median(&rounds.iter().map(|round| round.pod_watch_cpu_ms).collect::<Vec<_>>());
         let mut pods = Traffic::default();
         rounds.iter().for_each(|round| pods += round.pods);
         self.add(&format!("{verdict}.pods"), |id| {
             let each = |total: usize| total as f64 / changes as f64;
             let row = Row::new(id, "  events of pods for each rollout", each(pods.events), "");
-            row.note(format!("{:.1} KiB", each(pods.bytes) / 1024.0))
+            let kib = each(pods.bytes) / 1024.0;
+            row.note(format!("{kib:.1} KiB and {watch:.2} ms of CPU of the watch's thread"))
         });
         let cpu = median(&rounds.iter().map(|round| round.cpu_ms).collect::<Vec<_>>());
         self.cpu_ms.push((outcome, cpu));
@@ -242,6 +249,8 @@ impl Scene<'_> {
 /// Rollouts that were started at once.
 struct Round {
     cpu_ms: f64,
+    /// Of that, the thread of the pods' watch.
+    pod_watch_cpu_ms: f64,
     /// Since the cluster showed it, ms.
     latencies: Vec<f64>,
     /// Since it showed it and the Deployment's status was of our change, ms.

@@ -26,6 +26,16 @@ pub fn cpu_of_living_threads(pid: u32) -> Duration {
     tasks.flatten().map(|task| on_cpu(&task.path().join("schedstat").to_string_lossy())).sum()
 }
 
+/// The same for those of its threads whose name begins like this.
+pub fn cpu_of_threads(pid: u32, name: &str) -> Duration {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("a living process");
+    let is_named = |task: &fs::DirEntry| {
+        fs::read_to_string(task.path().join("comm")).is_ok_and(|comm| comm.starts_with(name))
+    };
+    let named = tasks.flatten().filter(is_named);
+    named.map(|task| on_cpu(&task.path().join("schedstat").to_string_lossy())).sum()
+}
+
 /// Time that the calling thread has run.
 pub fn cpu_of_this_thread() -> Duration {
     on_cpu("/proc/thread-self/schedstat")
