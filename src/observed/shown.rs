@@ -31,11 +31,6 @@ impl Shown {
         self.0.contains_key(&owned(scope))
     }
 
-    /// The namespace was listed, by itself or with all others.
-    pub fn covers(&self, namespace: &str) -> bool {
-        self.is_listed(None) || self.is_listed(Some(namespace))
-    }
-
     /// Something in `namespace` that is as old as `version` and is not known was seen to go. Versions
     /// that are not numbers (0) cannot be told apart.
     pub fn has_passed(&self, namespace: &str, version: u64) -> bool {
