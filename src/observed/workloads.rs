@@ -3,8 +3,8 @@
 //! Two writers meet here: the watch streams, and the replies to depd's own PATCH requests, which are
 //! usually ahead of the streams. Versions decide: an older `resourceVersion` never replaces a newer
 //! one (they are comparable numbers, see "Resource versions" in the API concepts). Only when a list
-//! is older than what the stream showed before does the whole cache go back in time with it: etcd
-//! was restored from a backup.
+//! is older than what the stream of its scope showed before does that part of the cache go back in
+//! time with it: etcd was restored from a backup.
 //!
 //! Each kind is listed and watched by itself and has a shelf of its own. A name that stands on two
 //! shelves is ambiguous, and is never resolved by a guess.

@@ -244,6 +244,18 @@ fn after_a_restored_etcd_a_scope_that_does_not_know_yet_hides_nothing() {
 }
 
 #[test]
+fn after_a_restored_etcd_a_scope_that_was_listed_before_the_others_still_counts() {
+    let mut cache = Workloads::default();
+    lists(&mut cache, Some("quiet"), vec![of("quiet", "web", 90)], 100);
+    lists(&mut cache, Some("busy"), Vec::new(), 950);
+    lists(&mut cache, Some("quiet"), vec![of("quiet", "web", 90)], 600);
+    lists(&mut cache, Some("busy"), Vec::new(), 605);
+    assert!(cache.delete(Some("quiet"), &of("quiet", "web", 620)));
+    lists(&mut cache, None, vec![of("quiet", "web", 90)], 610);
+    assert!(cache.is_empty(), "that list is older than the deletion");
+}
+
+#[test]
 fn a_list_of_one_namespace_says_nothing_of_the_others() {
     let mut cache = Workloads::default();
     lists(&mut cache, Some("qa"), vec![of("qa", "web", 5), of("qa", "api", 6)], 9);
