@@ -2,7 +2,8 @@
 //!
 //! A thread keeps the watches: it opens and closes them as namespaces appear in the folder and
 //! vanish from it, as [`Covers`] says. A watch is closed only when those that take its place have
-//! listed, so that nothing which was known is forgotten in between. The cache knows scope by scope
+//! listed, so that nothing which was known is forgotten in between, and while it is not cut off: after
+//! a restore of etcd only it can say what of its own words never was. The cache knows scope by scope
 //! what was listed: a workload is absent only where somebody looked. Each kind has watches of its
 //! own, because it has lists, versions and rights of its own.
 //!
@@ -57,6 +58,8 @@ enum Word {
     Listed(Place),
     /// This may not be listed or watched.
     Refused(Place),
+    /// A watch that was cut off is open again.
+    Resumed,
     /// The daemon ends.
     End,
 }
@@ -142,6 +145,15 @@ struct Watch {
     settled: bool,
     /// False once it is to be closed: what it still tells then is of no use.
     open: Arc<AtomicBool>,
+    /// It is cut off, and has not shown since whether the server is where it was.
+    cut_off: Arc<AtomicBool>,
+}
+
+impl Watch {
+    /// What it told stands, or nobody can correct it any more.
+    fn may_close(&self) -> bool {
+        !self.cut_off.load(Ordering::Acquire) || !self.reflector.is_running()
+    }
 }
 
 impl Keeper {
@@ -155,7 +167,7 @@ impl Keeper {
                 }
                 self.settle(&place);
             }
-            Word::NamespacesChanged | Word::End => {}
+            Word::NamespacesChanged | Word::Resumed | Word::End => {}
         }
     }
 
@@ -201,7 +213,7 @@ impl Keeper {
     fn close_all_but(&mut self, floor: &Floor, wanted: &HashSet<Place>) {
         let sight = &self.sight;
         self.open.retain(|place, watch| {
-            let stays = wanted.contains(place);
+            let stays = wanted.contains(place) || !watch.may_close();
             if !stays {
                 // Under the lock: a watch that tells something right now has told it, or will find
                 // itself closed.
@@ -220,19 +232,31 @@ impl Keeper {
         let part = Part::new(kind, scope.clone(), Arc::clone(&open));
         let (floor, words) = (self.floor.clone(), self.words.clone());
         let (sight, seen) = (Arc::clone(&self.sight), Arc::clone(&open));
+        let cut_off = Arc::new(AtomicBool::new(false));
+        let is_cut_off = Arc::clone(&cut_off);
         let scene = Scene::Workloads(kind, scope.clone());
         let sink = move |event| {
+            let is_open = || seen.load(Ordering::Acquire);
+            let mut is_back = false;
             match &event {
-                WatchEvent::Disconnected { .. } if seen.load(Ordering::Acquire) => {
-                    sight.lost(scene.clone(), clock::now());
+                WatchEvent::Disconnected { .. } => {
+                    is_cut_off.store(true, Ordering::Release);
+                    sight.lost_while(scene.clone(), clock::now(), is_open);
                 }
                 // Without the right to see it there is nothing to lose.
-                WatchEvent::Synced | WatchEvent::Forbidden { .. } => sight.found(&scene),
+                WatchEvent::Synced | WatchEvent::Forbidden { .. } => {
+                    is_back = is_cut_off.swap(false, Ordering::AcqRel);
+                    // Another watch may be in its place.
+                    if is_open() {
+                        sight.found(&scene);
+                    }
+                }
                 _ => {}
             }
             let word = match &event {
                 WatchEvent::Restarted { .. } => Some(Word::Listed(part.place())),
                 WatchEvent::Forbidden { .. } => Some(Word::Refused(part.place())),
+                _ if is_back => Some(Word::Resumed),
                 _ => None,
             };
             if let Some(floor) = floor.upgrade() {
@@ -243,7 +267,7 @@ impl Keeper {
             }
         };
         match spawn_reflector::<Workload>(&self.client, kind, scope, sink) {
-            Ok(reflector) => Some(Watch { reflector, settled: false, open }),
+            Ok(reflector) => Some(Watch { reflector, settled: false, open, cut_off }),
             Err(problem) => {
                 let seconds = TICK.as_secs();
                 error!("cannot watch {kind}s: {problem}; tried again in {seconds} s");

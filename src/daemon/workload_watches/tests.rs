@@ -1,6 +1,6 @@
 use super::*;
 use crate::cluster::{Call, Class, Permission, Resource, Verb};
-use crate::daemon::nowhere;
+use crate::daemon::nowhere::{self, wait_until};
 use crate::daemon::start_up;
 use crate::model::{Image, ImageSet};
 use crate::observed;
@@ -56,6 +56,28 @@ fn of_many_namespaces_only_so_many_are_listed_at_a_time_and_in_the_end_all() {
     keeper.adjust();
     assert_eq!(keeper.open.len(), all);
     keeper.open.values().for_each(|watch| watch.reflector.stop());
+}
+
+#[test]
+fn a_watch_that_is_cut_off_stays_beside_the_one_that_takes_its_place() {
+    let floor = Arc::new(lone_floor());
+    let mut keeper = keeper(&floor, 9);
+    let own: Place = (Kind::Deployment, Scope::Namespace("ns-0".into()));
+    let watch = keeper.start(&own).expect("a thread");
+    // Its server does not answer.
+    wait_until(|| watch.cut_off.load(Ordering::Acquire));
+    keeper.open.insert(own.clone(), watch);
+    keeper.adjust();
+    for kind in Kind::ALL {
+        keeper.take(Word::Listed((kind, Scope::Cluster)));
+    }
+    keeper.adjust();
+    assert!(keeper.open.contains_key(&own), "only it knows what of its words never was");
+    // That can come no more.
+    nowhere::end(&keeper.open[&own].reflector);
+    keeper.adjust();
+    assert!(!keeper.open.contains_key(&own));
+    assert_eq!(keeper.open.len(), Kind::ALL.len());
 }
 
 #[test]
