@@ -286,7 +286,7 @@ impl Client {
 
     /// A session of its own for a watch, which ends with this client.
     pub(super) fn watch_session(&self) -> Arc<Session> {
-        let session = Arc::new(Session::new(self.server.clone()));
+        let session = Arc::new(Session::beside(&self.requests));
         let mut watches = self.watches.lock();
         if watches.ended {
             session.shutdown();

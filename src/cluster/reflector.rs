@@ -16,7 +16,8 @@
 //! So a refusal for want of a permission is always that of the list, too.
 //!
 //! kube-apiserver that has just started refuses everybody until it has read its roles, for a second or
-//! some (seen on 1.37). So who was let in before asks a few times more before he believes it.
+//! some (seen on 1.37). So nobody believes the first refusal, and who was let in before asks a few times
+//! more.
 //!
 //! No clock and no dice here: how long a stream lived and what was rolled come in with the call.
 
@@ -32,10 +33,12 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// The longest wait for somebody to grant a permission, and the first one; it doubles.
 const PERMISSION_WAIT: Duration = Duration::from_secs(60);
+/// The first is never cut short, so that a server which has just started is asked again when it knows.
 const FIRST_PERMISSION_WAIT: Duration = Duration::from_secs(1);
 
-/// Refusals in a row that are not believed where a list went through before.
+/// Refusals in a row that are not believed: where a watch was open before, and where none was.
 const DOUBTED_REFUSALS: u32 = 3;
+const DOUBTED_FIRST_REFUSALS: u32 = 1;
 
 /// A stream that lived this long was a good one, even if nothing happened on it.
 const STEADY: Duration = Duration::from_secs(5);
@@ -119,7 +122,7 @@ pub struct ListWatch {
     troubled: bool,
     /// The server cannot begin a stream with everything, or something on the way there cannot.
     pages: bool,
-    /// A list went through once.
+    /// A watch was open once: a list alone may be all that is allowed.
     granted: bool,
     /// Refusals in a row for want of a permission.
     refusals: u32,
@@ -160,7 +163,7 @@ impl ListWatch {
     /// The last refusal for want of a permission is to be believed.
     #[must_use]
     pub fn is_refused(&self) -> bool {
-        self.refusals > if self.granted { DOUBTED_REFUSALS } else { 0 }
+        self.refusals > if self.granted { DOUBTED_REFUSALS } else { DOUBTED_FIRST_REFUSALS }
     }
 
     /// Takes in what happened and returns how long to wait before [`ListWatch::step`]. `dice` is any
@@ -169,6 +172,7 @@ impl ListWatch {
         match outcome {
             Outcome::Streamed(version) => {
                 self.fresh();
+                self.granted = true;
                 self.state = State::Watching(version.into());
                 Duration::ZERO
             }
@@ -179,6 +183,7 @@ impl ListWatch {
                 Duration::ZERO
             }
             Outcome::Opened => {
+                self.granted = true;
                 self.state = State::Watching(self.version());
                 Duration::ZERO
             }
@@ -302,7 +307,6 @@ impl ListWatch {
     fn fresh(&mut self) {
         self.doubts = 0;
         self.troubled = false;
-        self.granted = true;
         self.refusals = 0;
     }
 
@@ -325,7 +329,8 @@ impl ListWatch {
             let doubled = FIRST_PERMISSION_WAIT.saturating_mul(1 << self.refusals.min(16));
             self.refusals = self.refusals.saturating_add(1);
             self.failures = 0;
-            return spread(doubled.min(PERMISSION_WAIT), dice);
+            let wait = spread(doubled.min(PERMISSION_WAIT), dice);
+            return wait.max(FIRST_PERMISSION_WAIT);
         }
         self.back_off(dice).max(e.retry_after().unwrap_or_default())
     }

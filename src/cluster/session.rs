@@ -3,8 +3,8 @@
 //! A session owns a connection pool, and [`Session::shutdown`] ends exactly the requests of that
 //! session at once, the ones blocked in a read too. So the ordinary requests share one session, and
 //! each watch has its own. Nothing is sent twice here: whether to try again is for the caller. How many
-//! ordinary requests are in flight at once follows what the server can take ([`Window`]); the others
-//! wait for a place.
+//! requests are in flight at once, in all sessions together, follows what the server can take
+//! ([`Window`]); the others wait for a place. Streams need none, because they stay.
 
 use std::fmt;
 use std::io::{BufReader, Read};
@@ -156,6 +156,12 @@ impl Session {
         }
     }
 
+    /// A session of its own with the same server. Its requests count with those of the other one: after
+    /// a restart of the server every watch asks at once.
+    pub(super) fn beside(other: &Session) -> Session {
+        Session { window: Arc::clone(&other.window), ..Session::new(Arc::clone(&other.server)) }
+    }
+
     /// The pool of connections for a ticket. Renewed certificates need new connections; what is still
     /// in flight on older ones may finish, up to [`POOLS`].
     fn agent(&self, ticket: &Ticket) -> Agent {
@@ -236,6 +242,8 @@ impl Session {
                 return Ok(Some(Held { gate: Arc::clone(&self.window), place }));
             }
             if self.is_ended() || self.window.room.wait_until(&mut window, until).timed_out() {
+                // A place that was meant for this request is for the next one.
+                self.window.room.notify_one();
                 let text = "the API server is overloaded, and other requests came first";
                 let class = Class::Network { text: text.into(), sent: Sent::No };
                 return Err(ApiError::new(call, class));
@@ -421,3 +429,6 @@ pub(super) fn failed(call: &Call, error: &ureq::Error) -> ApiError {
     let sent = if not_sent { Sent::No } else { Sent::Maybe };
     ApiError::new(call, Class::Network { text: plain(&bare(error)), sent })
 }
+
+#[cfg(test)]
+mod tests;

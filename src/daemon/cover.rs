@@ -3,12 +3,13 @@
 //! A few namespaces are watched one by one: that asks for no more rights than a Role in each of
 //! them, and keeps the rest of the cluster out of memory. Many are watched by one cluster-wide
 //! watch, unless that is refused, because a watch costs a connection here and one in the server.
+//! Workloads are covered kind by kind: a role may allow one kind everywhere, and another here and there.
 
 use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::cluster::Scope;
-use crate::model::Moment;
+use crate::model::{Kind, Moment};
 
 /// More namespaces than this are watched by one cluster-wide watch.
 const MOST_NAMESPACES: usize = 8;
@@ -19,6 +20,14 @@ const FEW_NAMESPACES: usize = 4;
 
 /// How long after a refusal the whole cluster is asked for again: somebody may have granted it.
 const ASK_AGAIN: Duration = Duration::from_secs(600);
+
+/// So many watches are opened before the first of them has listed: each is a connection, and its list
+/// a burden for the API server. Where the whole cluster may not be watched there are three for each
+/// namespace.
+pub const MOST_UNSETTLED: usize = 32;
+
+/// What one watch of workloads is for.
+pub type Place = (Kind, Scope);
 
 /// The choice, with its memory.
 #[derive(Debug, Default)]
@@ -48,6 +57,32 @@ impl Cover {
             true => HashSet::from([Scope::Cluster]),
             false => namespaces.map(|name| Scope::Namespace(name.into())).collect(),
         }
+    }
+}
+
+/// The choices for all kinds of workloads.
+#[derive(Debug, Default)]
+pub struct Covers([Cover; Kind::ALL.len()]);
+
+impl Covers {
+    /// The cluster-wide watch of this kind was refused.
+    pub fn refuse(&mut self, kind: Kind, now: Moment) {
+        self.0[kind as usize].refuse(now);
+    }
+
+    /// What to watch now.
+    pub fn places<'a>(
+        &mut self,
+        namespaces: impl Iterator<Item = &'a str>,
+        now: Moment,
+    ) -> HashSet<Place> {
+        let namespaces: Vec<&str> = namespaces.collect();
+        let mut places = HashSet::new();
+        for kind in Kind::ALL {
+            let scopes = self.0[kind as usize].scopes(namespaces.iter().copied(), now);
+            places.extend(scopes.into_iter().map(|scope| (kind, scope)));
+        }
+        places
     }
 }
 
@@ -86,5 +121,20 @@ mod tests {
         check(&mut cover, 21, 600, (1, true));
         cover.refuse(Moment::default() + Duration::from_secs(600));
         check(&mut cover, 21, 601, (21, false));
+    }
+
+    #[test]
+    fn a_kind_that_is_refused_is_asked_for_in_each_namespace_and_the_others_are_not() {
+        let names: Vec<String> = (0..9).map(|n| format!("ns-{n}")).collect();
+        let mut covers = Covers::default();
+        let count = |covers: &mut Covers| {
+            let places = covers.places(names.iter().map(String::as_str), Moment::default());
+            Kind::ALL.map(|kind| places.iter().filter(|(of, _)| *of == kind).count())
+        };
+        assert_eq!(count(&mut covers), [1, 1, 1]);
+        covers.refuse(Kind::StatefulSet, Moment::default());
+        assert_eq!(count(&mut covers), [1, 9, 1]);
+        covers.refuse(Kind::Deployment, Moment::default());
+        assert_eq!(count(&mut covers), [9, 9, 1]);
     }
 }

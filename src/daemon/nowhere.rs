@@ -17,9 +17,15 @@ pub fn client() -> Client {
 /// Ends the thread of a watch.
 pub fn end(reflector: &Reflector) {
     reflector.stop();
+    wait_until(|| !reflector.is_running());
+}
+
+/// Waits for what must come soon.
+#[track_caller]
+pub fn wait_until(is_so: impl Fn() -> bool) {
     let limit = clock::now() + LIMIT;
-    while reflector.is_running() {
-        assert!(clock::now() < limit, "it does not end");
+    while !is_so() {
+        assert!(clock::now() < limit, "it does not come");
         thread::yield_now();
     }
 }

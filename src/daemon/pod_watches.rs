@@ -23,7 +23,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use log::{error, warn};
 
-use super::cover::Cover;
+use super::cover::{Cover, MOST_UNSETTLED};
 use crate::clock;
 use crate::cluster::{Client, Reflector, Scope, WatchEvent, spawn_reflector};
 use crate::model::{Moment, Pod};
@@ -92,6 +92,8 @@ struct Keeper {
 struct Watch {
     reflector: Reflector,
     needed: Moment,
+    /// It was listed, or that was refused.
+    settled: Arc<AtomicBool>,
 }
 
 impl Keeper {
@@ -105,10 +107,16 @@ impl Keeper {
         // A watch whose thread died is opened anew where it is needed.
         self.open.retain(|_, watch| watch.reflector.is_running());
         let namespaces = floor.interest.lock().namespaces();
+        let waits = |watch: &&Watch| !watch.settled.load(Ordering::Acquire);
+        let mut unsettled = self.open.values().filter(waits).count();
         for scope in self.cover.scopes(namespaces.iter().map(|name| &**name), now) {
             if let Some(watch) = self.open.get_mut(&scope) {
                 watch.needed = now;
-            } else if let Some(watch) = self.start(&scope) {
+            } else if unsettled < MOST_UNSETTLED
+                && let Some(watch) = self.start(&scope)
+            {
+                // The others follow: whichever of these settles rings.
+                unsettled += 1;
                 self.open.insert(scope, watch);
             }
         }
@@ -125,17 +133,26 @@ impl Keeper {
     fn start(&self, scope: &Scope) -> Option<Watch> {
         let (floor, of) = (self.floor.clone(), scope.clone());
         let refused = Arc::clone(&self.refused);
+        let settled = Arc::new(AtomicBool::new(false));
+        let is_settled = Arc::clone(&settled);
         let sink = move |event| {
             if let Some(floor) = floor.upgrade() {
-                if of == Scope::Cluster && matches!(event, WatchEvent::Forbidden { .. }) {
+                let is_refused = matches!(event, WatchEvent::Forbidden { .. });
+                let is_listed = matches!(event, WatchEvent::Restarted { .. });
+                take(&floor, &of, event);
+                let is_first =
+                    (is_refused || is_listed) && !is_settled.swap(true, Ordering::AcqRel);
+                let is_wide = is_refused && of == Scope::Cluster;
+                if is_wide {
                     refused.store(true, Ordering::Release);
+                }
+                if is_first || is_wide {
                     (floor.interest_changed)();
                 }
-                take(&floor, &of, event);
             }
         };
         match spawn_reflector::<Pod>(&self.client, (), scope.clone(), sink) {
-            Ok(reflector) => Some(Watch { reflector, needed: clock::now() }),
+            Ok(reflector) => Some(Watch { reflector, needed: clock::now(), settled }),
             Err(problem) => {
                 error!("cannot watch pods: {problem}; failures are told at the time limit only");
                 None
@@ -191,6 +208,7 @@ fn touch(floor: &Floor, pod: &Pod) {
 mod tests {
     use super::*;
     use crate::daemon::nowhere;
+    use crate::model::ServiceKey;
     use crate::worker::tests::lone_floor;
 
     fn keeper(floor: &Arc<Floor>) -> Keeper {
@@ -215,5 +233,25 @@ mod tests {
         keeper.adjust();
         assert_eq!(keeper.open.len(), 1);
         assert!(keeper.open.values().all(|watch| watch.reflector.is_running()));
+    }
+
+    #[test]
+    fn of_many_namespaces_only_so_many_are_listed_at_a_time_and_in_the_end_all() {
+        let floor = Arc::new(lone_floor());
+        let mut keeper = keeper(&floor);
+        keeper.cover.refuse(clock::now());
+        let selector = crate::model::fixture::workload("web").selector;
+        for n in 1..40 {
+            let key = ServiceKey::new("web", &format!("ns-{n}")).expect("valid");
+            floor.interest.lock().add(&key, &selector);
+        }
+        for settled in 0..=40 {
+            keeper.adjust();
+            assert_eq!(keeper.open.len(), 40.min(settled + MOST_UNSETTLED));
+            let waits = |watch: &&Watch| !watch.settled.load(Ordering::Acquire);
+            if let Some(watch) = keeper.open.values().find(waits) {
+                watch.settled.store(true, Ordering::Release);
+            }
+        }
     }
 }

@@ -5,7 +5,7 @@
 //! which is only tried ([`Rehearsing`]). Nothing is written, neither to the cluster nor to the store
 //! nor to disk, nobody is told anything, and a daemon may be at work beside it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use std::time::Duration;
 use log::warn;
 use parking_lot::{Mutex, RwLock};
 
-use super::cover::Cover;
+use super::cover::{Covers, Place};
 use super::grounds::{Grounds, note_read};
 use super::parallel::in_parallel;
 use super::registry;
@@ -219,15 +219,16 @@ fn floor(settings: &Settings, desired: Register, steps: Arc<Rehearsing>) -> Floo
     }
 }
 
-/// Lists what the daemon would watch: the namespaces of the files, or the whole cluster.
+/// Lists what the daemon would watch: the namespaces of the files, or the whole cluster where it may.
 fn see_cluster(client: &Client, floor: &Floor, workers: usize) -> Result<(), RehearsalError> {
-    let mut cover = Cover::default();
+    let mut covers = Covers::default();
+    let mut asked: HashSet<Place> = HashSet::new();
     loop {
-        let scopes = cover.scopes(floor.desired.read().namespaces(), clock::now());
-        let places: Vec<(Kind, Scope)> = scopes
-            .into_iter()
-            .flat_map(|scope| Kind::ALL.map(|kind| (kind, scope.clone())))
-            .collect();
+        let wanted = covers.places(floor.desired.read().namespaces(), clock::now());
+        let places: Vec<Place> = wanted.difference(&asked).cloned().collect();
+        if places.is_empty() {
+            return Ok(());
+        }
         let listed = in_parallel(workers, &places, |(kind, scope)| {
             let (event, is_refused) = match client.list_workloads(*kind, scope) {
                 Ok(listed) => {
@@ -236,7 +237,7 @@ fn see_cluster(client: &Client, floor: &Floor, workers: usize) -> Result<(), Reh
                     (WatchEvent::<Workload>::Restarted { items, resource_version }, false)
                 }
                 Err(error) if matches!(error.class, Class::Forbidden(_)) => {
-                    let is_wide = (*kind, scope) == (Kind::Deployment, &Scope::Cluster);
+                    let is_wide = *scope == Scope::Cluster;
                     (WatchEvent::Forbidden { error, retry_in: Duration::ZERO }, is_wide)
                 }
                 Err(error) => return Err(error),
@@ -247,10 +248,11 @@ fn see_cluster(client: &Client, floor: &Floor, workers: usize) -> Result<(), Reh
         });
         let listed = listed.map_err(RehearsalError::Threads)?;
         let refused: Result<Vec<bool>, ApiError> = listed.into_iter().collect();
-        if !refused.map_err(RehearsalError::Api)?.contains(&true) {
-            return Ok(());
+        let refused = refused.map_err(RehearsalError::Api)?;
+        for ((kind, _), _) in places.iter().zip(refused).filter(|(_, is_refused)| *is_refused) {
+            covers.refuse(*kind, clock::now());
         }
-        cover.refuse(clock::now());
+        asked.extend(places);
     }
 }
 

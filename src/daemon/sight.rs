@@ -42,6 +42,15 @@ impl Sight {
         self.0.lock().entry(scene).or_insert(now);
     }
 
+    /// It is not seen any more, unless nobody looks at it at this very moment: whoever stops looking
+    /// says so first and calls [`Sight::found`] then, which no loss may follow.
+    pub fn lost_while(&self, scene: Scene, now: Moment, is_looked_at: impl FnOnce() -> bool) {
+        let mut lost = self.0.lock();
+        if is_looked_at() {
+            lost.entry(scene).or_insert(now);
+        }
+    }
+
     /// It is seen again, or nobody looks at it any more.
     pub fn found(&self, scene: &Scene) {
         self.0.lock().remove(scene);
@@ -99,5 +108,16 @@ mod tests {
         assert_eq!(missing(5000), None);
         sight.lost(Scene::Folder, Moment(1000));
         assert_eq!(missing(5000), Some("the folder cannot be read; the log says why"));
+    }
+
+    #[test]
+    fn what_nobody_looks_at_any_more_is_not_lost_whoever_comes_first() {
+        let sight = Sight::default();
+        let scene = Scene::Workloads(Kind::Deployment, Scope::Cluster);
+        sight.lost_while(scene.clone(), Moment(1000), || false);
+        assert!(sight.0.lock().is_empty());
+        // Nobody can come between the question and the note of it.
+        sight.lost_while(scene.clone(), Moment(1000), || sight.0.is_locked());
+        assert!(sight.0.lock().contains_key(&scene));
     }
 }

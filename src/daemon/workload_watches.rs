@@ -1,8 +1,9 @@
 //! Which workloads are watched: those of the namespaces that the files name. `[E]`
 //!
 //! A thread keeps the watches: it opens and closes them as namespaces appear in the folder and
-//! vanish from it, as [`Cover`] says. A watch is closed only when those that take its place have
-//! listed, so that nothing which was known is forgotten in between. The cache knows scope by scope
+//! vanish from it, as [`Covers`] says. A watch is closed only when those that take its place have
+//! listed, so that nothing which was known is forgotten in between, and while it is not cut off: after
+//! a restore of etcd only it can say what of its own words never was. The cache knows scope by scope
 //! what was listed: a workload is absent only where somebody looked. Each kind has watches of its
 //! own, because it has lists, versions and rights of its own.
 //!
@@ -20,7 +21,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use log::{error, info, warn};
 
-use super::cover::Cover;
+use super::cover::{Covers, MOST_UNSETTLED, Place};
 use super::sight::{Scene, Sight};
 use super::start_up::Seen;
 use crate::clock;
@@ -30,11 +31,6 @@ use crate::worker::Floor;
 
 /// How often the keeper looks although nobody told it anything.
 const TICK: Duration = Duration::from_secs(60);
-
-/// So many watches are opened before the first of them has listed: each is a connection, and its list
-/// a burden for the API server. Where the whole cluster may not be watched there are three for each
-/// namespace.
-const MOST_UNSETTLED: usize = 32;
 
 /// Tells the keeper that something changed. Never blocks.
 #[derive(Clone, Debug)]
@@ -52,9 +48,6 @@ pub struct Words {
     sight: Arc<Sight>,
 }
 
-/// What one watch is for.
-type Place = (Kind, Scope);
-
 #[derive(Debug)]
 enum Word {
     /// The folder was read; from now on it is known which namespaces its files name.
@@ -63,8 +56,10 @@ enum Word {
     NamespacesChanged,
     /// This was listed.
     Listed(Place),
-    /// This may not be listed.
+    /// This may not be listed or watched.
     Refused(Place),
+    /// A watch that was cut off is open again.
+    Resumed,
     /// The daemon ends.
     End,
 }
@@ -111,7 +106,7 @@ pub fn keep(
         floor: Arc::downgrade(floor),
         words: words.own,
         sight: words.sight,
-        cover: Cover::default(),
+        covers: Covers::default(),
         open: HashMap::new(),
         folder_read: false,
         seen,
@@ -135,7 +130,7 @@ struct Keeper {
     floor: Weak<Floor>,
     words: Sender<Word>,
     sight: Arc<Sight>,
-    cover: Cover,
+    covers: Covers,
     open: HashMap<Place, Watch>,
     folder_read: bool,
     /// Who waits for a complete sight of the cluster.
@@ -150,6 +145,15 @@ struct Watch {
     settled: bool,
     /// False once it is to be closed: what it still tells then is of no use.
     open: Arc<AtomicBool>,
+    /// It is cut off, and has not shown since whether the server is where it was.
+    cut_off: Arc<AtomicBool>,
+}
+
+impl Watch {
+    /// What it told stands, or nobody can correct it any more.
+    fn may_close(&self) -> bool {
+        !self.cut_off.load(Ordering::Acquire) || !self.reflector.is_running()
+    }
 }
 
 impl Keeper {
@@ -158,12 +162,12 @@ impl Keeper {
             Word::FolderRead => self.folder_read = true,
             Word::Listed(place) => self.settle(&place),
             Word::Refused(place) => {
-                if place == (Kind::Deployment, Scope::Cluster) {
-                    self.cover.refuse(clock::now());
+                if place.1 == Scope::Cluster {
+                    self.covers.refuse(place.0, clock::now());
                 }
                 self.settle(&place);
             }
-            Word::NamespacesChanged | Word::End => {}
+            Word::NamespacesChanged | Word::Resumed | Word::End => {}
         }
     }
 
@@ -175,11 +179,7 @@ impl Keeper {
 
     fn adjust(&mut self) {
         let Some(floor) = self.floor.upgrade().filter(|_| self.folder_read) else { return };
-        let wanted = self.cover.scopes(floor.desired.read().namespaces(), clock::now());
-        let wanted: HashSet<Place> = wanted
-            .into_iter()
-            .flat_map(|scope| Kind::ALL.map(|kind| (kind, scope.clone())))
-            .collect();
+        let wanted = self.covers.places(floor.desired.read().namespaces(), clock::now());
         // A watch whose thread died is opened anew; one that is not wanted has its part of the cache
         // closed below, dead or not.
         self.open.retain(|place, watch| !wanted.contains(place) || watch.reflector.is_running());
@@ -213,7 +213,7 @@ impl Keeper {
     fn close_all_but(&mut self, floor: &Floor, wanted: &HashSet<Place>) {
         let sight = &self.sight;
         self.open.retain(|place, watch| {
-            let stays = wanted.contains(place);
+            let stays = wanted.contains(place) || !watch.may_close();
             if !stays {
                 // Under the lock: a watch that tells something right now has told it, or will find
                 // itself closed.
@@ -232,19 +232,31 @@ impl Keeper {
         let part = Part::new(kind, scope.clone(), Arc::clone(&open));
         let (floor, words) = (self.floor.clone(), self.words.clone());
         let (sight, seen) = (Arc::clone(&self.sight), Arc::clone(&open));
+        let cut_off = Arc::new(AtomicBool::new(false));
+        let is_cut_off = Arc::clone(&cut_off);
         let scene = Scene::Workloads(kind, scope.clone());
         let sink = move |event| {
+            let is_open = || seen.load(Ordering::Acquire);
+            let mut is_back = false;
             match &event {
-                WatchEvent::Disconnected { .. } if seen.load(Ordering::Acquire) => {
-                    sight.lost(scene.clone(), clock::now());
+                WatchEvent::Disconnected { .. } => {
+                    is_cut_off.store(true, Ordering::Release);
+                    sight.lost_while(scene.clone(), clock::now(), is_open);
                 }
                 // Without the right to see it there is nothing to lose.
-                WatchEvent::Synced | WatchEvent::Forbidden { .. } => sight.found(&scene),
+                WatchEvent::Synced | WatchEvent::Forbidden { .. } => {
+                    is_back = is_cut_off.swap(false, Ordering::AcqRel);
+                    // Another watch may be in its place.
+                    if is_open() {
+                        sight.found(&scene);
+                    }
+                }
                 _ => {}
             }
             let word = match &event {
                 WatchEvent::Restarted { .. } => Some(Word::Listed(part.place())),
                 WatchEvent::Forbidden { .. } => Some(Word::Refused(part.place())),
+                _ if is_back => Some(Word::Resumed),
                 _ => None,
             };
             if let Some(floor) = floor.upgrade() {
@@ -255,7 +267,7 @@ impl Keeper {
             }
         };
         match spawn_reflector::<Workload>(&self.client, kind, scope, sink) {
-            Ok(reflector) => Some(Watch { reflector, settled: false, open }),
+            Ok(reflector) => Some(Watch { reflector, settled: false, open, cut_off }),
             Err(problem) => {
                 let seconds = TICK.as_secs();
                 error!("cannot watch {kind}s: {problem}; tried again in {seconds} s");
@@ -267,7 +279,7 @@ impl Keeper {
 
 fn introduce(workloads: usize, wanted: &HashSet<Place>) {
     let namespaces = wanted.iter().filter(|(kind, _)| *kind == Kind::Deployment).count();
-    match wanted.iter().any(|(_, scope)| *scope == Scope::Cluster) {
+    match wanted.contains(&(Kind::Deployment, Scope::Cluster)) {
         true => info!("the cluster has {workloads} workloads"),
         false if namespaces == 0 => info!("no file names a namespace yet: nothing is watched"),
         false => info!(
@@ -304,12 +316,9 @@ impl Part {
                 if !self.is_open() {
                     return;
                 }
-                let first = !cache.is_listed(self.kind, scope);
+                let first = cache.grant(self.kind, scope) || !cache.is_listed(self.kind, scope);
                 let mut changed = cache.replace(self.kind, scope, items, resource_version);
                 drop(cache);
-                if first && (self.kind, scope) == (Kind::Deployment, None) {
-                    tell_what_is_done_without(floor);
-                }
                 // In the same order every time, so that a simulation can be repeated.
                 changed.sort_unstable();
                 match first {
@@ -334,7 +343,15 @@ impl Part {
                     touch(floor, &workload.key);
                 }
             }
-            WatchEvent::Synced => {}
+            WatchEvent::Synced => {
+                let mut cache = floor.workloads.write();
+                let news = self.is_open() && cache.grant(self.kind, scope);
+                drop(cache);
+                if news {
+                    info!("the {}s of {} may be watched again", self.kind, named(scope));
+                    touch_all(floor, scope);
+                }
+            }
             WatchEvent::Disconnected { why, retry_in } => {
                 warn!("{why}; again in {} ms", retry_in.as_millis());
             }
@@ -356,39 +373,25 @@ impl Part {
         };
         let mut cache = floor.workloads.write();
         let news = self.is_open() && cache.refuse(kind, scope, &why);
-        let is_wide = cache.is_listed(Kind::Deployment, None);
         drop(cache);
         if !news {
             return;
         }
         match (kind, scope) {
-            (Kind::Deployment, None) => {
-                warn!("{why}; each namespace is watched on its own instead");
-            }
+            (_, None) => warn!("{why}; each namespace is watched on its own instead"),
             (Kind::Deployment, Some(_)) => {
                 error!("{why}; nothing can be deployed there until then");
             }
-            // Without the Deployments each namespace is asked for this kind, too.
-            (_, None) if !is_wide => {}
-            _ => done_without(kind, &error.to_string()),
+            (_, Some(_)) => {
+                warn!("{error}; depd goes on without {kind}s there until its role allows them");
+            }
         }
         touch_all(floor, scope);
     }
 }
 
-/// Of the kinds that the whole cluster may not be asked for it is clear only now that no namespace will
-/// be asked for them on its own.
-fn tell_what_is_done_without(floor: &Floor) {
-    let refusals: Vec<(Kind, String)> = {
-        let cache = floor.workloads.read();
-        let refusal = |kind| Some((kind, cache.refusal(kind, None)?.to_owned()));
-        Kind::ALL.into_iter().filter_map(refusal).collect()
-    };
-    refusals.iter().for_each(|(kind, why)| done_without(*kind, why));
-}
-
-fn done_without(kind: Kind, why: &str) {
-    warn!("{why}; depd goes on without {kind}s there until its role allows them");
+fn named(scope: Option<&str>) -> &str {
+    scope.unwrap_or("the whole cluster")
 }
 
 /// Workloads without a dep file are none of our business.

@@ -4,8 +4,8 @@
 //! A scope has shown everything up to a version. So what it covers and is not there although it is no
 //! newer than that version is gone, whatever a watch that lags behind has still to tell. Only when a list
 //! is older than what its own scope showed before has etcd been restored from a backup: what the other
-//! scopes showed may then be of a history that never was, and is not held against anybody until they are
-//! listed anew.
+//! scopes showed beyond that list may then be of a history that never was, and is not held against
+//! anybody until they are listed anew.
 
 use std::collections::{HashMap, HashSet};
 
@@ -29,11 +29,6 @@ impl Shown {
     /// This scope itself was listed.
     pub fn is_listed(&self, scope: Option<&str>) -> bool {
         self.0.contains_key(&owned(scope))
-    }
-
-    /// The namespace was listed, by itself or with all others.
-    pub fn covers(&self, namespace: &str) -> bool {
-        self.is_listed(None) || self.is_listed(Some(namespace))
     }
 
     /// Something in `namespace` that is as old as `version` and is not known was seen to go. Versions
@@ -63,7 +58,7 @@ impl Shown {
         let Some(seen) = self.0.remove(&owned(scope)) else { return false };
         let back_in_time = listed < seen.version;
         if back_in_time && !seen.outdated {
-            self.0.values_mut().for_each(|other| other.outdated = true);
+            self.0.values_mut().for_each(|other| other.outdated |= other.version > listed);
         }
         back_in_time
     }

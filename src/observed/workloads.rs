@@ -3,8 +3,8 @@
 //! Two writers meet here: the watch streams, and the replies to depd's own PATCH requests, which are
 //! usually ahead of the streams. Versions decide: an older `resourceVersion` never replaces a newer
 //! one (they are comparable numbers, see "Resource versions" in the API concepts). Only when a list
-//! is older than what the stream showed before does the whole cache go back in time with it: etcd
-//! was restored from a backup.
+//! is older than what the stream of its scope showed before does that part of the cache go back in
+//! time with it: etcd was restored from a backup.
 //!
 //! Each kind is listed and watched by itself and has a shelf of its own. A name that stands on two
 //! shelves is ambiguous, and is never resolved by a guess.
@@ -20,9 +20,9 @@ use crate::model::{Kind, ServiceKey, Workload};
 pub enum Sight<'a> {
     /// Nobody has listed them yet; an absent workload may be there all the same.
     Unseen,
-    /// They may not be listed, or there is no such namespace: what the API server says.
+    /// They may not be listed or watched, or there is no such namespace: what the API server says.
     Refused(&'a str),
-    /// They were listed: "not here" means "not in the cluster".
+    /// They were listed and may be watched: "not here" means "not in the cluster".
     Complete,
 }
 
@@ -41,7 +41,7 @@ struct Shelf {
     by_key: HashMap<ServiceKey, Arc<Workload>>,
     /// How far the scopes were seen that were listed.
     shown: Shown,
-    /// Scopes that may not be listed, with the reason.
+    /// Scopes that may not be listed or watched, with the reason.
     refused: HashMap<Option<Box<str>>, Box<str>>,
 }
 
@@ -51,26 +51,29 @@ impl Workloads {
     /// A kind that may not be listed is done without, but not Deployments: were the role taken away
     /// from a running depd, every service would look as if it were not there.
     ///
-    /// Where the Deployments of the whole cluster may not be listed, every namespace is asked on its
-    /// own, for all kinds: only what is answered then counts.
+    /// Where a kind may not be listed in the whole cluster, every namespace is asked for it on its own:
+    /// only what is answered then counts.
     #[must_use]
     pub fn sight(&self, namespace: &str) -> Sight<'_> {
         let [deployments, others @ ..] = &self.shelves;
-        let is_wide = deployments.shown.is_listed(None);
-        let is_settled = |it: &Shelf| {
-            it.sight(namespace) != Sight::Unseen || is_wide && it.refused.contains_key(&None)
-        };
         match deployments.sight(namespace) {
-            Sight::Complete if others.iter().all(is_settled) => Sight::Complete,
-            Sight::Complete => Sight::Unseen,
+            Sight::Complete if others.iter().any(|it| it.sight(namespace) == Sight::Unseen) => {
+                Sight::Unseen
+            }
             other => other,
         }
     }
 
-    /// Why this scope of a kind may not be listed.
+    /// How far this service is known: as its namespace is, but a workload of a kind that may not be
+    /// watched there any more is as good as unknown, because it only gets old.
     #[must_use]
-    pub fn refusal(&self, kind: Kind, scope: Option<&str>) -> Option<&str> {
-        self.shelf(kind).refused.get(&owned(scope)).map(|why| &**why)
+    pub fn sight_of(&self, key: &ServiceKey) -> Sight<'_> {
+        let own = self.shelves.iter().filter(|shelf| shelf.by_key.contains_key(key));
+        let mut seen = own.map(|shelf| shelf.sight(key.namespace()));
+        match seen.find(|sight| matches!(sight, Sight::Refused(_))) {
+            Some(refused) => refused,
+            None => self.sight(key.namespace()),
+        }
     }
 
     /// This scope of a kind was listed, and not only a part of it or all of which it is a part.
@@ -111,11 +114,16 @@ impl Workloads {
         self.len() == 0
     }
 
-    /// Takes word that this scope of a kind may not be listed. What was listed before stays, though
-    /// it gets old. True when this is news.
+    /// Takes word that this scope of a kind may not be listed or watched. What was listed before stays,
+    /// though it gets old. True when this is news.
     pub fn refuse(&mut self, kind: Kind, scope: Option<&str>, why: &str) -> bool {
         let refused = &mut self.shelf_mut(kind).refused;
         refused.insert(owned(scope), why.into()).as_deref() != Some(why)
+    }
+
+    /// Takes word that this scope of a kind is watched; true when that was refused before.
+    pub fn grant(&mut self, kind: Kind, scope: Option<&str>) -> bool {
+        self.shelf_mut(kind).refused.remove(&owned(scope)).is_some()
     }
 
     /// Takes a complete list of a kind and scope, as of version `listed`. Returns the keys that
@@ -166,14 +174,18 @@ impl Workloads {
         }
     }
 
-    /// Nobody watches this scope of a kind any more: what no other scope covers is forgotten.
+    /// Nobody watches this scope of a kind any more: what no other scope covers is forgotten, unless its
+    /// own is refused. It is not gone because the right to see it is.
     pub fn close(&mut self, kind: Kind, scope: Option<&str>) {
         let shelf = self.shelf_mut(kind);
         shelf.shown.close(scope);
         shelf.refused.remove(&owned(scope));
         if !shelf.shown.is_listed(None) {
-            let shown = &shelf.shown;
-            shelf.by_key.retain(|key, _| shown.is_listed(Some(key.namespace())));
+            let (shown, refused) = (&shelf.shown, &shelf.refused);
+            shelf.by_key.retain(|key, _| {
+                let own = Some(key.namespace());
+                shown.is_listed(own) || refused.contains_key(&owned(own))
+            });
             shelf.by_key.shrink_to_fit();
         }
     }
@@ -188,9 +200,12 @@ impl Workloads {
 }
 
 impl Shelf {
+    /// A refusal of the whole cluster is no answer: each namespace is asked on its own then.
     fn sight(&self, namespace: &str) -> Sight<'_> {
-        match self.refused.get(&owned(Some(namespace))) {
-            _ if self.shown.covers(namespace) => Sight::Complete,
+        let refusal = |scope| self.refused.get(&owned(scope));
+        let covers = |scope| self.shown.is_listed(scope) && refusal(scope).is_none();
+        match refusal(Some(namespace)) {
+            _ if covers(None) || covers(Some(namespace)) => Sight::Complete,
             Some(why) => Sight::Refused(why),
             None => Sight::Unseen,
         }

@@ -60,7 +60,7 @@ impl Seen {
     fn of(floor: &Floor, key: &ServiceKey) -> Seen {
         let started = floor.gate.lock().is_open();
         let cache = floor.workloads.read();
-        let sight = cache.sight(key.namespace());
+        let sight = cache.sight_of(key);
         let workload = cache.get(key);
         let namesakes = if workload.is_none() { cache.kinds(key) } else { Vec::new() };
         Seen {

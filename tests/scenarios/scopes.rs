@@ -1,7 +1,10 @@
 //! Which namespaces depd looks at, and with which rights.
 
+use depd::sandbox::{About, Fault, RequestView, Response, Status};
+
 use crate::cluster::Cluster;
 use crate::depd::Depd;
+use crate::verdicts::Subject;
 use crate::wait::wait_for;
 
 fn namespaces(cluster: &Cluster, count: usize) -> Vec<String> {
@@ -101,6 +104,34 @@ fn fault_24_a_user_who_may_only_look_is_told_the_missing_verb_and_the_right_is_n
     assert_eq!(depd.told("Not permitted"), 1, "{:?}", depd.slack.titles());
 }
 
+/// A refusal in the words of RBAC.
+fn denied(verb: &str, resource: &'static str, place: &str) -> Fault {
+    let why = format!(
+        "User \"depd\" cannot {verb} resource \"{resource}\" in API group \"apps\" {place}"
+    );
+    let about = About { group: "apps", resource, name: "" };
+    Fault::Respond(Response::status(&Status::forbidden(about, &why)))
+}
+
+#[test]
+fn fault_24_a_role_that_may_list_and_not_watch_is_told_so_and_the_right_is_noticed() {
+    let cluster = Cluster::start_for_faults();
+    let namespace = cluster.namespace();
+    cluster.deployment(&namespace, "web", "nginx:1.24", 1);
+    let place = format!("in the namespace \"{namespace}\"");
+    cluster.set_faults(move |request: &RequestView<'_>| {
+        let is_it = request.watch && request.target.contains("/deployments?");
+        is_it.then(|| denied("watch", "deployments", &place))
+    });
+    let depd = Depd::start(&cluster.kubeconfig, &[]);
+    depd.save("web", &namespace, "nginx:1.25");
+    let message = depd.slack.wait_for("Not permitted: web");
+    assert!(message.text.contains("lacks verb watch on apps/deployments"), "{message:?}");
+    cluster.clear_faults();
+    depd.slack.wait_for("Deployed: web");
+    assert_eq!(depd.slack.titles().len(), 2, "{:?}", depd.slack.titles());
+}
+
 /// Nine namespaces, with one file each.
 #[track_caller]
 fn nine_are_deployed(cluster: &Cluster, all: &[String], depd: &Depd) {
@@ -186,4 +217,36 @@ fn a_ninth_namespace_with_a_role_of_its_own_is_not_called_forbidden_before_it_wa
     let log = depd.log();
     let is_wrong = |line: &&String| line.contains("goes on without");
     assert_eq!(log.iter().find(is_wrong), None, "every kind may be listed in each of them");
+}
+
+#[test]
+fn what_only_a_role_in_its_namespace_allows_is_not_lost_when_a_ninth_namespace_comes() {
+    let cluster = Cluster::start_for_faults();
+    if !cluster.is_real() {
+        println!("skipped: the sandbox has Deployments only; scripts/test-cluster runs this");
+        return;
+    }
+    let set = Subject::create(&cluster, "statefulsets", 1, |_| {});
+    let all = [vec![set.namespace.clone()], namespaces(&cluster, 8)].concat();
+    for namespace in &all[1..] {
+        cluster.deployment(namespace, "web", "nginx:1.24", 1);
+    }
+    cluster.set_faults(|request: &RequestView<'_>| {
+        let path = request.target.split('?').next().unwrap_or_default();
+        let resource = ["statefulsets", "daemonsets"]
+            .into_iter()
+            .find(|resource| path == format!("/apis/apps/v1/{resource}"))?;
+        let verb = if request.watch { "watch" } else { "list" };
+        (request.user == "depd").then(|| denied(verb, resource, "at the cluster scope"))
+    });
+    let depd = Depd::start(&cluster.kubeconfig, &[]);
+    for namespace in &all[..8] {
+        depd.save("web", namespace, "nginx:1.25");
+    }
+    wait_for_titles(&depd, "Deployed: web", 8);
+    depd.save("web", &all[8], "nginx:1.25");
+    wait_for_titles(&depd, "Deployed: web", 9);
+    depd.save("web", &set.namespace, "nginx:1.26");
+    wait_for_titles(&depd, "Deployed: web", 10);
+    assert_eq!(depd.slack.titles().len(), 10, "{:?}", depd.slack.titles());
 }

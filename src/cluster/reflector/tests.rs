@@ -367,16 +367,41 @@ fn a_missing_permission_is_asked_for_ever_more_rarely_down_to_once_a_minute() {
 fn who_was_let_in_before_does_not_believe_the_first_refusals() {
     let mut loops = ListWatch::new();
     let refusal = error(forbidden());
-    loops.on(Outcome::ListFailed(&refusal), 0);
-    assert!(loops.is_refused(), "never let in");
     for _ in 0..2 {
         loops.on(Outcome::Listed("10"), 0);
+        loops.on(Outcome::Opened, 0);
         let believed = (0..5).map(|_| {
             loops.on(Outcome::OpenFailed(&refusal), 0);
             loops.is_refused()
         });
         assert_eq!(believed.collect::<Vec<_>>(), [false, false, false, true, true]);
     }
+}
+
+#[test]
+fn who_comes_while_the_server_still_reads_its_roles_asks_again_before_it_believes() {
+    let refusal = error(forbidden());
+    let mut loops = ListWatch::new();
+    loops.on(Outcome::StreamFailed(&refusal), 0);
+    let wait = loops.on(Outcome::ListFailed(&refusal), 0);
+    assert!(!loops.is_refused());
+    assert_eq!(wait, Duration::from_secs(1), "as long as that takes, whatever the dice say");
+    loops.on(Outcome::ListFailed(&refusal), 0);
+    assert!(loops.is_refused());
+}
+
+#[test]
+fn who_may_list_and_was_never_let_watch_hears_of_it_soon() {
+    let refusal = error(forbidden());
+    let mut loops = ListWatch::new();
+    loops.on(Outcome::StreamFailed(&refusal), 0);
+    loops.on(Outcome::Listed("10"), 0);
+    loops.on(Outcome::OpenFailed(&refusal), 0);
+    assert!(!loops.is_refused());
+    // That the version can be had is no right to watch.
+    loops.on(Outcome::Compared("10"), 0);
+    loops.on(Outcome::OpenFailed(&refusal), 0);
+    assert!(loops.is_refused());
 }
 
 #[test]

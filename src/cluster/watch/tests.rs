@@ -540,6 +540,7 @@ fn a_missing_permission_is_told_apart_and_waited_out() {
     let denied = Response::status(&Status::forbidden(about, why));
     sandbox.set_faults(move |_: &RequestView<'_>| Some(Fault::Respond(denied.clone())));
     let story = follow(&client(&sandbox));
+    let WatchEvent::Disconnected { .. } = story.next() else { panic!("believed at once") };
     let WatchEvent::Forbidden { error, retry_in } = story.next() else { panic!("not told") };
     let words = "cannot list deployments: the role lacks verb list on apps/deployments for ann";
     assert_eq!(error.to_string(), words);

@@ -1,7 +1,9 @@
 use super::*;
-use crate::daemon::nowhere;
+use crate::cluster::{Call, Class, Permission, Resource, Verb};
+use crate::daemon::nowhere::{self, wait_until};
 use crate::daemon::start_up;
 use crate::model::{Image, ImageSet};
+use crate::observed;
 use crate::worker::tests::lone_floor;
 
 /// A keeper for a folder with a file for each of so many namespaces.
@@ -16,7 +18,7 @@ fn keeper(floor: &Arc<Floor>, namespaces: usize) -> Keeper {
         floor: Arc::downgrade(floor),
         words: WorkloadWatches::new().1.own,
         sight: Arc::default(),
-        cover: Cover::default(),
+        covers: Covers::default(),
         open: HashMap::new(),
         folder_read: true,
         seen: start_up::bell().0,
@@ -40,7 +42,7 @@ fn a_watch_whose_thread_ended_is_opened_anew() {
 fn of_many_namespaces_only_so_many_are_listed_at_a_time_and_in_the_end_all() {
     let floor = Arc::new(lone_floor());
     let mut keeper = keeper(&floor, 40);
-    keeper.cover.refuse(clock::now());
+    Kind::ALL.into_iter().for_each(|kind| keeper.covers.refuse(kind, clock::now()));
     let all = 40 * Kind::ALL.len();
     for round in 1..=all {
         keeper.adjust();
@@ -54,4 +56,87 @@ fn of_many_namespaces_only_so_many_are_listed_at_a_time_and_in_the_end_all() {
     keeper.adjust();
     assert_eq!(keeper.open.len(), all);
     keeper.open.values().for_each(|watch| watch.reflector.stop());
+}
+
+#[test]
+fn a_watch_that_is_cut_off_stays_beside_the_one_that_takes_its_place() {
+    let floor = Arc::new(lone_floor());
+    let mut keeper = keeper(&floor, 9);
+    let own: Place = (Kind::Deployment, Scope::Namespace("ns-0".into()));
+    let watch = keeper.start(&own).expect("a thread");
+    // Its server does not answer.
+    wait_until(|| watch.cut_off.load(Ordering::Acquire));
+    keeper.open.insert(own.clone(), watch);
+    keeper.adjust();
+    for kind in Kind::ALL {
+        keeper.take(Word::Listed((kind, Scope::Cluster)));
+    }
+    keeper.adjust();
+    assert!(keeper.open.contains_key(&own), "only it knows what of its words never was");
+    // That can come no more.
+    nowhere::end(&keeper.open[&own].reflector);
+    keeper.adjust();
+    assert!(!keeper.open.contains_key(&own));
+    assert_eq!(keeper.open.len(), Kind::ALL.len());
+}
+
+#[test]
+fn a_kind_that_the_whole_cluster_may_not_be_asked_for_is_asked_for_in_each_namespace() {
+    let floor = Arc::new(lone_floor());
+    let mut keeper = keeper(&floor, 9);
+    keeper.adjust();
+    keeper.take(Word::Refused((Kind::StatefulSet, Scope::Cluster)));
+    keeper.adjust();
+    let count = |kind| keeper.open.keys().filter(|(of, _)| *of == kind).count();
+    // The refused one stays until the others have listed.
+    assert_eq!(Kind::ALL.map(count), [1, 10, 1]);
+}
+
+fn missing(verb: &str) -> ApiError {
+    let (resource, user) = ("apps/deployments".into(), "ann".into());
+    let call = Call {
+        verb: Verb::Watch,
+        resource: Resource::Deployments,
+        namespace: Some("ns-0".into()),
+        name: None,
+    };
+    let class = Class::Forbidden(Permission { verb: verb.into(), resource, user });
+    ApiError { call: Box::new(call), class }
+}
+
+/// Word of a watch of Deployments in a namespace, taken in.
+fn take(floor: &Floor, event: WatchEvent<Workload>) {
+    let open = Arc::new(AtomicBool::new(true));
+    Part::new(Kind::Deployment, Scope::Namespace("ns-0".into()), open).take(floor, event);
+}
+
+#[test]
+fn who_may_list_and_not_watch_is_refused_until_the_watch_is_open() {
+    let floor = Arc::new(lone_floor());
+    let _keeper = keeper(&floor, 1);
+    let sight = || {
+        let cache = floor.workloads.read();
+        match cache.sight("ns-0") {
+            observed::Sight::Refused(why) => why.to_owned(),
+            other => format!("{other:?}"),
+        }
+    };
+    for kind in [Kind::StatefulSet, Kind::DaemonSet] {
+        floor.workloads.write().refuse(kind, Some("ns-0"), "no");
+    }
+    take(&floor, WatchEvent::Restarted { items: Vec::new(), resource_version: 9 });
+    assert_eq!(sight(), "Complete");
+    let looked_at = || {
+        let taken = || floor.queue.try_take().inspect(|key| floor.queue.done(key));
+        std::iter::from_fn(taken).count()
+    };
+    assert_eq!(looked_at(), 1);
+    take(&floor, WatchEvent::Forbidden { error: missing("watch"), retry_in: TICK });
+    assert!(sight().contains("lacks verb watch on apps/deployments"), "{}", sight());
+    assert_eq!(looked_at(), 1, "its service is told");
+    take(&floor, WatchEvent::Synced);
+    assert_eq!(sight(), "Complete");
+    assert_eq!(looked_at(), 1, "its service goes on");
+    take(&floor, WatchEvent::Synced);
+    assert_eq!(looked_at(), 0);
 }

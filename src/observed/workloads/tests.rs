@@ -90,12 +90,13 @@ fn a_kind_that_may_not_be_listed_is_done_without_until_it_may() {
     cache.replace(Kind::Deployment, None, Vec::new(), 12);
     cache.replace(Kind::StatefulSet, None, Vec::new(), 12);
     assert_eq!(cache.sight("qa"), Sight::Unseen);
-    assert!(cache.refuse(Kind::DaemonSet, None, "no"));
-    assert!(!cache.refuse(Kind::DaemonSet, None, "no"), "said already");
+    assert!(cache.refuse(Kind::DaemonSet, Some("qa"), "no"));
+    assert!(!cache.refuse(Kind::DaemonSet, Some("qa"), "no"), "said already");
     assert_eq!(cache.sight("qa"), Sight::Complete);
-    cache.replace(Kind::DaemonSet, None, Vec::new(), 13);
+    cache.replace(Kind::DaemonSet, Some("qa"), Vec::new(), 13);
     assert_eq!(cache.sight("qa"), Sight::Complete);
-    assert!(cache.refuse(Kind::DaemonSet, None, "no"), "taken away again");
+    assert!(cache.refuse(Kind::DaemonSet, Some("qa"), "no"), "taken away again");
+    assert_eq!(cache.sight("qa"), Sight::Complete);
     let mut strict = Workloads::default();
     for kind in Kind::ALL {
         strict.refuse(kind, Some("qa"), "no");
@@ -133,7 +134,41 @@ fn a_namespace_is_known_once_it_was_listed_itself_or_with_all_others() {
     lists(&mut cache, None, Vec::new(), 12);
     assert_eq!(cache.sight("prod"), Sight::Complete);
     assert!(cache.refuse(Kind::Deployment, Some("qa"), "no more"));
-    assert_eq!(cache.sight("qa"), Sight::Complete, "what was seen is not forgotten");
+    assert_eq!(cache.sight("qa"), Sight::Complete, "the whole cluster is watched as well");
+    close(&mut cache, None);
+    assert_eq!(cache.sight("qa"), Sight::Refused("no more"), "what was seen gets old");
+    assert!(cache.grant(Kind::Deployment, Some("qa")));
+    assert!(!cache.grant(Kind::Deployment, Some("qa")), "it is known");
+    assert_eq!(cache.sight("qa"), Sight::Complete, "its watch went on");
+}
+
+#[test]
+fn a_workload_of_a_kind_that_may_not_be_watched_any_more_is_out_of_sight_with_its_service() {
+    let mut cache = Workloads::default();
+    lists(&mut cache, Some("qa"), vec![of("qa", "web", 5)], 9);
+    let own = Workload { kind: Kind::StatefulSet, ..of("qa", "db", 5) };
+    cache.replace(Kind::StatefulSet, Some("qa"), vec![own.clone()], 9);
+    assert!(cache.refuse(Kind::StatefulSet, Some("qa"), "no more"));
+    assert_eq!(cache.sight_of(&own.key), Sight::Refused("no more"));
+    assert_eq!(cache.sight_of(&of("qa", "web", 5).key), Sight::Complete, "it is done without");
+    assert_eq!(cache.sight("qa"), Sight::Complete);
+    assert!(cache.grant(Kind::StatefulSet, Some("qa")));
+    assert_eq!(cache.sight_of(&own.key), Sight::Complete);
+}
+
+#[test]
+fn a_workload_is_not_gone_because_the_right_to_see_it_is() {
+    let mut cache = Workloads::default();
+    lists(&mut cache, None, Vec::new(), 9);
+    let own = Workload { kind: Kind::StatefulSet, ..of("qa", "db", 5) };
+    cache.replace(Kind::StatefulSet, None, vec![own.clone()], 9);
+    for scope in [None, Some("qa")] {
+        cache.refuse(Kind::StatefulSet, scope, "no more");
+    }
+    cache.close(Kind::StatefulSet, None);
+    assert_eq!(cache.sight_of(&own.key), Sight::Refused("no more"));
+    cache.close(Kind::StatefulSet, Some("qa"));
+    assert!(cache.is_empty(), "nobody asks any more");
 }
 
 #[test]
@@ -141,7 +176,6 @@ fn a_refusal_of_the_whole_cluster_says_nothing_of_a_namespace_that_is_still_aske
     let mut cache = Workloads::default();
     for kind in Kind::ALL {
         assert!(cache.refuse(kind, None, "no"));
-        assert_eq!(cache.refusal(kind, None), Some("no"));
     }
     assert_eq!(cache.sight("qa"), Sight::Unseen);
     cache.replace(Kind::Deployment, Some("qa"), Vec::new(), 9);
@@ -151,6 +185,22 @@ fn a_refusal_of_the_whole_cluster_says_nothing_of_a_namespace_that_is_still_aske
     assert_eq!(cache.sight("qa"), Sight::Complete);
     cache.refuse(Kind::Deployment, Some("prod"), "not there");
     assert_eq!(cache.sight("prod"), Sight::Refused("not there"));
+}
+
+#[test]
+fn a_kind_that_only_single_namespaces_may_be_asked_for_is_known_once_they_were() {
+    let mut cache = Workloads::default();
+    cache.replace(Kind::Deployment, None, Vec::new(), 12);
+    cache.refuse(Kind::StatefulSet, None, "no");
+    cache.refuse(Kind::DaemonSet, None, "no");
+    assert_eq!(cache.sight("qa"), Sight::Unseen, "its own role may allow more");
+    let own = Workload { kind: Kind::StatefulSet, ..of("qa", "db", 5) };
+    cache.replace(Kind::StatefulSet, Some("qa"), vec![own.clone()], 9);
+    assert_eq!(cache.sight("qa"), Sight::Unseen, "the DaemonSets are missing");
+    cache.refuse(Kind::DaemonSet, Some("qa"), "no");
+    assert_eq!(cache.sight("qa"), Sight::Complete);
+    cache.close(Kind::StatefulSet, None);
+    assert_eq!(cache.get(&own.key).map(|it| it.kind), Some(Kind::StatefulSet));
 }
 
 #[test]
@@ -191,6 +241,18 @@ fn after_a_restored_etcd_a_scope_that_does_not_know_yet_hides_nothing() {
     cache.delete(None, &of("qa", "old", 612));
     lists(&mut cache, Some("qa"), late, 611);
     assert_eq!(cache.get(&ServiceKey::new("old", "qa").unwrap()), None, "it counts again");
+}
+
+#[test]
+fn after_a_restored_etcd_a_scope_that_was_listed_before_the_others_still_counts() {
+    let mut cache = Workloads::default();
+    lists(&mut cache, Some("quiet"), vec![of("quiet", "web", 90)], 100);
+    lists(&mut cache, Some("busy"), Vec::new(), 950);
+    lists(&mut cache, Some("quiet"), vec![of("quiet", "web", 90)], 600);
+    lists(&mut cache, Some("busy"), Vec::new(), 605);
+    assert!(cache.delete(Some("quiet"), &of("quiet", "web", 620)));
+    lists(&mut cache, None, vec![of("quiet", "web", 90)], 610);
+    assert!(cache.is_empty(), "that list is older than the deletion");
 }
 
 #[test]
