@@ -146,6 +146,23 @@ impl Workloads {
         !shelf.is_gone(&workload) && shelf.insert(workload)
     }
 
+    /// Takes the reply to a request that was planned on `seen`. One that is older than that can only come
+    /// from a server which went back in time, whatever the streams have yet to notice of it.
+    pub fn answer(&mut self, workload: Workload, seen: Option<&Workload>) -> bool {
+        let version = workload.resource_version;
+        let shelf = self.shelf_mut(workload.kind);
+        let own = shelf.by_key.get(&workload.key).map(|own| own.resource_version);
+        let is_back = |seen: &Workload| {
+            let planned_on = seen.resource_version;
+            version != 0 && version < planned_on && own.is_some_and(|own| own >= planned_on)
+        };
+        if !seen.is_some_and(is_back) {
+            return self.apply(workload);
+        }
+        shelf.by_key.insert(workload.key.clone(), Arc::new(workload));
+        true
+    }
+
     /// Takes word from the stream of a scope that this workload was deleted, as it last was; false
     /// when a newer one of the same name is known already.
     pub fn delete(&mut self, scope: Option<&str>, gone: &Workload) -> bool {

@@ -175,7 +175,7 @@ fn judge(floor: &Floor, plan: &Plan) -> Option<Standing> {
 fn take_into_cache(floor: &Floor, seen: Option<&Workload>, outcome: &Result<Reply, Setback>) {
     match outcome {
         Ok(Reply::Patched(workload) | Reply::Looked(Some(workload))) => {
-            floor.workloads.write().apply((**workload).clone());
+            floor.workloads.write().answer((**workload).clone(), seen);
         }
         Ok(Reply::Looked(None)) => {
             seen.inspect(|seen| floor.workloads.write().forget(seen));
