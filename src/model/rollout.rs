@@ -43,6 +43,9 @@ pub struct Rollout {
     pub best: Option<Replicas>,
     /// When that was; the time limit counts from here.
     pub progressed: Moment,
+    /// Up to then, times in which nothing was shown of the workload are taken out of that.
+    #[serde(default)]
+    pub gaps_until: Moment,
     /// `pod-template-hash` of the new ReplicaSet, once it was asked for, and the generation for
     /// which it was: somebody may change the template on the way.
     pub template: Option<(i64, Box<str>)>,

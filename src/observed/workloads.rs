@@ -13,7 +13,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::shown::{Shown, owned};
-use crate::model::{Kind, ServiceKey, Workload};
+use crate::model::{Gap, Kind, Moment, ServiceKey, Workload};
 
 /// What the cache says about the workloads of one namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,6 +181,22 @@ impl Workloads {
         if own.is_some_and(|own| own.resource_version <= seen.resource_version) {
             shelf.by_key.remove(&seen.key);
         }
+    }
+
+    /// The stream of this scope of a kind is over, and no other one goes on yet.
+    pub fn lose(&mut self, kind: Kind, scope: Option<&str>, now: Moment) {
+        self.shelf_mut(kind).shown.lose(scope, now);
+    }
+
+    /// This scope of a kind shows what happens; true when it did not before.
+    pub fn find(&mut self, kind: Kind, scope: Option<&str>, now: Moment) -> bool {
+        self.shelf_mut(kind).shown.find(scope, now)
+    }
+
+    /// The last time in which nothing was shown of this workload.
+    #[must_use]
+    pub fn gap(&self, workload: &Workload) -> Option<Gap> {
+        self.shelf(workload.kind).shown.gap(workload.key.namespace())
     }
 
     /// Nobody watches this scope of a kind any more: what no other scope covers is forgotten.

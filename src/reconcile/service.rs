@@ -108,6 +108,9 @@ pub struct Intent {
     pub look_first: bool,
     /// How many guards failed in a row.
     pub misses: u8,
+    /// Of a way back: when the rollout began that it undoes.
+    #[serde(default)]
+    pub undoes: Option<Moment>,
     /// The images were looked for in ECR, with nothing against them; found out again after a restart.
     #[serde(skip)]
     pub checked: bool,
@@ -214,6 +217,7 @@ impl Service {
         {
             rollout.best = None;
             rollout.progressed = rollout.started;
+            rollout.gaps_until = rollout.started;
             rollout.template = None;
             rollout.asked_for = 0;
             rollout.asked_early = Vec::new();
@@ -236,6 +240,7 @@ impl Service {
     pub fn resumed(mut self, now: Moment) -> Service {
         if let Phase::Rolling(rollout) | Phase::RollingBack(rollout) = &mut self.phase {
             rollout.progressed = now;
+            rollout.gaps_until = now;
         }
         self
     }
