@@ -13,7 +13,7 @@ const SLOW_RETRY: Duration = Duration::from_secs(30);
 /// The wait before a PATCH that was refused for want of a right is sent once more, and the one after it.
 const DENIED_RETRIES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
 /// How often a missing image is looked for again.
-const MISSING_RETRY: Duration = Duration::from_secs(60);
+pub(super) const MISSING_RETRY: Duration = Duration::from_secs(60);
 /// How long to wait for somebody else's work, and a spread on top of it.
 const BUSY_RETRY: Duration = Duration::from_millis(100);
 /// A server's `Retry-After` is believed up to this.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::GivenUp;
-use super::after::FAILURES_TO_SAY;
+use super::after::{FAILURES_TO_SAY, MISSING_RETRY};
 use crate::model::{
     Change, Condition, Hold, ImageSet, Kind, Moment, Problem, PullSecrets, Rollout, What,
 };
@@ -235,12 +235,21 @@ impl Service {
         kept
     }
 
-    /// Goes on after a restart. The time while nobody looked does not count as lack of progress.
+    /// Goes on after a restart. The time while nobody looked does not count as lack of progress, and
+    /// where a clock that was ahead has been put right since, nothing that was kept lies in the future.
     #[must_use]
     pub fn resumed(mut self, now: Moment) -> Service {
-        if let Phase::Rolling(rollout) | Phase::RollingBack(rollout) = &mut self.phase {
-            rollout.progressed = now;
-            rollout.gaps_until = now;
+        self.corrected_at = self.corrected_at.map(|at| at.min(now));
+        match &mut self.phase {
+            Phase::Rolling(rollout) | Phase::RollingBack(rollout) => {
+                rollout.started = rollout.started.min(now);
+                rollout.progressed = now;
+                rollout.gaps_until = now;
+            }
+            Phase::Refused(refusal) => {
+                refusal.again = refusal.again.map(|at| at.min(now + MISSING_RETRY));
+            }
+            _ => {}
         }
         self
     }
