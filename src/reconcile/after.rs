@@ -123,6 +123,9 @@ impl Draft<'_> {
                 if let Phase::Patching(intent) | Phase::Returning(intent) = phase {
                     intent.look_first = false;
                 }
+                if let Some(rollout) = self.answered() {
+                    rollout.looked = true;
+                }
             }
             Reply::ImagesChecked => {
                 if let Phase::Patching(intent) = &mut self.plan.service.phase {
@@ -271,7 +274,8 @@ impl Draft<'_> {
         }
     }
 
-    /// A log, a warning or a ReplicaSet could not be read. The verdict does without the first two.
+    /// A log, a warning, a ReplicaSet or the workload could not be read. The verdict does without the first
+    /// two.
     fn rollout_question_failed(&mut self, setback: Setback) {
         let (Phase::Rolling(rollout) | Phase::RollingBack(rollout)) = &mut self.plan.service.phase
         else {
@@ -286,6 +290,12 @@ impl Draft<'_> {
                 rollout.warning = Some(None);
                 return;
             }
+            // The watch is all that there is.
+            Some(Question::Workload) if matches!(setback, Setback::NotPermitted(_)) => {
+                rollout.looked = true;
+                return;
+            }
+            Some(Question::Workload) => {}
             Some(Question::ReplicaSet) | None => rollout.asked_early.clear(),
         }
         if let Setback::NotPermitted(text) = setback {

@@ -148,6 +148,7 @@ impl Draft<'_> {
             }
         };
         let asks = self.plan.step.is_some() && rollout.question.is_some();
+        rollout.looked &= lateness.is_some();
         match (lateness, waits_for) {
             (None, Some(hold)) => {
                 let held = What::Held(hold, workload.kind);
@@ -169,6 +170,12 @@ impl Draft<'_> {
             (Some(_), _)
                 if asks && now < rollout::due(rollout, limit) + evidence.patience.question =>
             {
+                None
+            }
+            // A watch that has fallen silent shows the same for as long as it takes to notice that.
+            (Some(Lateness::NoProgress(_)), _) if !rollout.looked => {
+                rollout.question = Some(Question::Workload);
+                self.request(Step::LookAtWorkload);
                 None
             }
             (Some(lateness), _) => Some(at_the_limit(lateness, cause)),

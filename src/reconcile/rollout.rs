@@ -44,6 +44,7 @@ pub fn begin(attempt: u32, intent: &Intent, workload: &Workload, now: Moment) ->
         log_tail: None,
         warning: None,
         question: None,
+        looked: false,
         told: None,
         found: None,
     }

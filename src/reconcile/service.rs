@@ -227,6 +227,7 @@ impl Service {
             rollout.log_tail = None;
             rollout.warning = None;
             rollout.question = None;
+            rollout.looked = false;
         }
         if let Phase::Patching(intent) = &mut kept.phase {
             intent.checked = false;

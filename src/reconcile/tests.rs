@@ -109,6 +109,21 @@ impl Desk {
         plan(&self.service, &view)
     }
 
+    /// The time limit has passed: the workload is looked at once more, and is as it was.
+    #[track_caller]
+    fn times_out(&mut self, expect: &str) {
+        self.look("→ LookAtWorkload");
+        self.look_goes_through();
+        self.look(expect);
+    }
+
+    /// The API server shows the workload as it is.
+    #[track_caller]
+    fn look_goes_through(&mut self) {
+        let seen = self.workload().clone();
+        self.reply(Ok(Reply::Looked(Some(Box::new(seen)))), "");
+    }
+
     #[track_caller]
     fn reply(&mut self, outcome: Result<Reply, Setback>, expect: &str) {
         assert!(self.step.is_some(), "a reply needs a step");

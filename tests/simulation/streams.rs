@@ -140,9 +140,11 @@ impl Stream {
     }
 
     /// Nothing goes on for now.
-    fn lose(&self, depd: &Depd, world: &World, scope: &Scope, retry_in: Duration) {
+    fn lose(&mut self, depd: &Depd, world: &World, scope: &Scope, retry_in: Duration) {
         world.checks.lock().shows_no_more(scope);
         if world.setup.sabotage == Some(Sabotage::UnsaidLoss) {
+            // Longer than a time limit.
+            self.until_ms += 600_000;
             return;
         }
         let why = "cut".to_owned();

@@ -64,7 +64,7 @@ fn only_the_time_in_which_nothing_was_shown_is_taken_out() {
     desk.look("");
     desk.later(1);
     desk.pods.clear();
-    desk.look("timed out: NoProgress(240s)");
+    desk.times_out("timed out: NoProgress(240s)");
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn a_watch_that_is_cut_every_minute_puts_off_no_verdict_for_ever() {
     wakes(&desk, 240 + 2 * 7);
     desk.later(24);
     desk.pods.clear();
-    desk.look("timed out: NoProgress(240s)");
+    desk.times_out("timed out: NoProgress(240s)");
 }
 
 #[test]
@@ -148,5 +148,42 @@ fn a_limit_that_has_passed_when_a_gap_is_noticed_waits_for_its_end() {
     assert_eq!(desk.wake, Some(desk.now + Duration::from_secs(5)));
     desk.later(5);
     desk.pods.clear();
+    desk.times_out("timed out: NoProgress(240s)");
+}
+
+/// A watch that is silent is left only after a while.
+#[test]
+fn a_rollout_that_is_complete_although_no_watch_told_so_has_not_timed_out() {
+    let mut desk = hanging();
+    desk.pods.clear();
+    desk.later(120);
+    desk.look("→ LookAtWorkload");
+    let away = Setback::Transient { text: "no route".into(), retry_after: None };
+    desk.reply(Err(away), "");
+    desk.look("");
+    desk.later(1);
+    desk.look("→ LookAtWorkload");
+    desk.status(3, 3, 3);
+    desk.look_goes_through();
+    desk.look("succeeded in 241s");
+
+    let mut desk = hanging();
+    desk.pods.clear();
+    desk.later(120);
+    desk.look("→ LookAtWorkload");
+    desk.status(4, 2, 3);
+    desk.look_goes_through();
+    desk.look("");
+    desk.later(240);
+    desk.times_out("timed out: NoProgress(240s)");
+}
+
+#[test]
+fn where_a_workload_may_not_be_looked_at_the_watch_is_believed() {
+    let mut desk = hanging();
+    desk.pods.clear();
+    desk.later(120);
+    desk.look("→ LookAtWorkload");
+    desk.reply(Err(Setback::NotPermitted("no get".into())), "");
     desk.look("timed out: NoProgress(240s)");
 }

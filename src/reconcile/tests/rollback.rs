@@ -24,15 +24,8 @@ const FAILED: &str = "failed(ErrImagePull nginx:1.25 1/1 old 3 log \"\") rolling
 #[track_caller]
 fn begin_return(desk: &mut Desk) {
     desk.look(FAILED);
-    look_goes_through(desk);
+    desk.look_goes_through();
     desk.look("→ patch app=nginx:1.24");
-}
-
-/// The API server shows the workload as it is.
-#[track_caller]
-fn look_goes_through(desk: &mut Desk) {
-    let seen = desk.workload().clone();
-    desk.reply(Ok(Reply::Looked(Some(Box::new(seen)))), "");
 }
 
 /// The same, with the last good image put back and running.
@@ -70,7 +63,7 @@ fn a_restart_between_verdict_and_patch_puts_it_back_all_the_same() {
     desk.look(FAILED);
     restart(&mut desk);
     desk.look("→ LookAtWorkload");
-    look_goes_through(&mut desk);
+    desk.look_goes_through();
     restart(&mut desk);
     desk.look("→ patch app=nginx:1.24");
     desk.patch_goes_through();
@@ -233,8 +226,8 @@ fn a_timeout_is_rolled_back_too() {
     desk.policy.rollback = true;
     desk.look("");
     desk.later(240);
-    desk.look(TIMED_OUT);
-    look_goes_through(&mut desk);
+    desk.times_out(TIMED_OUT);
+    desk.look_goes_through();
     desk.look("→ patch app=nginx:1.24");
 }
 
@@ -248,7 +241,7 @@ fn a_rollout_that_is_complete_by_the_time_of_its_rollback_stays() {
         desk.policy.rollback = true;
         desk.look("");
         desk.later(240);
-        desk.look(TIMED_OUT);
+        desk.times_out(TIMED_OUT);
         if restarts {
             restart(&mut desk);
             desk.look("→ LookAtWorkload");
@@ -256,7 +249,7 @@ fn a_rollout_that_is_complete_by_the_time_of_its_rollback_stays() {
         desk.later(10);
         // Nobody has told of it.
         desk.status(3, 3, 3);
-        look_goes_through(&mut desk);
+        desk.look_goes_through();
         desk.look("recovered");
         assert_eq!(desk.service.rejected, None);
         desk.look("");
@@ -306,7 +299,7 @@ fn an_image_that_is_not_allowed_any_more_is_not_put_back() {
         desk.patch_goes_through();
         desk.look("");
         desk.later(240);
-        desk.look(&format!(
+        desk.times_out(&format!(
             "timed out: NoProgress(240s) could not put back {image}→nginx:1.24: {why}"
         ));
         desk.look("");
