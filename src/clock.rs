@@ -9,6 +9,9 @@
 //! with its container, or on a virtual machine that is being moved. Nothing was seen of the cluster
 //! then, so that time must not count as time without progress. The timer's thread therefore calls
 //! [`beat`] every second, and a gap between beats is taken out.
+//!
+//! So this clock and the wall clock grow apart. A time that somebody else read from a wall clock is
+//! translated by how old it is ([`of_wall`]).
 
 use std::sync::LazyLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -22,10 +25,7 @@ pub const BEAT: Duration = Duration::from_secs(1);
 /// A longer gap between beats is no busy machine but a standstill.
 const STANDSTILL: Duration = Duration::from_secs(3);
 
-static START: LazyLock<(Moment, Instant)> = LazyLock::new(|| {
-    let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    (Moment::default() + unix, Instant::now())
-});
+static START: LazyLock<(Moment, Instant)> = LazyLock::new(|| (wall(), Instant::now()));
 
 static HEART: Mutex<Heart> = Mutex::new(Heart::NEW);
 
@@ -63,6 +63,21 @@ pub fn now() -> Moment {
     start + heart.lived(since.elapsed())
 }
 
+/// When that was by this clock which the wall clock, as it goes now, calls `time`.
+#[must_use]
+pub fn of_wall(time: Moment) -> Moment {
+    translated(time, wall(), now())
+}
+
+fn translated(time: Moment, wall: Moment, now: Moment) -> Moment {
+    let ahead = now + time.since(wall);
+    Moment::default() + ahead.since(Moment::default() + wall.since(time))
+}
+
+fn wall() -> Moment {
+    Moment::default() + SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
 /// The process lives.
 pub fn beat() {
     let (_, since) = *START;
@@ -87,6 +102,16 @@ pub fn stop_beating() {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_of_the_wall_clock_is_as_old_by_this_one() {
+        let of_wall = |time, wall, now| translated(Moment(time), Moment(wall), Moment(now)).0;
+        assert_eq!(of_wall(9_000, 10_000, 10_000), 9_000);
+        assert_eq!(of_wall(9_000, 10_000, 3_610_000), 3_609_000, "put back by an hour since");
+        assert_eq!(of_wall(9_000, 10_000, 7_000), 6_000, "this process stood still");
+        assert_eq!(of_wall(11_000, 10_000, 7_000), 8_000, "the cluster's clock is ahead");
+        assert_eq!(of_wall(1_000, 10_000, 7_000), 0);
+    }
 
     #[test]
     fn a_gap_between_beats_is_taken_out_and_without_beats_time_simply_passes() {

@@ -11,7 +11,7 @@
 
 /// The bound at the beginning. An API server takes 200 writes at once unless it is told otherwise
 /// (`--max-mutating-requests-inflight`), so this many are no burden, and a burst is soon in full swing.
-const FIRST: f64 = 32.0;
+pub(super) const FIRST: f64 = 32.0;
 
 /// Few enough for every server, and enough to find out that it got better.
 const LEAST: f64 = 1.0;

@@ -166,10 +166,12 @@ pub fn take(floor: &Floor, scope: &Scope, event: WatchEvent<Pod>) {
     let namespace = scope.namespace();
     match event {
         WatchEvent::Restarted { items, resource_version } => {
-            floor.pods.write().replace(namespace, items, resource_version);
-            let mut concerned = floor.interest.lock().keys(namespace);
-            concerned.sort_unstable();
-            concerned.iter().for_each(|key| floor.queue.add(key));
+            let now = (floor.clock)();
+            let mut pods = floor.pods.write();
+            pods.find(namespace, now);
+            pods.replace(namespace, items, resource_version);
+            drop(pods);
+            touch_all(floor, namespace);
         }
         WatchEvent::Applied(pod) => {
             // First the cache, then the question whom it concerns: whoever becomes interested in
@@ -187,15 +189,35 @@ pub fn take(floor: &Floor, scope: &Scope, event: WatchEvent<Pod>) {
                 touch(floor, &pod);
             }
         }
-        WatchEvent::Synced => {}
+        WatchEvent::Synced => {
+            let now = (floor.clock)();
+            let found = floor.pods.write().find(namespace, now);
+            if found {
+                touch_all(floor, namespace);
+            }
+        }
         WatchEvent::Disconnected { why, retry_in } => {
+            lose(floor, namespace);
             warn!("{why}; again in {} ms", retry_in.as_millis());
         }
         WatchEvent::Forbidden { error, retry_in } => {
+            lose(floor, namespace);
             let seconds = retry_in.as_secs();
             warn!("{error}; failures are told at the time limit only; again in {seconds} s");
         }
     }
+}
+
+/// What is known of the pods there says nothing any more.
+fn lose(floor: &Floor, namespace: Option<&str>) {
+    let now = (floor.clock)();
+    floor.pods.write().lose(namespace, now);
+}
+
+fn touch_all(floor: &Floor, namespace: Option<&str>) {
+    let mut concerned = floor.interest.lock().keys(namespace);
+    concerned.sort_unstable();
+    concerned.iter().for_each(|key| floor.queue.add(key));
 }
 
 /// The rollouts that a pod belongs to should be looked at.

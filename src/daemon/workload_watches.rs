@@ -312,11 +312,13 @@ impl Part {
         let scope = self.scope.namespace();
         match event {
             WatchEvent::Restarted { items, resource_version } => {
+                let now = (floor.clock)();
                 let mut cache = floor.workloads.write();
                 if !self.is_open() {
                     return;
                 }
                 let first = cache.grant(self.kind, scope) || !cache.is_listed(self.kind, scope);
+                let found = cache.find(self.kind, scope, now);
                 let mut changed = cache.replace(self.kind, scope, items, resource_version);
                 drop(cache);
                 // In the same order every time, so that a simulation can be repeated.
@@ -324,6 +326,9 @@ impl Part {
                 match first {
                     true => touch_all(floor, scope),
                     false => changed.iter().for_each(|key| touch(floor, key)),
+                }
+                if found {
+                    touch_rollouts(floor, scope);
                 }
             }
             WatchEvent::Applied(workload) => {
@@ -344,23 +349,40 @@ impl Part {
                 }
             }
             WatchEvent::Synced => {
+                let now = (floor.clock)();
                 let mut cache = floor.workloads.write();
-                let news = self.is_open() && cache.grant(self.kind, scope);
+                if !self.is_open() {
+                    return;
+                }
+                let granted = cache.grant(self.kind, scope);
+                let found = cache.find(self.kind, scope, now);
                 drop(cache);
-                if news {
+                if granted {
                     info!("the {}s of {} may be watched again", self.kind, named(scope));
                     touch_all(floor, scope);
+                } else if found {
+                    touch_rollouts(floor, scope);
                 }
             }
             WatchEvent::Disconnected { why, retry_in } => {
+                self.lose(floor);
                 warn!("{why}; again in {} ms", retry_in.as_millis());
             }
-            WatchEvent::Forbidden { error, .. } => self.refused(floor, &error),
+            WatchEvent::Forbidden { error, .. } => {
+                self.lose(floor);
+                self.refused(floor, &error);
+            }
         }
     }
 
     fn is_open(&self) -> bool {
         self.open.load(Ordering::Acquire)
+    }
+
+    /// From now on time says nothing about the rollouts there.
+    fn lose(&self, floor: &Floor) {
+        let now = (floor.clock)();
+        floor.workloads.write().lose(self.kind, self.scope.namespace(), now);
     }
 
     fn refused(&self, floor: &Floor, error: &ApiError) {
@@ -399,6 +421,13 @@ fn touch(floor: &Floor, key: &ServiceKey) {
     if floor.desired.read().get(key).is_some() {
         floor.queue.add(key);
     }
+}
+
+/// The time in which nothing was seen of them is to be taken out of theirs.
+fn touch_rollouts(floor: &Floor, namespace: Option<&str>) {
+    let mut keys = floor.interest.lock().keys(namespace);
+    keys.sort_unstable();
+    keys.iter().for_each(|key| floor.queue.add(key));
 }
 
 fn touch_all(floor: &Floor, namespace: Option<&str>) {

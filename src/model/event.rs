@@ -11,7 +11,8 @@ pub struct Event {
     pub reason: Box<str>,
     /// `message`, in the component's words.
     pub message: Box<str>,
-    /// When it was last seen, where that is readable.
+    /// When it was last seen, where that is readable: by the wall clock as it is read, and by depd's own
+    /// clock where a verdict is made from it.
     #[serde(default)]
     pub seen: Option<Moment>,
 }

@@ -10,6 +10,7 @@ mod ecr_registry;
 mod event;
 #[cfg(test)]
 pub mod fixture;
+mod gap;
 mod image;
 mod image_patch;
 mod image_set;
@@ -30,6 +31,7 @@ pub use alert::Alert;
 pub use duration::{DurationProblem, parse_duration};
 pub use ecr_registry::EcrRegistry;
 pub use event::Event;
+pub use gap::Gap;
 pub(crate) use image::check_prefix;
 pub use image::{Image, ImageProblem};
 pub use image_patch::{ImagePatch, Target};

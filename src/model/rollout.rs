@@ -43,6 +43,9 @@ pub struct Rollout {
     pub best: Option<Replicas>,
     /// When that was; the time limit counts from here.
     pub progressed: Moment,
+    /// Up to then, times in which nothing was shown of the workload are taken out of that.
+    #[serde(default)]
+    pub gaps_until: Moment,
     /// `pod-template-hash` of the new ReplicaSet, once it was asked for, and the generation for
     /// which it was: somebody may change the template on the way.
     pub template: Option<(i64, Box<str>)>,
@@ -67,6 +70,9 @@ pub struct Rollout {
     /// What was asked of the API server for the sake of the verdict, and is not answered yet.
     #[serde(default)]
     pub question: Option<Question>,
+    /// Its time is over, and the workload was looked at once more since.
+    #[serde(default)]
+    pub looked: bool,
     /// Trouble that people were told of while the rollout went on.
     #[serde(default)]
     pub told: Option<Sign>,
@@ -85,6 +91,8 @@ pub enum Question {
     Log,
     /// What somebody in the cluster warned of.
     Warning,
+    /// Whether it is as the watch showed it.
+    Workload,
 }
 
 /// A kind of trouble that a rollout shows, the most telling first; each has a grace of its own.

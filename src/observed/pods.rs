@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::shown::Shown;
-use crate::model::{Pod, Selector, SelectorRule};
+use crate::model::{Gap, Moment, Pod, Selector, SelectorRule};
 
 /// A label name and value.
 type Label = (Box<str>, Box<str>);
@@ -37,9 +37,13 @@ struct Namespace {
 }
 
 impl Pods {
-    /// The pods of `namespace` that `selector` matches, by name.
+    /// The pods of `namespace` that `selector` matches, by name; none while no watch shows what becomes
+    /// of them.
     #[must_use]
     pub fn select(&self, namespace: &str, selector: &Selector) -> Vec<Arc<Pod>> {
+        if self.shown.gap(namespace).is_some_and(Gap::is_open) {
+            return Vec::new();
+        }
         let Some(all) = self.namespaces.get(namespace) else { return Vec::new() };
         let matching = |pod: &&Arc<Pod>| selector.matches(&pod.labels);
         match first_pair(selector) {
@@ -100,6 +104,16 @@ impl Pods {
             }
         }
         self.shown.listed(scope, listed);
+    }
+
+    /// The stream of a scope is over, and no other one goes on yet.
+    pub fn lose(&mut self, scope: Option<&str>, now: Moment) {
+        self.shown.lose(scope, now);
+    }
+
+    /// This scope shows what happens; true when it did not before.
+    pub fn find(&mut self, scope: Option<&str>, now: Moment) -> bool {
+        self.shown.find(scope, now)
     }
 
     /// Forgets every namespace but these: nobody watches the others any more.
@@ -274,6 +288,21 @@ mod tests {
         pods.replace(Some("b"), Vec::new(), 610);
         let left = |namespace| pods.select(namespace, &selector("web")).len();
         assert_eq!((left("a"), left("b")), (0, 0), "those of the history that never was");
+    }
+
+    #[test]
+    fn pods_that_no_watch_shows_any_more_are_no_evidence() {
+        let mut pods = Pods::default();
+        pods.replace(OWN, vec![version("a", 5)], 10);
+        pods.lose(OWN, Moment(1000));
+        assert_eq!(held(&pods), "");
+        pods.replace(None, vec![version("a", 5)], 12);
+        assert_eq!(held(&pods), "a@5", "another watch shows them");
+        pods.lose(None, Moment(2000));
+        assert_eq!(held(&pods), "");
+        assert!(pods.find(OWN, Moment(3000)), "it is news");
+        assert!(!pods.find(OWN, Moment(3000)), "it is none");
+        assert_eq!(held(&pods), "a@5");
     }
 
     #[test]

@@ -6,12 +6,20 @@
 //! is older than what its own scope showed before has etcd been restored from a backup: what the other
 //! scopes showed beyond that list may then be of a history that never was, and is not held against
 //! anybody until they are listed anew.
+//!
+//! Between two streams of a scope is a gap, in which it shows nothing.
 
 use std::collections::{HashMap, HashSet};
 
+use crate::model::{Gap, Moment};
+
 /// The newest version that the list or the stream of each scope showed.
 #[derive(Debug, Default)]
-pub struct Shown(HashMap<Option<Box<str>>, Seen>);
+pub struct Shown {
+    scopes: HashMap<Option<Box<str>>, Seen>,
+    /// The last gap of each scope that had one.
+    gaps: HashMap<Option<Box<str>>, Gap>,
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Seen {
@@ -28,7 +36,7 @@ pub fn owned(scope: Option<&str>) -> Option<Box<str>> {
 impl Shown {
     /// This scope itself was listed.
     pub fn is_listed(&self, scope: Option<&str>) -> bool {
-        self.0.contains_key(&owned(scope))
+        self.scopes.contains_key(&owned(scope))
     }
 
     /// Something in `namespace` that is as old as `version` and is not known was seen to go. Versions
@@ -40,14 +48,14 @@ impl Shown {
     /// The newest version that the scopes which cover `namespace` showed.
     pub fn of(&self, namespace: &str) -> Option<u64> {
         let scopes = [None, owned(Some(namespace))];
-        let seen = scopes.iter().filter_map(|scope| self.0.get(scope));
+        let seen = scopes.iter().filter_map(|scope| self.scopes.get(scope));
         seen.filter(|seen| !seen.outdated).map(|seen| seen.version).max()
     }
 
     /// The stream of a scope showed this version. A stream follows a list, so a scope that has none is
     /// not made one here.
     pub fn note(&mut self, scope: Option<&str>, version: u64) {
-        if let Some(seen) = self.0.get_mut(&owned(scope)) {
+        if let Some(seen) = self.scopes.get_mut(&owned(scope)) {
             seen.version = version.max(seen.version);
         }
     }
@@ -55,26 +63,57 @@ impl Shown {
     /// A list of a scope begins to be taken in, as of version `listed`; true when it goes back in time.
     /// Until [`Shown::listed`] only the other scopes count.
     pub fn begin(&mut self, scope: Option<&str>, listed: u64) -> bool {
-        let Some(seen) = self.0.remove(&owned(scope)) else { return false };
+        let Some(seen) = self.scopes.remove(&owned(scope)) else { return false };
         let back_in_time = listed < seen.version;
         if back_in_time && !seen.outdated {
-            self.0.values_mut().for_each(|other| other.outdated |= other.version > listed);
+            self.scopes.values_mut().for_each(|other| other.outdated |= other.version > listed);
         }
         back_in_time
     }
 
     /// The list was taken in.
     pub fn listed(&mut self, scope: Option<&str>, version: u64) {
-        self.0.insert(owned(scope), Seen { version, outdated: false });
+        self.scopes.insert(owned(scope), Seen { version, outdated: false });
     }
 
     /// Nobody watches this scope any more.
     pub fn close(&mut self, scope: Option<&str>) {
-        self.0.remove(&owned(scope));
+        self.scopes.remove(&owned(scope));
+        self.gaps.remove(&owned(scope));
     }
 
     /// Nobody watches anything but these namespaces any more.
     pub fn keep_only(&mut self, namespaces: &HashSet<Box<str>>) {
-        self.0.retain(|scope, _| scope.as_ref().is_some_and(|name| namespaces.contains(name)));
+        let stays =
+            |scope: &Option<Box<str>>| scope.as_ref().is_some_and(|name| namespaces.contains(name));
+        self.scopes.retain(|scope, _| stays(scope));
+        self.gaps.retain(|scope, _| stays(scope));
+    }
+
+    /// The stream of a scope is over, and no other one goes on yet. One that ends again before it has
+    /// caught up was none.
+    pub fn lose(&mut self, scope: Option<&str>, now: Moment) {
+        if !self.is_listed(scope) {
+            return;
+        }
+        let gap = self.gaps.entry(owned(scope)).or_insert(Gap::begin(now));
+        match gap.is_open() || now < gap.end(now) {
+            true => gap.until = None,
+            false => *gap = Gap::begin(now),
+        }
+    }
+
+    /// The scope shows what happens; true when it did not before.
+    pub fn find(&mut self, scope: Option<&str>, now: Moment) -> bool {
+        let gap = self.gaps.get_mut(&owned(scope)).filter(|gap| gap.is_open());
+        gap.map(|gap| gap.until = Some(now)).is_some()
+    }
+
+    /// The last time in which no scope showed what happened in `namespace`.
+    pub fn gap(&self, namespace: &str) -> Option<Gap> {
+        let scopes = [None, owned(Some(namespace))];
+        let mut listed = scopes.iter().filter(|scope| self.scopes.contains_key(*scope));
+        let first = self.gaps.get(listed.next()?).copied()?;
+        listed.try_fold(first, |gap, scope| gap.common(*self.gaps.get(scope)?))
     }
 }

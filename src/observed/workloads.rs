@@ -13,7 +13,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::shown::{Shown, owned};
-use crate::model::{Kind, ServiceKey, Workload};
+use crate::model::{Gap, Kind, Moment, ServiceKey, Workload};
 
 /// What the cache says about the workloads of one namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,6 +154,23 @@ impl Workloads {
         !shelf.is_gone(&workload) && shelf.insert(workload)
     }
 
+    /// Takes the reply to a request that was planned on `seen`. One that is older than that can only come
+    /// from a server which went back in time, whatever the streams have yet to notice of it.
+    pub fn answer(&mut self, workload: Workload, seen: Option<&Workload>) -> bool {
+        let version = workload.resource_version;
+        let shelf = self.shelf_mut(workload.kind);
+        let own = shelf.by_key.get(&workload.key).map(|own| own.resource_version);
+        let is_back = |seen: &Workload| {
+            let planned_on = seen.resource_version;
+            version != 0 && version < planned_on && own.is_some_and(|own| own >= planned_on)
+        };
+        if !seen.is_some_and(is_back) {
+            return self.apply(workload);
+        }
+        shelf.by_key.insert(workload.key.clone(), Arc::new(workload));
+        true
+    }
+
     /// Takes word from the stream of a scope that this workload was deleted, as it last was; false
     /// when a newer one of the same name is known already.
     pub fn delete(&mut self, scope: Option<&str>, gone: &Workload) -> bool {
@@ -172,6 +189,22 @@ impl Workloads {
         if own.is_some_and(|own| own.resource_version <= seen.resource_version) {
             shelf.by_key.remove(&seen.key);
         }
+    }
+
+    /// The stream of this scope of a kind is over, and no other one goes on yet.
+    pub fn lose(&mut self, kind: Kind, scope: Option<&str>, now: Moment) {
+        self.shelf_mut(kind).shown.lose(scope, now);
+    }
+
+    /// This scope of a kind shows what happens; true when it did not before.
+    pub fn find(&mut self, kind: Kind, scope: Option<&str>, now: Moment) -> bool {
+        self.shelf_mut(kind).shown.find(scope, now)
+    }
+
+    /// The last time in which nothing was shown of this workload.
+    #[must_use]
+    pub fn gap(&self, workload: &Workload) -> Option<Gap> {
+        self.shelf(workload.kind).shown.gap(workload.key.namespace())
     }
 
     /// Nobody watches this scope of a kind any more: what no other scope covers is forgotten, unless its

@@ -13,7 +13,7 @@ const SLOW_RETRY: Duration = Duration::from_secs(30);
 /// The wait before a PATCH that was refused for want of a right is sent once more, and the one after it.
 const DENIED_RETRIES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
 /// How often a missing image is looked for again.
-const MISSING_RETRY: Duration = Duration::from_secs(60);
+pub(super) const MISSING_RETRY: Duration = Duration::from_secs(60);
 /// How long to wait for somebody else's work, and a spread on top of it.
 const BUSY_RETRY: Duration = Duration::from_millis(100);
 /// A server's `Retry-After` is believed up to this.
@@ -122,6 +122,9 @@ impl Draft<'_> {
                 let phase = &mut self.plan.service.phase;
                 if let Phase::Patching(intent) | Phase::Returning(intent) = phase {
                     intent.look_first = false;
+                }
+                if let Some(rollout) = self.answered() {
+                    rollout.looked = true;
                 }
             }
             Reply::ImagesChecked => {
@@ -271,7 +274,8 @@ impl Draft<'_> {
         }
     }
 
-    /// A log, a warning or a ReplicaSet could not be read. The verdict does without the first two.
+    /// A log, a warning, a ReplicaSet or the workload could not be read. The verdict does without the first
+    /// two.
     fn rollout_question_failed(&mut self, setback: Setback) {
         let (Phase::Rolling(rollout) | Phase::RollingBack(rollout)) = &mut self.plan.service.phase
         else {
@@ -286,6 +290,12 @@ impl Draft<'_> {
                 rollout.warning = Some(None);
                 return;
             }
+            // The watch is all that there is.
+            Some(Question::Workload) if matches!(setback, Setback::NotPermitted(_)) => {
+                rollout.looked = true;
+                return;
+            }
+            Some(Question::Workload) => {}
             Some(Question::ReplicaSet) | None => rollout.asked_early.clear(),
         }
         if let Setback::NotPermitted(text) = setback {

@@ -98,6 +98,7 @@ impl Draft<'_> {
     /// The verdict, if there is one already. Otherwise sets the alarm and asks what must be known.
     fn judge(&mut self, rollout: &mut Rollout, workload: &Workload) -> Option<Verdict> {
         let now = self.view.now;
+        rollout::pass_over(rollout, self.view.gap, now);
         let forward = rollout::note_progress(rollout, workload, now);
         found::note_life(rollout, workload);
         if rollout::is_complete(rollout, workload) {
@@ -114,7 +115,7 @@ impl Draft<'_> {
         if waits_for.is_some() {
             rollout.progressed = now;
         } else {
-            let is_late = now >= rollout.progressed + limit;
+            let is_late = now >= rollout::due(rollout, limit);
             lateness = rollout::progress_deadline_exceeded(rollout, workload)
                 .or_else(|| is_late.then_some(Lateness::NoProgress(limit)));
         }
@@ -147,6 +148,7 @@ impl Draft<'_> {
             }
         };
         let asks = self.plan.step.is_some() && rollout.question.is_some();
+        rollout.looked &= lateness.is_some();
         match (lateness, waits_for) {
             (None, Some(hold)) => {
                 let held = What::Held(hold, workload.kind);
@@ -161,13 +163,19 @@ impl Draft<'_> {
                 let halfway = rollout.progressed + limit / 2;
                 let asks = rollout.template.is_none() && workload.kind == Kind::Deployment;
                 let is_due = !asks || now >= halfway;
-                self.wake_at(if is_due { rollout.progressed + limit } else { halfway });
+                self.wake_at(if is_due { rollout::due(rollout, limit) } else { halfway });
                 None
             }
             // The answer is worth a moment, but not more.
             (Some(_), _)
-                if asks && now < rollout.progressed + limit + evidence.patience.question =>
+                if asks && now < rollout::due(rollout, limit) + evidence.patience.question =>
             {
+                None
+            }
+            // A watch that has fallen silent shows the same for as long as it takes to notice that.
+            (Some(Lateness::NoProgress(_)), _) if !rollout.looked => {
+                rollout.question = Some(Question::Workload);
+                self.request(Step::LookAtWorkload);
                 None
             }
             (Some(lateness), _) => Some(at_the_limit(lateness, cause)),

@@ -417,6 +417,7 @@ pub(super) fn intent(images: &ImageSet, workload: &Workload, targets: &[Target])
         changes: resolve::changes(targets, workload),
         look_first: false,
         misses: 0,
+        undoes: None,
         checked: false,
         pull_secrets: None,
     }

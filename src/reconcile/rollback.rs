@@ -83,8 +83,10 @@ impl Draft<'_> {
             generation: workload.generation,
             progressing: workload.progressing.clone(),
             changes,
-            look_first: false,
+            // What the watch shows may be old, and what works is not to be undone.
+            look_first: true,
             misses: 0,
+            undoes: Some(rollout.started),
             checked: false,
             pull_secrets: None,
         })
@@ -114,6 +116,9 @@ impl Draft<'_> {
         if !runs(|change| &change.from) {
             return self.left_to_people(&intent.desired, &intent.changes, workload);
         }
+        if workload.replicas.updated > 0 && rollout::is_done(workload) {
+            return self.got_well(&intent, workload);
+        }
         if let Some(why) = self.disallowed(&intent.changes) {
             return self.not_put_back(&intent, why);
         }
@@ -136,6 +141,22 @@ impl Draft<'_> {
         };
         self.enter(Phase::Returning(intent));
         self.request(step);
+    }
+
+    /// The rollout is complete after all, before anything was put back.
+    fn got_well(&mut self, intent: &Intent, workload: &Workload) {
+        let swapped = |change: &Change| Change {
+            from: change.to.clone(),
+            to: change.from.clone(),
+            ..change.clone()
+        };
+        let changes: Vec<Change> = intent.changes.iter().map(swapped).collect();
+        let images = changes.iter().map(|c| (c.container.clone(), c.to.clone())).collect();
+        self.remember_good(&intent.uid, images);
+        self.plan.service.rejected = None;
+        let took = intent.undoes.map_or(Duration::ZERO, |began| self.view.now.since(began));
+        self.say(What::Recovered { changes: changes.clone(), took });
+        self.settle(&intent.desired, workload, changes);
     }
 
     /// What was good once need not be allowed any more.

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::model::{
-    Change, Condition, Kind, Lateness, Moment, Replicas, Rollout, Strategy, Workload,
+    Change, Condition, Gap, Kind, Lateness, Moment, Replicas, Rollout, Strategy, Workload,
 };
 use crate::reconcile::Intent;
 
@@ -34,6 +34,7 @@ pub fn begin(attempt: u32, intent: &Intent, workload: &Workload, now: Moment) ->
         started: now,
         best: None,
         progressed: now,
+        gaps_until: now,
         template: None,
         asked_for: 0,
         asked_early: Vec::new(),
@@ -43,6 +44,7 @@ pub fn begin(attempt: u32, intent: &Intent, workload: &Workload, now: Moment) ->
         log_tail: None,
         warning: None,
         question: None,
+        looked: false,
         told: None,
         found: None,
     }
@@ -134,6 +136,29 @@ pub fn note_progress(rollout: &mut Rollout, workload: &Workload, now: Moment) ->
     forward
 }
 
+/// Takes the time in which nothing was shown of the workload out of the time without progress: nothing at
+/// all may have gone on. A sign of trouble that showed before it may have passed, so its grace begins anew.
+pub fn pass_over(rollout: &mut Rollout, gap: Option<Gap>, now: Moment) {
+    let Some(gap) = gap else { return };
+    let until = gap.end(now);
+    if until <= rollout.gaps_until {
+        return;
+    }
+    let length = until.since(gap.since.max(rollout.gaps_until));
+    // What began within the gap has nothing before it.
+    rollout.progressed = (rollout.progressed + length).min(until.max(rollout.progressed));
+    if let Some((_, since)) = &mut rollout.suspicion {
+        *since = until.max(*since);
+    }
+    rollout.gaps_until = until;
+}
+
+/// When a rollout with this limit is late: not while nothing is shown, however late it may have been
+/// before.
+pub fn due(rollout: &Rollout, limit: Duration) -> Moment {
+    (rollout.progressed + limit).max(rollout.gaps_until)
+}
+
 /// How long this workload may go without progress: its annotation, else its progress deadline where
 /// somebody set one, else depd's own limit; plus the time pods must stay ready.
 pub fn time_limit(workload: &Workload, default: Duration) -> Duration {
@@ -180,6 +205,7 @@ mod tests {
             changes: Vec::new(),
             look_first: false,
             misses: 0,
+            undoes: None,
             checked: false,
             pull_secrets: None,
         };

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::GivenUp;
-use super::after::FAILURES_TO_SAY;
+use super::after::{FAILURES_TO_SAY, MISSING_RETRY};
 use crate::model::{
     Change, Condition, Hold, ImageSet, Kind, Moment, Problem, PullSecrets, Rollout, What,
 };
@@ -108,6 +108,9 @@ pub struct Intent {
     pub look_first: bool,
     /// How many guards failed in a row.
     pub misses: u8,
+    /// Of a way back: when the rollout began that it undoes.
+    #[serde(default)]
+    pub undoes: Option<Moment>,
     /// The images were looked for in ECR, with nothing against them; found out again after a restart.
     #[serde(skip)]
     pub checked: bool,
@@ -214,6 +217,7 @@ impl Service {
         {
             rollout.best = None;
             rollout.progressed = rollout.started;
+            rollout.gaps_until = rollout.started;
             rollout.template = None;
             rollout.asked_for = 0;
             rollout.asked_early = Vec::new();
@@ -223,6 +227,7 @@ impl Service {
             rollout.log_tail = None;
             rollout.warning = None;
             rollout.question = None;
+            rollout.looked = false;
         }
         if let Phase::Patching(intent) = &mut kept.phase {
             intent.checked = false;
@@ -231,11 +236,21 @@ impl Service {
         kept
     }
 
-    /// Goes on after a restart. The time while nobody looked does not count as lack of progress.
+    /// Goes on after a restart. The time while nobody looked does not count as lack of progress, and
+    /// where a clock that was ahead has been put right since, nothing that was kept lies in the future.
     #[must_use]
     pub fn resumed(mut self, now: Moment) -> Service {
-        if let Phase::Rolling(rollout) | Phase::RollingBack(rollout) = &mut self.phase {
-            rollout.progressed = now;
+        self.corrected_at = self.corrected_at.map(|at| at.min(now));
+        match &mut self.phase {
+            Phase::Rolling(rollout) | Phase::RollingBack(rollout) => {
+                rollout.started = rollout.started.min(now);
+                rollout.progressed = now;
+                rollout.gaps_until = now;
+            }
+            Phase::Refused(refusal) => {
+                refusal.again = refusal.again.map(|at| at.min(now + MISSING_RETRY));
+            }
+            _ => {}
         }
         self
     }

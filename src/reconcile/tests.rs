@@ -12,14 +12,15 @@ use super::{
 };
 use crate::desired::DesiredState;
 use crate::model::{
-    Change, Condition, ContainerState, Image, ImageSet, Kind, Moment, NamespaceState, Notice, Pod,
-    Problem, Replicas, ServiceKey, Successor, Terminated, What, Workload, fixture,
+    Change, Condition, ContainerState, Gap, Image, ImageSet, Kind, Moment, NamespaceState, Notice,
+    Pod, Problem, Replicas, ServiceKey, Successor, Terminated, What, Workload, fixture,
 };
 
 mod changes;
 mod conditions;
 mod ecr;
 mod found;
+mod gaps;
 mod kinds;
 mod requests;
 mod restarts;
@@ -36,6 +37,7 @@ struct Desk {
     synced: bool,
     workload: Option<Workload>,
     namesakes: Vec<Kind>,
+    gap: Option<Gap>,
     pods: Vec<Arc<Pod>>,
     admitted: bool,
     policy: Policy,
@@ -57,6 +59,7 @@ fn desk(file: &str, workload: Option<Workload>) -> Desk {
         synced: true,
         workload,
         namesakes: Vec::new(),
+        gap: None,
         pods: Vec::new(),
         admitted: true,
         policy: Policy {
@@ -92,6 +95,7 @@ impl Desk {
     fn peek(&self) -> Plan {
         let view = View {
             namesakes: &self.namesakes,
+            gap: self.gap,
             key: &self.key,
             desired: self.desired.as_ref(),
             started: self.started,
@@ -103,6 +107,21 @@ impl Desk {
             now: self.now,
         };
         plan(&self.service, &view)
+    }
+
+    /// The time limit has passed: the workload is looked at once more, and is as it was.
+    #[track_caller]
+    fn times_out(&mut self, expect: &str) {
+        self.look("→ LookAtWorkload");
+        self.look_goes_through();
+        self.look(expect);
+    }
+
+    /// The API server shows the workload as it is.
+    #[track_caller]
+    fn look_goes_through(&mut self) {
+        let seen = self.workload().clone();
+        self.reply(Ok(Reply::Looked(Some(Box::new(seen)))), "");
     }
 
     #[track_caller]

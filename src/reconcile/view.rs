@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Patience, Service, Step};
 use crate::desired::{DesiredState, ImageLimits};
-use crate::model::{Kind, Moment, Notice, Pod, Problem, ServiceKey, Target, Workload};
+use crate::model::{Gap, Kind, Moment, Notice, Pod, Problem, ServiceKey, Target, Workload};
 
 /// All that a decision depends on, besides the service's own state.
 #[derive(Clone, Debug)]
@@ -25,7 +25,10 @@ pub struct View<'a> {
     /// The kinds that have a workload of that name, where there are several; then none of them is
     /// `workload`.
     pub namesakes: &'a [Kind],
-    /// The pods that the workload's selector finds; only needed while a rollout is in flight.
+    /// The last time in which nothing was shown of the workload.
+    pub gap: Option<Gap>,
+    /// The pods that the workload's selector finds; only needed while a rollout is in flight. None while
+    /// nothing is shown of them: what was known of them says nothing any more.
     pub pods: &'a [Arc<Pod>],
     /// A rollout may start now; see [`super::Gate`].
     pub admitted: bool,

@@ -1,9 +1,10 @@
 //! Steps → requests to the real API, and its errors → what to do about them.
 
 use super::StepRunner;
+use crate::clock;
 use crate::cluster::{ApiError, Class, Client};
 use crate::failpoint::Failpoint;
-use crate::model::{ServiceKey, Workload};
+use crate::model::{Event, ServiceKey, Workload};
 use crate::reconcile::{Reply, Setback, Step};
 
 /// Lines of a crashed container's log that a message carries.
@@ -52,7 +53,11 @@ impl StepRunner for Client {
                 self.log_tail(namespace, pod, container, *previous, LOG_LINES).map(Reply::Log)
             }
             Step::ReadWarning { uid, reason } => {
-                self.newest_warning(namespace, uid, *reason).map(Reply::Warning)
+                // It bears the time of the cluster's wall clock; how old it is means the same here.
+                let by_our_clock =
+                    |event: Event| Event { seen: event.seen.map(clock::of_wall), ..event };
+                self.newest_warning(namespace, uid, *reason)
+                    .map(|warning| Reply::Warning(warning.map(by_our_clock)))
             }
         };
         reply.map_err(|error| match step {

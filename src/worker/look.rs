@@ -5,7 +5,7 @@ use std::sync::Arc;
 use log::error;
 
 use super::{Entry, Floor, Kept};
-use crate::model::{Kind, Pod, ServiceKey, Standing, What, Workload};
+use crate::model::{Gap, Kind, Pod, ServiceKey, Standing, What, Workload};
 use crate::observed::Sight;
 use crate::reconcile::{Phase, Plan, Reply, Service, Setback, Step, View, after, plan, retry};
 
@@ -51,6 +51,7 @@ struct Seen {
     started: bool,
     workload: Option<Arc<Workload>>,
     namesakes: Vec<Kind>,
+    gap: Option<Gap>,
     synced: bool,
     /// Why no list can come.
     refused: Option<String>,
@@ -65,6 +66,7 @@ impl Seen {
         let namesakes = if workload.is_none() { cache.kinds(key) } else { Vec::new() };
         Seen {
             started,
+            gap: workload.as_deref().and_then(|workload| cache.gap(workload)),
             workload,
             namesakes,
             synced: sight == Sight::Complete,
@@ -87,6 +89,7 @@ fn decide(floor: &Floor, key: &ServiceKey, service: &mut Service, seen: &Seen) -
         synced: seen.synced,
         workload,
         namesakes: &seen.namesakes,
+        gap: seen.gap,
         pods: &pods,
         admitted: true,
         policy: &floor.policy,
@@ -175,7 +178,7 @@ fn judge(floor: &Floor, plan: &Plan) -> Option<Standing> {
 fn take_into_cache(floor: &Floor, seen: Option<&Workload>, outcome: &Result<Reply, Setback>) {
     match outcome {
         Ok(Reply::Patched(workload) | Reply::Looked(Some(workload))) => {
-            floor.workloads.write().apply((**workload).clone());
+            floor.workloads.write().answer((**workload).clone(), seen);
         }
         Ok(Reply::Looked(None)) => {
             seen.inspect(|seen| floor.workloads.write().forget(seen));

@@ -37,6 +37,8 @@ struct Cluster {
     events: Events,
     /// So many PATCHes panic first.
     panics: AtomicUsize,
+    /// It was restored from a backup: its versions go on from here.
+    restored_at: Option<u64>,
     in_hand: Mutex<Vec<ServiceKey>>,
     two_hands: Arc<AtomicBool>,
 }
@@ -77,7 +79,9 @@ impl Cluster {
         match step {
             Step::Patch(patch) => {
                 self.events.lock().push(Event::Patch);
-                Reply::Patched(Box::new(patched(patch, workload.expect("it was planned for one"))))
+                let mut stored = patched(patch, workload.expect("it was planned for one"));
+                stored.resource_version = self.restored_at.unwrap_or(stored.resource_version);
+                Reply::Patched(Box::new(stored))
             }
             Step::LookAtNamespace => {
                 self.events.lock().push(Event::LookAtNamespace);
@@ -193,6 +197,19 @@ fn the_intent_is_kept_before_the_patch_is_sent() {
     look(&floor, &fixture::key("web"));
     assert_eq!(events.lock()[..2], [Event::IntentKept, Event::Patch]);
     assert_eq!(events.lock().iter().filter(|event| **event == Event::Patch).count(), 1);
+}
+
+#[test]
+fn a_reply_of_an_api_server_that_went_back_in_time_is_believed() {
+    let floor = floor(Cluster { restored_at: Some(551), ..Cluster::default() });
+    lists(&floor, vec![Workload { resource_version: 700, ..fixture::workload("web") }]);
+    ask(&floor, "web", "nginx:1.25");
+    look(&floor, &fixture::key("web"));
+    assert_eq!(runs(&floor, "web"), "nginx:1.25");
+    look(&floor, &fixture::key("web"));
+    let service = floor.services.of(&fixture::key("web"));
+    assert!(service.lock().good.is_some(), "it succeeded");
+    assert_eq!(service.lock().complaint, None, "and nobody changed it");
 }
 
 /// What was said of panics.

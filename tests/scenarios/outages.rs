@@ -116,6 +116,39 @@ fn fault_13_a_server_that_stops_in_the_middle_of_everything_and_comes_back_is_wa
 }
 
 #[test]
+fn fault_13_an_outage_longer_than_the_time_limit_is_no_time_without_progress() {
+    let cluster = Cluster::start();
+    let direct = cluster.kubeconfig.clone();
+    let cluster = cluster.behind_a_relay();
+    let namespace = cluster.namespace();
+    for name in ["never", "on-failure", "hung"] {
+        cluster.deployment(&namespace, name, "nginx:1.24", 1);
+    }
+    let all = ["never", "on-failure"].map(|rollback| {
+        let limits = ["--timeout", "4s", "--rollback", rollback];
+        (rollback, Depd::start(&cluster.kubeconfig, &limits))
+    });
+    // Sees the cluster all the time: when its rollout has timed out, so would the others have.
+    let witness = Depd::start(&direct, &["--timeout", "12s"]);
+    for (name, depd) in &all {
+        // Pulls for two seconds, and is well then.
+        depd.save(name, &namespace, "nginx:flaky");
+        depd.wait_for_log("Rolling out");
+    }
+    cluster.relay().cut();
+    witness.save("hung", &namespace, "nginx:hang");
+    witness.slack.wait_for("Timed out: hung");
+    all.iter().for_each(|(name, _)| cluster.wait_until_available(&namespace, name));
+    cluster.relay().mend();
+    for (name, depd) in &all {
+        depd.wait_for_deployed(name, "nginx:flaky");
+        depd.look_at_everything(&namespace);
+        assert_eq!(depd.slack.titles().len(), 2, "{:?}", depd.slack.titles());
+        assert_eq!(cluster.image(&namespace, name), "nginx:flaky");
+    }
+}
+
+#[test]
 fn fault_14_a_watch_that_falls_silent_is_opened_anew() {
     let cluster = Cluster::start_for_faults();
     let namespace = cluster.namespace();

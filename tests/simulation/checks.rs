@@ -5,10 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use depd::model::{FoundEnd, ImagePatch, ServiceKey, What, Workload};
+use depd::model::{FoundEnd, ImagePatch, Lateness, ServiceKey, What, Workload};
 use depd::reconcile::{Phase, Service};
 
-use crate::cluster::{Cluster, Fate, fate};
+use crate::cluster::{Cluster, Fate, Scope, fate};
 use crate::folder::Folder;
 use crate::sabotage::Sabotage;
 use crate::setup::Setup;
@@ -66,6 +66,8 @@ pub struct Checks {
     begun: BTreeSet<ServiceKey>,
     /// Services that depd itself says put their last good images back.
     returning: BTreeSet<ServiceKey>,
+    /// What a watch shows.
+    pub shown: BTreeSet<Scope>,
     pub halted: bool,
     /// A failure was one too many, and is about to be entered.
     halting: bool,
@@ -215,6 +217,9 @@ impl Checks {
                     self.fail(format!("false verdict: {key} failed with {image}, which works"));
                 }
             }
+            What::TimedOut { lateness: Lateness::NoProgress(_), .. } => {
+                self.check_sight(key, cluster);
+            }
             What::Refused { changes, .. } => {
                 let image = image(changes);
                 if fate(&image) != Fate::Denied {
@@ -305,6 +310,7 @@ impl Checks {
         (self.failures, self.halted) = self.kept;
         self.halting = false;
         self.judged = false;
+        self.shown.clear();
     }
 
     /// A message reached its receiver.

@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use depd::cluster::{Class, Sent};
 use depd::daemon;
@@ -37,6 +38,8 @@ pub struct Depd {
     pub wide: AtomicBool,
     /// Rings when the set of namespaces with rollouts in flight changes.
     pub bell: Arc<AtomicBool>,
+    /// How far its clock is ahead of the world's.
+    pub ahead: Duration,
 }
 
 /// The thread that writes the store.
@@ -94,7 +97,7 @@ impl Depd {
     /// The timer thread.
     pub fn turn_timer(&self, world: &World) -> bool {
         let before = self.floor.queue.len();
-        *self.wake.lock() = self.floor.queue.turn_timer(world.now());
+        *self.wake.lock() = self.floor.queue.turn_timer(world.now() + self.ahead);
         self.floor.queue.len() != before
     }
 
@@ -166,7 +169,9 @@ impl Depd {
     /// When something happens by itself.
     pub fn next_due(&self, now_ms: u64) -> Option<u64> {
         let settle = self.source.lock().settle.next_due().map(|at| at.0);
-        let wake = self.wake.lock().map(|at| at.0).filter(|at| *at < u64::MAX);
+        let wake = self.wake.lock().filter(|at| at.0 < u64::MAX);
+        let start = Moment::default() + self.ahead;
+        let wake = wake.map(|at| at.since(start).as_millis()).and_then(|ms| u64::try_from(ms).ok());
         let post = self.post.lock();
         let post = (!post.waiting.is_empty()).then_some(post.not_before_ms);
         let streams = self.streams.lock();

@@ -17,6 +17,9 @@ use crate::sabotage::Sabotage;
 use crate::source::Source;
 use crate::world::World;
 
+/// As far ahead may a clock be.
+const CLOCK_ERROR_MS: u64 = 6 * 3_600_000;
+
 impl World {
     pub fn bury(&self) {
         self.depth.store(0, Ordering::SeqCst);
@@ -42,7 +45,8 @@ impl World {
         drop(disk);
         self.note(|| format!("--- depd starts; it remembers {} services", services.len()));
         let bell = Arc::new(AtomicBool::new(false));
-        let floor = self.floor(&bell, standing);
+        let ahead = self.clock_error();
+        let floor = self.floor(&bell, standing, ahead);
         daemon::restore(&floor, &services);
         let depd = Arc::new(Depd {
             floor,
@@ -54,6 +58,7 @@ impl World {
             wake: Mutex::new(None),
             wide: AtomicBool::new(self.setup.wide),
             bell,
+            ahead,
         });
         self.checks.lock().restarted();
         *self.depd.lock() = Some(Arc::clone(&depd));
@@ -61,7 +66,15 @@ impl World {
         depd.scan(self);
     }
 
-    fn floor(&self, bell: &Arc<AtomicBool>, standing: Standing) -> Floor {
+    /// Until chrony has put it right, the wall clock of a machine that boots may say anything.
+    fn clock_error(&self) -> Duration {
+        match self.setup.clocks_jump {
+            true => Duration::from_millis(self.dice.lock().below(CLOCK_ERROR_MS)),
+            false => Duration::ZERO,
+        }
+    }
+
+    fn floor(&self, bell: &Arc<AtomicBool>, standing: Standing, ahead: Duration) -> Floor {
         let (clock, bell) = (Arc::clone(&self.clock), Arc::clone(bell));
         let dice = Mutex::new(Dice::new(self.roll()));
         let most = match self.setup.sabotage {
@@ -90,7 +103,7 @@ impl World {
                 ecr: Default::default(),
                 images: Default::default(),
             },
-            clock: Box::new(move || Moment(clock.load(Ordering::SeqCst))),
+            clock: Box::new(move || Moment(clock.load(Ordering::SeqCst)) + ahead),
             dice: Box::new(move || dice.lock().next()),
         }
     }

@@ -21,7 +21,7 @@
 //!
 //! **What is checked** (`checks.rs`, apart from all of that): one key in one hand; a PATCH only with an
 //! intent, with a difference, from complete content, for the uid that was seen, not while held, and
-//! within the gate; verdicts only of what really happened; each verdict once, an end for whatever began,
+//! within the gate; verdicts only of what really happened, and by time only of what a watch shows; each verdict once, an end for whatever began,
 //! and each message at least once, once only if nothing was lost; and after the last fault everything comes to rest within a bound
 //! of requests, the last content in force and its outcome told. `sabotage.rs` breaks the world on
 //! purpose, and tests see each checker fire.
@@ -45,6 +45,7 @@ mod operate;
 mod rest;
 mod sabotage;
 mod setup;
+mod sight;
 mod source;
 mod streams;
 mod watches;
@@ -131,7 +132,7 @@ fn a_seed_takes_the_same_course_every_time() {
 
 #[test]
 fn the_world_is_as_rough_as_it_is_meant_to_be() {
-    let all = (0..200)
+    let all = (0..SEEDS)
         .map(|seed| simulate(seed, None, false))
         .fold(Report::default(), |all, one| sum(all, &one));
     let outcomes = [
@@ -179,6 +180,7 @@ fn each_checker_fires_when_its_promise_is_broken() {
     check_fires(Sabotage::RepeatedMessage, "repeated message: ");
     check_fires(Sabotage::RepeatedVerdict, "told twice: ");
     check_fires(Sabotage::FalseStatus, "false verdict: ");
+    check_fires(Sabotage::UnsaidLoss, "unseen: ");
     check_fires(Sabotage::LostEvent, "not converged: ");
     check_fires(Sabotage::WideGate, "gate: ");
     check_fires(Sabotage::EarlyGate, "gate: ");

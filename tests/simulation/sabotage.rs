@@ -24,6 +24,8 @@ pub enum Sabotage {
     FalseStatus,
     /// The state that was to be kept of failures in a row is not.
     ForgottenHalt,
+    /// A watch that ends says nothing of it, and is away for long.
+    UnsaidLoss,
     /// The watch streams lose events.
     LostEvent,
     /// The gate has no bound.

@@ -30,6 +30,8 @@ pub struct Setup {
     /// Crashes in ten thousand steps.
     pub crashes: u64,
     pub disk_faults: bool,
+    /// A depd that starts may find another time than the one before.
+    pub clocks_jump: bool,
     /// Everybody's last save is after everybody else's last change.
     pub final_round: bool,
     pub sabotage: Option<Sabotage>,
@@ -65,6 +67,7 @@ impl Setup {
             receiver_faults: often(dice, 50),
             crashes: often(dice, 100),
             disk_faults: !quiet && dice.percent(10),
+            clocks_jump: !quiet && dice.percent(50),
             final_round: dice.percent(70),
             sabotage,
         }

@@ -13,6 +13,7 @@ use depd::{cluster, daemon};
 
 use crate::cluster::{Cluster, Scope, Seen};
 use crate::depd::Depd;
+use crate::sabotage::Sabotage;
 use crate::world::World;
 
 /// One list-watch loop.
@@ -85,8 +86,10 @@ impl Stream {
                 Step::Watch(_) => self.state.on(Outcome::OpenFailed(&error), dice),
             };
             self.wait(now_ms, wait);
+            self.lose(depd, world, scope, wait);
             return true;
         }
+        let mut opened = false;
         let cluster = world.cluster.lock();
         let newest = cluster.version;
         world.note(|| format!("stream {scope:?}: {step:?} at {newest}"));
@@ -111,6 +114,7 @@ impl Stream {
                 let version: u64 = version.parse().expect("a number");
                 if cluster.remembers(version) {
                     self.open = Some((version, now_ms));
+                    opened = true;
                     self.state.on(Outcome::Opened, 0)
                 } else {
                     let error = ApiError { call: Box::new(call(scope)), class: Class::Expired };
@@ -118,8 +122,42 @@ impl Stream {
                 }
             }
         };
+        drop(cluster);
         self.wait(now_ms, wait);
+        if opened {
+            self.show(depd, world, scope);
+        }
         true
+    }
+
+    /// The stream goes on.
+    fn show(&self, depd: &Depd, world: &World, scope: &Scope) {
+        world.checks.lock().shows(scope);
+        match scope {
+            Scope::Workloads(..) => self.take_workload(&depd.floor, scope, WatchEvent::Synced),
+            Scope::Pods(_) => daemon::take_pod(&depd.floor, &wire_scope(scope), WatchEvent::Synced),
+        }
+    }
+
+    /// Nothing goes on for now.
+    fn lose(&mut self, depd: &Depd, world: &World, scope: &Scope, retry_in: Duration) {
+        world.checks.lock().shows_no_more(scope);
+        if world.setup.sabotage == Some(Sabotage::UnsaidLoss) {
+            // Longer than a time limit.
+            self.until_ms += 600_000;
+            return;
+        }
+        let why = "cut".to_owned();
+        match scope {
+            Scope::Workloads(..) => {
+                let event = WatchEvent::Disconnected { why, retry_in };
+                self.take_workload(&depd.floor, scope, event);
+            }
+            Scope::Pods(_) => {
+                let event = WatchEvent::Disconnected { why, retry_in };
+                daemon::take_pod(&depd.floor, &wire_scope(scope), event);
+            }
+        }
     }
 
     fn wait(&mut self, now_ms: u64, wait: Duration) {
@@ -154,6 +192,7 @@ impl Stream {
                 daemon::take_pod(&depd.floor, &wire_scope(scope), event);
             }
         }
+        self.show(depd, world, scope);
     }
 
     fn read(
@@ -167,7 +206,7 @@ impl Stream {
         let now_ms = world.now().0;
         if let Some(end) = world.cut() {
             world.note(|| format!("stream {scope:?}: {end:?}"));
-            self.end(world, &end, now_ms - since);
+            self.end(depd, world, scope, &end, now_ms - since);
             return true;
         }
         let cluster = world.cluster.lock();
@@ -180,7 +219,7 @@ impl Stream {
             None => return false,
         };
         if let Err(end) = self.state.seen(&at.to_string()) {
-            self.end(world, &end, now_ms - since);
+            self.end(depd, world, scope, &end, now_ms - since);
             return true;
         }
         self.open = Some((at, since));
@@ -216,11 +255,15 @@ impl Stream {
         daemon::Part::new(kind_of(scope), wire_scope(scope), part).take(floor, event);
     }
 
-    fn end(&mut self, world: &World, end: &End, lived_ms: u64) {
+    fn end(&mut self, depd: &Depd, world: &World, scope: &Scope, end: &End, lived_ms: u64) {
         let dice = u32::try_from(world.roll() >> 32).expect("32 bits");
         let wait = self.state.on(Outcome::Ended(end, Duration::from_millis(lived_ms)), dice);
         self.open = None;
         self.wait(world.now().0, wait);
+        // That its time limit ended a stream is no news.
+        if *end != End::Closed {
+            self.lose(depd, world, scope, wait);
+        }
     }
 }
 

@@ -36,6 +36,7 @@ impl Depd {
             if !stays {
                 world.note(|| format!("stream {scope:?}: closed"));
                 stream.close();
+                world.checks.lock().shows_no_more(scope);
                 self.floor.workloads.write().close(*kind, namespace.as_deref());
                 closed = true;
             }

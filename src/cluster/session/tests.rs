@@ -1,5 +1,6 @@
 use super::super::call::{Resource, Scope};
 use super::super::fixture;
+use super::super::window::FIRST;
 use super::*;
 
 #[test]
@@ -9,7 +10,7 @@ fn the_lists_of_watches_and_all_other_requests_share_their_places() {
     let call = Request::list(Resource::Pods, &Scope::Cluster, None).call;
     let is_full = || watch.window.window.lock().enter().is_none();
     let enter = |_| requests.enter(&call, Patience::Request).expect("there is room");
-    let mut held: Vec<_> = (0..16).map(enter).collect();
+    let mut held: Vec<_> = (0..FIRST as usize).map(enter).collect();
     assert!(is_full());
     // A watch that ends is not in anybody's way.
     watch.shutdown();

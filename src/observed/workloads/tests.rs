@@ -22,6 +22,23 @@ fn an_older_version_never_replaces_a_newer_one() {
 }
 
 #[test]
+fn a_reply_that_is_older_than_what_it_was_planned_on_tells_of_a_restored_etcd() {
+    let mut cache = Workloads::default();
+    cache.replace(Kind::Deployment, None, vec![version("web", 700)], 720);
+    let seen = version("web", 700);
+    assert!(cache.answer(version("web", 551), Some(&seen)));
+    assert_eq!(held(&cache, "web"), Some(551));
+    assert!(cache.stream(None, version("web", 560)), "it goes on from there");
+
+    cache.replace(Kind::Deployment, None, vec![version("web", 555)], 558);
+    assert!(!cache.answer(version("web", 551), Some(&seen)), "the list was quicker");
+    assert_eq!(held(&cache, "web"), Some(555));
+    assert!(!cache.answer(version("web", 554), Some(&version("web", 553))), "a late reply");
+    assert!(!cache.answer(version("web", 554), None));
+    assert!(cache.answer(version("web", 556), Some(&version("web", 553))));
+}
+
+#[test]
 fn a_late_reply_brings_no_deleted_workload_back() {
     let mut cache = Workloads::default();
     cache.replace(Kind::Deployment, None, vec![version("web", 10)], 12);

@@ -32,7 +32,7 @@ fn a_quota_that_lets_some_new_pods_in_is_no_failure_but_what_is_named_at_the_tim
     desk.status(3, 2, 3);
     desk.look("");
     desk.later(240);
-    desk.look(&format!("timed out: NoProgress(240s), by PodCreate {QUOTA}"));
+    desk.times_out(&format!("timed out: NoProgress(240s), by PodCreate {QUOTA}"));
     desk.workload().replica_failure = None;
     desk.status(3, 3, 3);
     desk.look("recovered");
@@ -90,7 +90,7 @@ fn a_pod_without_a_node_is_told_after_half_a_minute_and_fails_at_the_time_limit(
     desk.look("troubled(Unschedulable)");
     desk.look("");
     desk.later(210);
-    desk.look("failed(Unschedulable  1/1 old 3 log \"\")");
+    desk.times_out("failed(Unschedulable  1/1 old 3 log \"\")");
 }
 
 fn silent(name: &str) -> Arc<Pod> {
@@ -109,7 +109,7 @@ fn a_pod_that_never_gets_ready_is_the_time_limits_reason_with_what_somebody_warn
     let message = "Readiness probe failed: HTTP probe failed with statuscode: 503".into();
     let warning = Event { reason: "Unhealthy".into(), message, seen: None };
     desk.reply(Ok(Reply::Warning(Some(warning))), "");
-    desk.look(
+    desk.times_out(
         "timed out: NoProgress(240s), by Unready Readiness probe failed: HTTP probe failed with \
          statuscode: 503",
     );
@@ -124,7 +124,7 @@ fn a_question_that_is_not_answered_holds_a_verdict_up_for_a_moment_only() {
     desk.look("→ FindReplicaSet");
     desk.reply(Ok(Reply::ReplicaSet(None)), "");
     desk.later(5);
-    desk.look("timed out: NoProgress(240s)");
+    desk.times_out("timed out: NoProgress(240s)");
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn a_suspicion_within_its_grace_is_named_at_the_time_limit() {
     desk.reply(Ok(Reply::ReplicaSet(Some("bbb".into()))), "");
     desk.look("");
     desk.later(30);
-    desk.look("timed out: NoProgress(30s), by ImagePull i/o timeout");
+    desk.times_out("timed out: NoProgress(30s), by ImagePull i/o timeout");
 }
 
 #[test]

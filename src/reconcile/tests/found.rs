@@ -59,7 +59,7 @@ fn what_tells_not_since_when_it_is_sick_is_followed_and_its_end_is_told_to_nobod
         let mut desk = agreed(kind, None, (3, 3, 2));
         desk.look("started");
         desk.later(240);
-        desk.look("found Late \"\"");
+        desk.times_out("found Late \"\"");
         assert!(matches!(desk.service.phase, Phase::Broken(_)), "{kind}");
 
         let mut desk = agreed(kind, None, (3, 3, 2));
@@ -73,7 +73,7 @@ fn what_tells_not_since_when_it_is_sick_is_followed_and_its_end_is_told_to_nobod
         desk.status(3, 2, 3);
         desk.look("");
         desk.later(240);
-        desk.look("timed out: NoProgress(240s)");
+        desk.times_out("timed out: NoProgress(240s)");
     }
 }
 

@@ -82,7 +82,7 @@ fn a_pod_that_is_stuck_on_an_earlier_image_is_told_and_fails_at_the_time_limit()
     desk.look("troubled(Stuck)");
     desk.look("");
     desk.later(210);
-    desk.look("failed(ErrImagePull nginx:1.24 1/0 old 2 log \"\")");
+    desk.times_out("failed(ErrImagePull nginx:1.24 1/0 old 2 log \"\")");
 }
 
 #[test]
@@ -157,7 +157,7 @@ fn on_delete_runs_out_of_time_once_people_have_deleted_every_old_pod() {
     desk.status(3, 3, 0);
     desk.look("");
     desk.later(240);
-    desk.look("timed out: NoProgress(240s)");
+    desk.times_out("timed out: NoProgress(240s)");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! A restart at any moment loses nothing and does nothing twice.
 
 use super::*;
+use crate::model::Event;
 
 /// A restart at any moment: the durable state goes through its text form.
 pub(super) fn restart(desk: &mut Desk) {
@@ -164,4 +165,68 @@ fn after_a_restart_a_changed_file_is_deployed_and_a_changed_cluster_is_drift() {
     desk.look("");
     desk.save("nginx:1.26");
     desk.look("→ patch app=nginx:1.26");
+}
+
+/// The wall clock that moments were kept by was an hour ahead, and was put right before the restart.
+fn restart_an_hour_earlier(desk: &mut Desk) {
+    desk.now = Moment(desk.now.0 - 3_600_000);
+    restart(desk);
+}
+
+#[test]
+fn after_a_clock_was_put_back_drift_is_corrected_as_before() {
+    let mut desk = rolling();
+    desk.policy.drift = Drift::Correct;
+    desk.status(3, 3, 3);
+    desk.look("succeeded in 0s");
+    desk.later(7200);
+    desk.workload().containers[0].image = "nginx:1.20".into();
+    desk.look("corrects drift nginx:1.25→nginx:1.20 → patch app=nginx:1.25");
+    desk.patch_goes_through();
+    desk.status(3, 3, 3);
+    desk.look("succeeded in 0s");
+    restart_an_hour_earlier(&mut desk);
+    desk.workload().containers[0].image = "nginx:1.20".into();
+    desk.look("");
+    assert_eq!(desk.wake, Some(desk.now + Duration::from_secs(30)));
+    desk.later(30);
+    desk.look("→ patch app=nginx:1.25");
+}
+
+#[test]
+fn after_a_clock_was_put_back_a_missing_image_is_looked_for_as_before() {
+    let mut desk = desk("nginx:1.25", Some(fixture::workload("web")));
+    desk.policy.ecr.check = true;
+    desk.later(7200);
+    desk.desired = Some(DesiredState {
+        images: Some(images("111122223333.dkr.ecr.eu-west-1.amazonaws.com/web:1")),
+        problem: None,
+    });
+    desk.look("→ check images");
+    desk.reply(Err(Setback::ImageMissing("no such tag".into())), "image missing");
+    restart_an_hour_earlier(&mut desk);
+    desk.look("");
+    assert_eq!(desk.wake, Some(desk.now + Duration::from_secs(60)));
+    desk.later(60);
+    desk.look("→ check images");
+}
+
+#[test]
+fn after_a_clock_was_put_back_a_warning_is_fresh_again() {
+    let mut workload = Workload { kind: Kind::StatefulSet, ..fixture::workload("web") };
+    workload.revision = Some("web-1".into());
+    let mut desk = desk("nginx:1.25", Some(workload));
+    desk.later(7200);
+    desk.look("→ patch app=nginx:1.25");
+    desk.patch_goes_through();
+    restart_an_hour_earlier(&mut desk);
+    desk.status(2, 0, 2);
+    desk.look("");
+    desk.later(15);
+    let uid = desk.workload().uid.clone();
+    desk.look(&format!("→ {:?}", Step::ReadWarning { uid, reason: Some("FailedCreate") }));
+    let (reason, message) = ("FailedCreate".into(), "exceeded quota".into());
+    let warning = Event { reason, message, seen: Some(desk.now) };
+    desk.reply(Ok(Reply::Warning(Some(warning))), "");
+    desk.look("failed(FailedCreate  3/3 old 2 log \"\")");
 }

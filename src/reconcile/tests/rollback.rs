@@ -18,12 +18,20 @@ fn failing() -> Desk {
 }
 
 const FAILED: &str = "failed(ErrImagePull nginx:1.25 1/1 old 3 log \"\") rolling back \
-                      nginx:1.25→nginx:1.24 → patch app=nginx:1.24";
+                      nginx:1.25→nginx:1.24 → LookAtWorkload";
+
+/// It fails, the workload is looked at once more, and the PATCH back is planned.
+#[track_caller]
+fn begin_return(desk: &mut Desk) {
+    desk.look(FAILED);
+    desk.look_goes_through();
+    desk.look("→ patch app=nginx:1.24");
+}
 
 /// The same, with the last good image put back and running.
 fn rolled_back() -> Desk {
     let mut desk = failing();
-    desk.look(FAILED);
+    begin_return(&mut desk);
     desk.patch_goes_through();
     desk.pods.clear();
     desk.later(2);
@@ -54,6 +62,9 @@ fn a_restart_between_verdict_and_patch_puts_it_back_all_the_same() {
     let mut desk = failing();
     desk.look(FAILED);
     restart(&mut desk);
+    desk.look("→ LookAtWorkload");
+    desk.look_goes_through();
+    restart(&mut desk);
     desk.look("→ patch app=nginx:1.24");
     desk.patch_goes_through();
     restart(&mut desk);
@@ -65,7 +76,7 @@ fn a_restart_between_verdict_and_patch_puts_it_back_all_the_same() {
 #[test]
 fn a_lost_reply_to_the_rollback_leads_to_one_verdict() {
     let mut desk = failing();
-    desk.look(FAILED);
+    begin_return(&mut desk);
     desk.workload().containers[0].image = "nginx:1.24".into();
     desk.workload().generation += 1;
     let lost = Setback::Transient { text: "connection reset".into(), retry_after: None };
@@ -93,7 +104,7 @@ fn nothing_is_put_back_unless_somebody_asked_for_it() {
 #[test]
 fn what_somebody_changed_meanwhile_is_left_to_them() {
     let mut desk = failing();
-    desk.look(FAILED);
+    begin_return(&mut desk);
     desk.reply(Err(Setback::Outdated), "");
     desk.workload().containers[0].image = "nginx:1.20".into();
     desk.look("drift nginx:1.25→nginx:1.20");
@@ -114,7 +125,7 @@ fn a_change_by_somebody_after_the_rollback_is_not_undone_even_where_drift_is_cor
 #[test]
 fn a_rollback_that_the_api_server_refuses_is_told_as_that_and_is_the_end_of_it() {
     let mut desk = failing();
-    desk.look(FAILED);
+    begin_return(&mut desk);
     desk.reply(
         Err(Setback::Refused("policy says no".into())),
         "could not put back nginx:1.25→nginx:1.24: the API server does not accept it: policy says no",
@@ -127,7 +138,7 @@ fn a_rollback_that_the_api_server_refuses_is_told_as_that_and_is_the_end_of_it()
 #[test]
 fn a_rollback_that_fails_is_the_end_of_it() {
     let mut desk = failing();
-    desk.look(FAILED);
+    begin_return(&mut desk);
     desk.patch_goes_through();
     desk.status(4, 1, 2);
     desk.pods = vec![waiting("web-back", "ccc", "ErrImagePull", GONE)];
@@ -153,7 +164,7 @@ fn a_workload_that_is_made_anew_does_not_get_what_was_rejected() {
 #[test]
 fn a_newer_file_supersedes_a_rollback() {
     let mut desk = failing();
-    desk.look(FAILED);
+    begin_return(&mut desk);
     desk.patch_goes_through();
     desk.save("nginx:1.26");
     desk.look("superseded → patch app=nginx:1.26");
@@ -194,7 +205,7 @@ fn after_two_bad_files_the_image_before_both_is_put_back() {
     desk.reply(Ok(Reply::ReplicaSet(Some("ccc".into()))), "");
     desk.look(
         "failed(ErrImagePull nginx:1.26 1/1 old 3 log \"\") rolling back nginx:1.26→nginx:1.24 → \
-         patch app=nginx:1.24",
+         LookAtWorkload",
     );
 }
 
@@ -215,9 +226,47 @@ fn a_timeout_is_rolled_back_too() {
     desk.policy.rollback = true;
     desk.look("");
     desk.later(240);
-    desk.look(
-        "timed out: NoProgress(240s) rolling back nginx:1.25→nginx:1.24 → patch app=nginx:1.24",
-    );
+    desk.times_out(TIMED_OUT);
+    desk.look_goes_through();
+    desk.look("→ patch app=nginx:1.24");
+}
+
+const TIMED_OUT: &str =
+    "timed out: NoProgress(240s) rolling back nginx:1.25→nginx:1.24 → LookAtWorkload";
+
+#[test]
+fn a_rollout_that_is_complete_by_the_time_of_its_rollback_stays() {
+    for restarts in [false, true] {
+        let mut desk = rolling();
+        desk.policy.rollback = true;
+        desk.look("");
+        desk.later(240);
+        desk.times_out(TIMED_OUT);
+        if restarts {
+            restart(&mut desk);
+            desk.look("→ LookAtWorkload");
+        }
+        desk.later(10);
+        // Nobody has told of it.
+        desk.status(3, 3, 3);
+        desk.look_goes_through();
+        desk.look("recovered");
+        assert_eq!(desk.service.rejected, None);
+        desk.look("");
+        desk.save("nginx:1.26");
+        desk.look("→ patch app=nginx:1.26");
+    }
+}
+
+#[test]
+fn a_rollout_that_is_complete_before_the_patch_back_could_be_sent_stays() {
+    let mut desk = failing();
+    begin_return(&mut desk);
+    let away = Setback::Transient { text: "no route".into(), retry_after: None };
+    desk.reply(Err(away), "");
+    desk.status(3, 3, 3);
+    desk.look("recovered");
+    assert_eq!(desk.service.good.as_ref().map(|good| &*good.images[0].1), Some("nginx:1.25"));
 }
 
 fn only(place: &str) -> ImageLimits {
@@ -250,7 +299,7 @@ fn an_image_that_is_not_allowed_any_more_is_not_put_back() {
         desk.patch_goes_through();
         desk.look("");
         desk.later(240);
-        desk.look(&format!(
+        desk.times_out(&format!(
             "timed out: NoProgress(240s) could not put back {image}→nginx:1.24: {why}"
         ));
         desk.look("");
@@ -263,7 +312,7 @@ fn an_image_that_is_not_allowed_any_more_is_not_put_back() {
 #[test]
 fn a_way_back_that_a_restart_does_not_allow_any_more_is_not_taken() {
     let mut desk = failing();
-    desk.look(FAILED);
+    begin_return(&mut desk);
     desk.policy.images = only("good.io");
     // As it was read before the list was known; a restart with the list refuses the file itself.
     restart(&mut desk);

@@ -141,7 +141,7 @@ fn no_progress_for_the_time_limit_is_a_timeout_and_progress_restarts_it() {
     desk.look("");
     assert_eq!(desk.wake, Some(desk.now + Duration::from_secs(1)));
     desk.later(1);
-    desk.look("timed out: NoProgress(240s)");
+    desk.times_out("timed out: NoProgress(240s)");
     desk.look("");
     desk.status(3, 3, 3);
     desk.look("recovered");
@@ -218,7 +218,7 @@ fn a_broken_rollout_that_is_scaled_to_zero_has_not_recovered() {
     let mut desk = rolling();
     desk.look("");
     desk.later(240);
-    desk.look("timed out: NoProgress(240s)");
+    desk.times_out("timed out: NoProgress(240s)");
     let scale = |desk: &mut Desk, wanted| {
         desk.workload().generation += 1;
         desk.workload().replicas.wanted = wanted;
@@ -259,5 +259,5 @@ fn a_pod_that_comes_and_goes_is_no_progress() {
         desk.look("");
     }
     desk.later(10);
-    desk.look("timed out: NoProgress(240s)");
+    desk.times_out("timed out: NoProgress(240s)");
 }
