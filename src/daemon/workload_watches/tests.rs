@@ -2,7 +2,7 @@ use super::*;
 use crate::cluster::{Call, Class, Permission, Resource, Verb};
 use crate::daemon::nowhere::{self, wait_until};
 use crate::daemon::start_up;
-use crate::model::{Image, ImageSet};
+use crate::model::{Gap, Image, ImageSet, fixture};
 use crate::observed;
 use crate::worker::tests::lone_floor;
 
@@ -139,4 +139,25 @@ fn who_may_list_and_not_watch_is_refused_until_the_watch_is_open() {
     assert_eq!(looked_at(), 1, "its service goes on");
     take(&floor, WatchEvent::Synced);
     assert_eq!(looked_at(), 0);
+}
+
+#[test]
+fn rollouts_are_looked_at_when_a_watch_goes_on_after_a_gap() {
+    let floor = lone_floor();
+    let web = fixture::workload("web");
+    floor.interest.lock().add(&web.key, &web.selector);
+    let part = Part::new(Kind::Deployment, Scope::Cluster, Arc::new(AtomicBool::new(true)));
+    let listed = || WatchEvent::Restarted { items: vec![web.clone()], resource_version: 5 };
+    let in_a_gap = || floor.workloads.read().gap(&web).is_some_and(Gap::is_open);
+    part.take(&floor, listed());
+    part.take(&floor, WatchEvent::Synced);
+    assert_eq!((in_a_gap(), floor.queue.try_take()), (false, None));
+    for goes_on in [WatchEvent::Synced, listed()] {
+        let why = "cut".to_owned();
+        part.take(&floor, WatchEvent::Disconnected { why, retry_in: Duration::ZERO });
+        assert_eq!((in_a_gap(), floor.queue.try_take()), (true, None));
+        part.take(&floor, goes_on);
+        assert_eq!((in_a_gap(), floor.queue.try_take()), (false, Some(web.key.clone())));
+        floor.queue.done(&web.key);
+    }
 }

@@ -297,3 +297,36 @@ fn a_scope_that_takes_over_leaves_no_gap() {
     close(&mut cache, Some("qa"));
     assert!(cache.is_empty());
 }
+
+#[test]
+fn a_gap_is_what_no_scope_of_the_kind_showed() {
+    let own = Some("default");
+    let web = version("web", 10);
+    let mut cache = Workloads::default();
+    let gap = |cache: &Workloads| {
+        cache.gap(&web).map(|gap| (gap.since.0 / 1000, gap.until.map(|at| at.0 / 1000)))
+    };
+    let second = |at: u64| Moment(at * 1000);
+    cache.lose(Kind::Deployment, own, second(1));
+    assert_eq!(gap(&cache), None, "it was never listed");
+    cache.replace(Kind::Deployment, own, vec![version("web", 10)], 12);
+    cache.lose(Kind::StatefulSet, own, second(2));
+    assert_eq!(gap(&cache), None, "another kind");
+    cache.lose(Kind::Deployment, own, second(10));
+    cache.lose(Kind::Deployment, own, second(20));
+    assert_eq!(gap(&cache), Some((10, None)), "the first word of it counts");
+    assert!(cache.find(Kind::Deployment, own, second(30)));
+    assert!(!cache.find(Kind::Deployment, own, second(31)), "it is no news");
+    assert_eq!(gap(&cache), Some((10, Some(30))));
+    cache.lose(Kind::Deployment, own, second(32));
+    assert_eq!(gap(&cache), Some((10, None)), "it had not caught up");
+    cache.find(Kind::Deployment, own, second(40));
+    cache.lose(Kind::Deployment, own, second(50));
+    assert_eq!(gap(&cache), Some((50, None)));
+    cache.replace(Kind::Deployment, None, vec![version("web", 10)], 13);
+    assert_eq!(gap(&cache), None, "the watch of all shows it");
+    cache.lose(Kind::Deployment, None, second(60));
+    assert_eq!(gap(&cache), Some((60, None)));
+    cache.close(Kind::Deployment, None);
+    assert_eq!(gap(&cache), Some((50, None)));
+}
