@@ -27,7 +27,7 @@ pub struct View<'a> {
     pub namesakes: &'a [Kind],
     /// The pods that the workload's selector finds; only needed while a rollout is in flight.
     pub pods: &'a [Arc<Pod>],
-    /// A rollout may start now; see [`super::Gate`].
+    /// A rollout may start now, or whatever else asks the gate first; see [`super::Gate`].
     pub admitted: bool,
     /// What the settings say.
     pub policy: &'a Policy,

@@ -195,6 +195,25 @@ fn the_intent_is_kept_before_the_patch_is_sent() {
     assert_eq!(events.lock().iter().filter(|event| **event == Event::Patch).count(), 1);
 }
 
+#[test]
+fn a_rollout_that_cannot_be_followed_because_two_kinds_share_its_name_keeps_no_room_from_others() {
+    let floor = floor(Cluster::default());
+    let mut gate = Gate::new(Some(1), None, Standing::default());
+    assert!(gate.open().is_empty());
+    *floor.gate.lock() = gate;
+    lists(&floor, vec![fixture::workload("web"), fixture::workload("api")]);
+    ask(&floor, "web", "nginx:1.25");
+    look(&floor, &fixture::key("web"));
+    ask(&floor, "api", "nginx:1.25");
+    look(&floor, &fixture::key("api"));
+    assert_eq!(runs(&floor, "api"), "nginx:1.24", "there is room for one");
+    let namesake = Workload { kind: Kind::StatefulSet, ..fixture::workload("web") };
+    floor.workloads.write().replace(Kind::StatefulSet, None, vec![namesake], 2);
+    look(&floor, &fixture::key("web"));
+    look(&floor, &fixture::key("api"));
+    assert_eq!(runs(&floor, "api"), "nginx:1.25");
+}
+
 /// What was said of panics.
 static SAID: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
