@@ -152,18 +152,27 @@ impl StartUp {
         }
     }
 
-    /// Waits until no more files come, and what they name was listed or may not be.
+    /// Waits until no more files come, and what they name was listed or may not be. A file that is only
+    /// written to once more is none that comes: somebody may do that all the time.
     fn wait_until_quiet(&self, seen: &Receiver<Seen>) -> Option<()> {
-        let began = clock::now();
+        let count = || self.grounds.floor.desired.read().len();
+        let (began, mut files) = (clock::now(), count());
+        let mut quiet_at = began + QUIET;
         loop {
-            match seen.recv_timeout(QUIET) {
-                Err(RecvTimeoutError::Disconnected) => return None,
-                Ok(_) if clock::now().since(began) < LONGEST => {}
-                Ok(_) | Err(RecvTimeoutError::Timeout) => {
-                    if is_listed(&self.grounds.floor) {
-                        return Some(());
-                    }
+            let word = seen.recv_timeout(quiet_at.since(clock::now()));
+            if word == Err(RecvTimeoutError::Disconnected) {
+                return None;
+            }
+            let (now, count) = (clock::now(), count());
+            if count != files {
+                files = count;
+                quiet_at = now + QUIET;
+            }
+            if now >= quiet_at.min(began + LONGEST) {
+                if is_listed(&self.grounds.floor) {
+                    return Some(());
                 }
+                quiet_at = now + QUIET;
             }
         }
     }
