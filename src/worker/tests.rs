@@ -10,12 +10,12 @@ use parking_lot::{Mutex, RwLock};
 use super::*;
 use crate::desired::Register;
 use crate::model::{
-    Alert, Change, Image, ImagePatch, ImageSet, Kind, Moment, NamespaceState, ServiceKey, Standing,
-    Workload, fixture,
+    Alert, Image, ImagePatch, ImageSet, Kind, NamespaceState, ServiceKey, Standing, Workload,
+    fixture,
 };
-use crate::reconcile::{
-    Ask, Drift, Gate, Intent, Patience, Phase, Policy, Reply, Service, Setback, Step,
-};
+use crate::reconcile::{Drift, Gate, Patience, Phase, Policy, Reply, Setback, Step};
+
+mod room;
 
 /// Far beyond what anything here takes on a busy machine.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -195,64 +195,6 @@ fn the_intent_is_kept_before_the_patch_is_sent() {
     look(&floor, &fixture::key("web"));
     assert_eq!(events.lock()[..2], [Event::IntentKept, Event::Patch]);
     assert_eq!(events.lock().iter().filter(|event| **event == Event::Patch).count(), 1);
-}
-
-#[test]
-fn a_rollout_that_cannot_be_followed_because_two_kinds_share_its_name_keeps_no_room_from_others() {
-    let floor = floor(Cluster::default());
-    let mut gate = Gate::new(Some(1), None, Standing::default());
-    assert!(gate.open().is_empty());
-    *floor.gate.lock() = gate;
-    lists(&floor, vec![fixture::workload("web"), fixture::workload("api")]);
-    ask(&floor, "web", "nginx:1.25");
-    look(&floor, &fixture::key("web"));
-    ask(&floor, "api", "nginx:1.25");
-    look(&floor, &fixture::key("api"));
-    assert_eq!(runs(&floor, "api"), "nginx:1.24", "there is room for one");
-    let namesake = Workload { kind: Kind::StatefulSet, ..fixture::workload("web") };
-    floor.workloads.write().replace(Kind::StatefulSet, None, vec![namesake], 2);
-    look(&floor, &fixture::key("web"));
-    look(&floor, &fixture::key("api"));
-    assert_eq!(runs(&floor, "api"), "nginx:1.25");
-}
-
-#[test]
-fn a_way_back_that_gave_its_place_up_waits_for_room() {
-    let floor = floor(Cluster::default());
-    let mut gate = Gate::new(Some(1), None, Standing::default());
-    assert!(gate.open().is_empty());
-    assert!(gate.admit(&fixture::key("api"), Ask::Rollout));
-    *floor.gate.lock() = gate;
-    let mut web = fixture::workload("web");
-    web.containers[0].image = "nginx:1.25".into();
-    let desired = ImageSet::Single(Image::parse("nginx:1.25").expect("valid"));
-    let change =
-        Change { container: "app".into(), from: "nginx:1.25".into(), to: "nginx:1.24".into() };
-    let intent = Intent {
-        desired: desired.clone(),
-        uid: web.uid.clone(),
-        generation: web.generation,
-        progressing: None,
-        changes: vec![change],
-        look_first: false,
-        misses: 0,
-        checked: false,
-        pull_secrets: None,
-    };
-    let service = Service {
-        phase: Phase::Returning(intent),
-        rejected: Some(desired),
-        retry_at: Some(Moment(1)),
-        ..Service::default()
-    };
-    floor.services.restore(fixture::key("web"), service);
-    lists(&floor, vec![web]);
-    ask(&floor, "web", "nginx:1.25");
-    look(&floor, &fixture::key("web"));
-    assert_eq!(runs(&floor, "web"), "nginx:1.25");
-    assert_eq!(floor.gate.lock().note(&fixture::key("api"), false), [fixture::key("web")]);
-    look(&floor, &fixture::key("web"));
-    assert_eq!(runs(&floor, "web"), "nginx:1.24");
 }
 
 /// What was said of panics.
