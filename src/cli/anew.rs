@@ -1,7 +1,7 @@
 //! The program that this process runs, and starting it anew in the same process: with other settings, or
 //! because a newer one was installed in its place. Whoever watches over the process notices nothing. `[E]`
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
@@ -18,6 +18,9 @@ use crate::model::shown;
 const RUNNING: &str = "/proc/self/exe";
 /// What the kernel writes behind the name of a file that is gone.
 const GONE: &[u8] = b" (deleted)";
+
+/// The flags of `depd run` by which a person consents to what is held otherwise.
+const CONSENTS: [&str; 2] = ["--accept-change", "--apply-all"];
 
 /// A program and the file that it was started from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,11 +46,11 @@ impl Program {
         file(&self.path).is_some_and(|now| Some(now) != self.file)
     }
 
-    /// Starts what is in its place now, with the same arguments; where that cannot be started, itself
-    /// once more. Returns only if neither is possible.
+    /// Starts what is in its place now, with the same arguments but those that were consents; where that
+    /// cannot be started, itself once more. Returns only if neither is possible.
     pub fn start_anew(&self) -> Failure {
         let start = |program: &Path| {
-            let mut arguments = std::env::args_os();
+            let mut arguments = without_consents(std::env::args_os());
             let mut command = Command::new(program);
             if let Some(name) = arguments.next() {
                 command.arg0(name);
@@ -60,6 +63,11 @@ impl Program {
         let problem = start(Path::new(RUNNING));
         Failure::work(format!("depd cannot start itself anew: {problem}"))
     }
+}
+
+/// A consent was given to what one start found. What the next one finds is asked about anew.
+fn without_consents(arguments: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
+    arguments.filter(|argument| !CONSENTS.iter().any(|consent| argument == consent))
 }
 
 fn file(path: impl AsRef<Path>) -> Option<(u64, u64)> {
@@ -84,6 +92,13 @@ mod tests {
         ] {
             assert_eq!(without_mark(Path::new(told)), Path::new(expect));
         }
+    }
+
+    #[test]
+    fn only_what_was_consented_to_is_left_out_of_the_arguments() {
+        let given = ["depd", "run", "--accept-change", "--deps", "x", "--apply-all", "--poll"];
+        let kept: Vec<OsString> = without_consents(given.map(OsString::from).into_iter()).collect();
+        assert_eq!(kept, ["depd", "run", "--deps", "x", "--poll"]);
     }
 
     #[test]

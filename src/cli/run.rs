@@ -120,13 +120,14 @@ pub struct RunArguments {
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..))]
     pub halt_after: Option<u32>,
 
-    /// Go on although cluster, folder or ECR_REPO are not those of the last run
+    /// Go on although cluster, folder or ECR_REPO are not those of the last run, or although the files of
+    /// all services, or of more than 20, are gone; a start anew by SIGHUP does without
     #[arg(long)]
     pub accept_change: bool,
 
     /// Roll out everything that differs on a first start, even if that is more than 20 services, those
-    /// counted whose namespace may not be listed yet; the first start of an empty folder goes on until
-    /// its first files are there
+    /// counted whose namespace may not be listed yet or would be created; the first start of an empty
+    /// folder goes on until its first files are there; a start anew by SIGHUP does without
     #[arg(long)]
     pub apply_all: bool,
 

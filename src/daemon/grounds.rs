@@ -12,7 +12,7 @@ use log::warn;
 
 use super::settings::Settings;
 use crate::cluster::{ApiError, Class, Client};
-use crate::model::{Alert, ImageSet, ServiceKey};
+use crate::model::{Alert, ImageSet, NamespaceState, ServiceKey};
 use crate::observed::Sight;
 use crate::reconcile::{FIRST_START_LIMIT, Identity, Service, differs};
 use crate::store::STATES_LOST;
@@ -64,21 +64,56 @@ impl Grounds {
     }
 
     /// What speaks against changing anything, if something does.
-    #[must_use]
+    ///
+    /// # Errors
+    /// The cluster does not answer whether it has the namespaces.
     pub fn objection(
         &self,
+        client: &Client,
         identity: &Identity,
-        differing: &[(ServiceKey, String)],
-    ) -> Option<Alert> {
-        let differences = identity.differences(&self.meta);
-        if !differences.is_empty() && !self.settings.accept_change {
-            return Some(Alert::IdentityChanged { differences });
+    ) -> Result<Option<Alert>, ApiError> {
+        if !self.settings.accept_change {
+            let differences = identity.differences(&self.meta);
+            if !differences.is_empty() {
+                return Ok(Some(Alert::IdentityChanged { differences }));
+            }
+            if let Some(alert) = self.files_gone() {
+                return Ok(Some(alert));
+            }
         }
         if !self.is_first() {
-            return None;
+            return Ok(None);
         }
-        let differing = differing.iter().map(|(key, _)| key.clone());
-        too_many(differing.chain(unseen(&self.floor)).collect())
+        let differing = self.differing().into_iter().map(|(key, _)| key);
+        let mut concerned: BTreeSet<_> = differing.chain(unseen(&self.floor)).collect();
+        if self.floor.policy.create_namespaces {
+            let exists = |namespace: &str| exists(client, namespace);
+            add_homeless(&self.floor, &mut concerned, exists)?;
+        }
+        Ok(too_many(concerned))
+    }
+
+    /// A file asks for something.
+    #[must_use]
+    pub fn is_asked(&self) -> bool {
+        self.floor.desired.read().asked().next().is_some()
+    }
+
+    /// A file is gone of a service that something is remembered of.
+    #[must_use]
+    pub fn is_any_gone(&self) -> bool {
+        !gone(&self.floor, &self.remembered).is_empty()
+    }
+
+    /// So many files are gone, or all, that the folder may not be mounted or filled yet: to let go of
+    /// their services would be to forget what people undid in the cluster.
+    #[must_use]
+    pub fn files_gone(&self) -> Option<Alert> {
+        let gone = gone(&self.floor, &self.remembered);
+        let is_all = !gone.is_empty() && !self.is_asked();
+        let examples = gone.iter().take(EXAMPLES).map(ServiceKey::to_string).collect();
+        let is_too_many = is_all || gone.len() > FIRST_START_LIMIT;
+        is_too_many.then_some(Alert::FilesGone { gone: gone.len(), examples })
     }
 
     /// The services whose workload runs something else than a changed file asks for, with what.
@@ -127,6 +162,53 @@ fn unseen(floor: &Floor) -> Vec<ServiceKey> {
     keys
 }
 
+/// The services without a file that something is remembered of, sorted.
+fn gone(floor: &Floor, remembered: &HashMap<ServiceKey, Service>) -> Vec<ServiceKey> {
+    let desired = floor.desired.read();
+    let is_gone = |(key, service): &(&ServiceKey, &Service)| {
+        service.phase.desired().is_some() && desired.get(key).is_none()
+    };
+    let mut keys: Vec<ServiceKey> =
+        remembered.iter().filter(is_gone).map(|(key, _)| key.clone()).collect();
+    keys.sort_unstable();
+    keys
+}
+
+/// The cluster has it, or does not say.
+fn exists(client: &Client, namespace: &str) -> Result<bool, ApiError> {
+    match client.namespace_exists(namespace) {
+        Err(error) if matches!(error.class, Class::Forbidden(_) | Class::Denied { .. }) => Ok(true),
+        answer => answer.map(|state| state == NamespaceState::Active),
+    }
+}
+
+/// Adds the services whose namespace would be created. One that shows one of their workloads is not
+/// asked for.
+fn add_homeless<E>(
+    floor: &Floor,
+    concerned: &mut BTreeSet<ServiceKey>,
+    exists: impl Fn(&str) -> Result<bool, E>,
+) -> Result<(), E> {
+    let mut by_namespace: BTreeMap<String, BTreeSet<ServiceKey>> = BTreeMap::new();
+    for (key, _) in floor.desired.read().asked() {
+        by_namespace.entry(key.namespace().to_owned()).or_default().insert(key.clone());
+    }
+    let is_seen =
+        |keys: &BTreeSet<_>| keys.iter().any(|key| !floor.workloads.read().kinds(key).is_empty());
+    by_namespace.retain(|_, keys| !is_seen(keys) && !keys.is_subset(concerned));
+    let doubtful: usize = by_namespace.values().map(BTreeSet::len).sum();
+    if concerned.len() + doubtful <= FIRST_START_LIMIT {
+        // Even if none of them were there, that would be no accident: nobody is asked.
+        return Ok(());
+    }
+    for (namespace, mut keys) in by_namespace {
+        if !exists(&namespace)? {
+            concerned.append(&mut keys);
+        }
+    }
+    Ok(())
+}
+
 /// What speaks against a first start that would or could change these services.
 fn too_many(concerned: BTreeSet<ServiceKey>) -> Option<Alert> {
     let differing = concerned.len();
@@ -141,9 +223,12 @@ fn absolute(folder: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
     use super::*;
     use crate::daemon::wiring::restore;
-    use crate::model::{Image, Kind, fixture};
+    use crate::model::{Image, Kind, Problem, Workload, fixture};
+    use crate::reconcile::{Phase, Settled};
     use crate::worker::tests::lone_floor;
 
     #[test]
@@ -164,6 +249,52 @@ mod tests {
             floor.workloads.write().replace(kind, None, Vec::new(), 1);
         }
         assert_eq!(held(), None);
+    }
+
+    #[test]
+    fn on_a_first_start_services_count_whose_namespace_would_be_created() {
+        let floor = lone_floor();
+        let named = [("web", "there"), ("api", "there"), ("web", "empty"), ("web", "missing")];
+        let key = |service: &str, namespace: &str| ServiceKey::new(service, namespace).unwrap();
+        for (service, namespace) in named {
+            let wish = ImageSet::Single(Image::parse("nginx:1.25").expect("valid"));
+            floor.desired.write().images(&key(service, namespace), wish);
+        }
+        let web = Workload { key: key("web", "there"), ..fixture::workload("web") };
+        floor.workloads.write().replace(Kind::Deployment, None, vec![web], 1);
+        let asked = RefCell::new(Vec::new());
+        let exists = |namespace: &str| {
+            asked.borrow_mut().push(namespace.to_owned());
+            Ok::<bool, ()>(namespace == "empty")
+        };
+        let mut concerned = BTreeSet::new();
+        add_homeless(&floor, &mut concerned, exists).expect("answers");
+        assert!(concerned.is_empty() && asked.borrow().is_empty(), "they are too few to matter");
+        concerned = (0..FIRST_START_LIMIT).map(|n| key(&format!("svc-{n}"), "elsewhere")).collect();
+        let mut expect = concerned.clone();
+        expect.insert(key("web", "missing"));
+        add_homeless(&floor, &mut concerned, exists).expect("answers");
+        assert_eq!(concerned, expect);
+        assert_eq!(asked.into_inner(), ["empty", "missing"]);
+    }
+
+    #[test]
+    fn a_service_is_gone_of_which_something_is_remembered_and_that_has_no_file() {
+        let floor = lone_floor();
+        let wish = ImageSet::Single(Image::parse("nginx:1.25").expect("valid"));
+        let settled = Settled { desired: wish.clone(), uid: "u".into(), changes: Vec::new() };
+        let settled = Service { phase: Phase::Settled(settled), ..Service::default() };
+        floor.desired.write().images(&fixture::key("there"), wish);
+        let problem = Problem { place: None, text: "no image".into() };
+        floor.desired.write().problem(&fixture::key("broken"), problem);
+        let states = [
+            ("there", settled.clone()),
+            ("broken", settled.clone()),
+            ("let-go", settled.let_go()),
+            ("gone", settled),
+        ];
+        let remembered = states.map(|(name, service)| (fixture::key(name), service)).into();
+        assert_eq!(gone(&floor, &remembered), [fixture::key("gone")]);
     }
 
     #[test]

@@ -104,7 +104,7 @@ impl Rehearsal {
         note_read(&mut meta, remembered.len(), past.services.len());
         let grounds = Grounds { floor, meta, remembered, settings };
         let identity = grounds.identity(&client).map_err(RehearsalError::Api)?;
-        let objection = grounds.objection(&identity, &grounds.differing());
+        let objection = grounds.objection(&client, &identity).map_err(RehearsalError::Api)?;
         let standing = Standing::from_meta(&grounds.meta);
         let halted = standing.halted.then_some(Alert::Halted { failures: standing.failures });
         // What is held is shown all the same: what would come if a person says so.

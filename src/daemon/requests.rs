@@ -60,7 +60,8 @@ pub fn resume_all(floor: &Floor) -> Answer {
         Resumed::WasNotHalted => yes("nothing was halted; depd goes on as before"),
         Resumed::HeldOtherwise => {
             no("depd is held for another reason, which its log and its message name: it must be \
-             started anew with what they say (--accept-change or --apply-all)")
+             started anew with what they say (--accept-change or --apply-all), or find the files that \
+             are missing")
         }
     }
 }

@@ -14,7 +14,7 @@ use log::{info, warn};
 use super::grounds::{Grounds, is_any_lost};
 use super::logging::log_alert;
 use crate::clock;
-use crate::cluster::Client;
+use crate::cluster::{ApiError, Client};
 use crate::model::{Alert, ServiceKey};
 use crate::observed::Sight;
 use crate::queue::backoff;
@@ -23,8 +23,8 @@ use crate::report::alarm::alarm;
 use crate::store::{STATES_LOST, Store};
 use crate::worker::Floor;
 
-/// A folder that was empty at a first start is filled when no file came for this long. Whoever copies
-/// many files, or mounts a volume, is quicker; a person who writes the first one hardly notices.
+/// A folder that is being filled is full when no file came for this long. Whoever copies many files, or
+/// mounts a volume, is quicker; a person who writes the first one hardly notices.
 const QUIET: Duration = Duration::from_millis(500);
 /// It is not waited for longer than this.
 const LONGEST: Duration = Duration::from_secs(30);
@@ -86,28 +86,30 @@ impl StartUp {
         }
     }
 
-    fn judge(&mut self, seen: &Receiver<Seen>) {
-        let mut differing = self.grounds.differing();
+    /// Judges, and once more when what speaks against it goes away by itself; `None` when depd ends
+    /// before that.
+    fn judge(&mut self, seen: &Receiver<Seen>) -> Option<()> {
         let files = self.grounds.floor.desired.read().len();
-        info!("{files} dep files, {} services differ from them", differing.len());
-        let Some(identity) = self.identity() else { return };
-        if self.grounds.is_first() && !self.is_asked() {
-            // Everything there is was seen; but what comes into the folder now is like what lies in it
-            // at another first start.
-            info!("the folder asks for nothing yet: the first start goes on until it does");
+        info!("{files} dep files, {} services differ from them", self.grounds.differing().len());
+        let identity = self.insist(|it| it.grounds.identity(&it.client))?;
+        self.wait_until_filled(seen)?;
+        loop {
+            let objection = self.insist(|it| it.grounds.objection(&it.client, &identity))?;
+            let Some(alert) = objection else { break };
+            self.grounds.floor.gate.lock().shut();
+            self.grounds.floor.journal.alert(&alert);
             self.is_over();
-            if !self.wait_for_files(seen) {
-                return;
+            if !matches!(alert, Alert::FilesGone { .. }) {
+                return Some(());
             }
-            differing = self.grounds.differing();
-        }
-        match self.grounds.objection(&identity, &differing) {
-            Some(alert) => {
-                self.grounds.floor.gate.lock().shut();
-                self.grounds.floor.journal.alert(&alert);
+            while self.grounds.files_gone().is_some() {
+                seen.recv().ok()?;
+                self.wait_until_quiet(seen)?;
             }
-            None => self.go(&identity),
+            info!("the files are there again: depd goes on");
         }
+        self.go(&identity);
+        Some(())
     }
 
     fn go(&self, identity: &Identity) {
@@ -125,40 +127,62 @@ impl StartUp {
         }
     }
 
-    /// A file asks for something.
-    fn is_asked(&self) -> bool {
-        self.grounds.floor.desired.read().asked().next().is_some()
-    }
-
-    /// Waits until files have come, no more of them come, and what they name was listed or may not be;
-    /// false when depd ends before that.
-    fn wait_for_files(&self, seen: &Receiver<Seen>) -> bool {
-        let mut began = None;
+    /// Waits, where it matters how many files there are, until no more of them come. Everything there is
+    /// was seen; but what comes into the folder now is like what lies in it already: somebody may be
+    /// copying, or the volume may not be mounted yet.
+    fn wait_until_filled(&mut self, seen: &Receiver<Seen>) -> Option<()> {
+        if self.grounds.is_any_gone() {
+            return self.wait_until_quiet(seen);
+        }
+        if !self.grounds.is_first() {
+            return Some(());
+        }
+        if !self.grounds.is_asked() {
+            info!("the folder asks for nothing yet: the first start goes on until it does");
+            self.is_over();
+        }
         loop {
-            let word = match began {
-                None => seen.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                Some(_) => seen.recv_timeout(QUIET),
-            };
-            began = began.or_else(|| Some(clock::now())).filter(|_| self.is_asked());
-            let is_long = began.is_some_and(|at| clock::now().since(at) >= LONGEST);
-            match word {
-                Err(RecvTimeoutError::Disconnected) => return false,
-                Ok(_) if !is_long => {}
-                Ok(_) | Err(RecvTimeoutError::Timeout) => {
-                    if began.is_some() && is_listed(&self.grounds.floor) {
-                        return true;
-                    }
-                }
+            while !self.grounds.is_asked() {
+                seen.recv().ok()?;
+            }
+            self.wait_until_quiet(seen)?;
+            if self.grounds.is_asked() {
+                return Some(());
             }
         }
     }
 
-    /// Asks the cluster who it is, until it answers; `None` when depd is stopped meanwhile.
-    fn identity(&self) -> Option<Identity> {
+    /// Waits until no more files come, and what they name was listed or may not be. A file that is only
+    /// written to once more is none that comes: somebody may do that all the time.
+    fn wait_until_quiet(&self, seen: &Receiver<Seen>) -> Option<()> {
+        let count = || self.grounds.floor.desired.read().len();
+        let (began, mut files) = (clock::now(), count());
+        let mut quiet_at = began + QUIET;
+        loop {
+            let word = seen.recv_timeout(quiet_at.since(clock::now()));
+            if word == Err(RecvTimeoutError::Disconnected) {
+                return None;
+            }
+            let (now, count) = (clock::now(), count());
+            if count != files {
+                files = count;
+                quiet_at = now + QUIET;
+            }
+            if now >= quiet_at.min(began + LONGEST) {
+                if is_listed(&self.grounds.floor) {
+                    return Some(());
+                }
+                quiet_at = now + QUIET;
+            }
+        }
+    }
+
+    /// Asks the cluster until it answers; `None` when depd is stopped meanwhile.
+    fn insist<T>(&self, ask: impl Fn(&StartUp) -> Result<T, ApiError>) -> Option<T> {
         let mut failures = 0;
         loop {
-            match self.grounds.identity(&self.client) {
-                Ok(identity) => return Some(identity),
+            match ask(self) {
+                Ok(answer) => return Some(answer),
                 // Whoever does not answer may be any cluster.
                 Err(_) if self.client.is_shut_down() => return None,
                 Err(error) => {

@@ -3,7 +3,8 @@
 /// What a person must decide or mend.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Alert {
-    /// The store is empty and more services differ than can be a coincidence.
+    /// The store is empty and more services differ than can be a coincidence, or their namespaces would
+    /// be created.
     FirstStart {
         /// How many would be changed.
         differing: usize,
@@ -14,6 +15,14 @@ pub enum Alert {
     IdentityChanged {
         /// One line for each difference: what it was, and what it is.
         differences: Vec<String>,
+    },
+    /// The folder is empty, or lacks more files than can be a coincidence: it may not be mounted or
+    /// filled yet.
+    FilesGone {
+        /// Of how many services that something is remembered of.
+        gone: usize,
+        /// Some of their keys.
+        examples: Vec<String>,
     },
     /// Too many rollouts failed in a row.
     Halted {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::plan::Draft;
+use super::plan::{Draft, hold};
 use super::{Drift, resolve};
 use crate::model::{Change, ImageSet, Successor, Target, What, Workload};
 
@@ -53,6 +53,10 @@ impl Draft<'_> {
         changes: Vec<Change>,
     ) {
         let now = self.view.now;
+        if hold(workload).is_some() || !self.view.admitted {
+            // Nothing is sent, so there is nothing to count.
+            return self.change(images, workload, differing);
+        }
         let service = &mut self.plan.service;
         let wait = correction_pause(service.corrections);
         let due = service.corrected_at.map_or(now, |last| last + wait);

@@ -26,13 +26,27 @@ pub struct Gate {
     offered: HashSet<ServiceKey>,
     waiting: VecDeque<ServiceKey>,
     waits: HashSet<ServiceKey>,
+    /// Those that wait for room to put the last good images back, which a halt does not keep from it.
+    returning: HashSet<ServiceKey>,
+}
+
+/// What a service asks the gate for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// To start a rollout.
+    Rollout,
+    /// To put the last good images back. It takes up room like any rollout, and a halt is no reason
+    /// against it.
+    Return,
+    /// To create its namespace. It takes up no room.
+    Namespace,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 enum State {
     Starting,
     Open,
-    /// Not what the last run was about; only a new start opens it.
+    /// Not what the last run was about; only start-up opens it.
     Shut,
 }
 
@@ -66,6 +80,7 @@ impl Gate {
             offered: HashSet::new(),
             waiting: VecDeque::new(),
             waits: HashSet::new(),
+            returning: HashSet::new(),
         }
     }
 
@@ -93,7 +108,8 @@ impl Gate {
         self.state == State::Open && !self.standing.halted
     }
 
-    /// Nothing may start until depd is started anew with the word of a person.
+    /// Nothing may start until start-up finds that nothing speaks against it any more, or until depd is
+    /// started anew with the word of a person.
     pub fn shut(&mut self) {
         self.state = State::Shut;
     }
@@ -136,23 +152,36 @@ impl Gate {
         self.state == State::Shut || self.standing.halted
     }
 
-    /// Asks for `key` to start a rollout. A service that already has one may always start the next.
+    /// Asks for `key`. A service that already has a rollout may always start the next.
     #[must_use]
-    pub fn admit(&mut self, key: &ServiceKey) -> bool {
+    pub fn admit(&mut self, key: &ServiceKey, ask: Ask) -> bool {
         let has_room = self.in_flight.contains(key) || self.offered.contains(key);
-        let free = self.lets_in() && (has_room || self.free() > 0);
-        if free {
+        let has_room = has_room || ask == Ask::Namespace || self.free() > 0;
+        let lets_in = if ask == Ask::Return { self.is_open() } else { self.lets_in() };
+        let admitted = lets_in && has_room;
+        if admitted && ask != Ask::Namespace {
             self.offered.remove(key);
             self.take_place(key);
-        } else if self.waits.insert(key.clone()) {
+        } else if !admitted {
+            self.wait(key, ask);
+        }
+        admitted
+    }
+
+    fn wait(&mut self, key: &ServiceKey, ask: Ask) {
+        if self.waits.insert(key.clone()) {
             self.waiting.push_back(key.clone());
         }
-        free
+        match ask {
+            Ask::Return => self.returning.insert(key.clone()),
+            Ask::Rollout | Ask::Namespace => self.returning.remove(key),
+        };
     }
 
     /// It has what it may have waited for; it was looked at for another reason.
     fn take_place(&mut self, key: &ServiceKey) {
         self.in_flight.insert(key.clone());
+        self.returning.remove(key);
         if self.waits.remove(key) {
             self.waiting.retain(|waiting| waiting != key);
         }
@@ -195,14 +224,23 @@ impl Gate {
 
     /// The services that have room now, oldest first.
     fn room(&mut self) -> Vec<ServiceKey> {
-        if !self.lets_in() {
+        if !self.is_open() {
             return Vec::new();
         }
-        let count = self.free().min(self.waiting.len());
-        let ready: Vec<ServiceKey> = self.waiting.drain(..count).collect();
-        ready.iter().for_each(|key| {
-            self.waits.remove(key);
+        let (mut free, halted) = (self.free(), self.standing.halted);
+        let mut ready = Vec::new();
+        self.waiting.retain(|key| {
+            let goes = free > 0 && (!halted || self.returning.contains(key));
+            if goes {
+                free -= 1;
+                ready.push(key.clone());
+            }
+            !goes
         });
+        for key in &ready {
+            self.waits.remove(key);
+            self.returning.remove(key);
+        }
         if self.most.is_some() {
             self.offered.extend(ready.iter().cloned());
         }
@@ -226,11 +264,11 @@ mod tests {
         assert_eq!(gate.open(), []);
         let mut picked = Vec::new();
         for name in ["d", "c", "b"] {
-            assert!(gate.admit(&key(name)));
+            assert!(gate.admit(&key(name), Ask::Rollout));
         }
         gate.pick_in_flight(&mut picked, 8);
         assert_eq!(picked, [key("b"), key("c"), key("d")]);
-        assert!(gate.admit(&key("a")));
+        assert!(gate.admit(&key("a"), Ask::Rollout));
         assert_eq!(gate.note(&key("c"), false), []);
         gate.pick_in_flight(&mut picked, 3);
         assert_eq!(picked, [key("b"), key("d"), key("a")]);
@@ -241,17 +279,17 @@ mod tests {
     #[test]
     fn nothing_starts_before_start_up_is_judged() {
         let mut gate = Gate::new(None, None, Standing::default());
-        assert!(!gate.admit(&key("a")));
-        assert!(!gate.admit(&key("a")), "it waits once");
+        assert!(!gate.admit(&key("a"), Ask::Rollout));
+        assert!(!gate.admit(&key("a"), Ask::Rollout), "it waits once");
         assert_eq!(gate.open(), [key("a")]);
-        assert!(gate.admit(&key("a")));
+        assert!(gate.admit(&key("a"), Ask::Rollout));
     }
 
     #[test]
     fn a_shut_gate_stays_shut() {
         let mut gate = Gate::new(None, None, Standing::default());
         gate.shut();
-        assert!(!gate.admit(&key("a")));
+        assert!(!gate.admit(&key("a"), Ask::Rollout));
         assert!(gate.note(&key("b"), false).is_empty());
         assert_eq!(gate.resume(), Resumed::HeldOtherwise);
     }
@@ -260,11 +298,11 @@ mod tests {
     fn no_more_rollouts_than_asked_for_are_in_flight_and_the_oldest_waits_least() {
         let mut gate = Gate::new(Some(2), None, Standing::default());
         assert!(gate.open().is_empty());
-        assert!(gate.admit(&key("a")) && gate.admit(&key("b")));
-        assert!(!gate.admit(&key("c")) && !gate.admit(&key("d")));
-        assert!(gate.admit(&key("a")), "its own next rollout takes its own place");
+        assert!(gate.admit(&key("a"), Ask::Rollout) && gate.admit(&key("b"), Ask::Rollout));
+        assert!(!gate.admit(&key("c"), Ask::Rollout) && !gate.admit(&key("d"), Ask::Rollout));
+        assert!(gate.admit(&key("a"), Ask::Rollout), "its own next rollout takes its own place");
         assert_eq!(gate.note(&key("a"), false), [key("c")]);
-        assert!(gate.admit(&key("c")));
+        assert!(gate.admit(&key("c"), Ask::Rollout));
         assert!(gate.note(&key("x"), false).is_empty(), "it had no place");
         assert_eq!(gate.note(&key("b"), false), [key("d")]);
     }
@@ -273,23 +311,30 @@ mod tests {
     fn room_that_a_service_does_not_take_is_the_next_ones() {
         let mut gate = Gate::new(Some(1), None, Standing::default());
         assert!(gate.open().is_empty());
-        assert!(gate.admit(&key("a")));
-        assert!(!gate.admit(&key("b")) && !gate.admit(&key("c")));
+        assert!(gate.admit(&key("a"), Ask::Rollout));
+        assert!(!gate.admit(&key("b"), Ask::Rollout) && !gate.admit(&key("c"), Ask::Rollout));
         assert_eq!(gate.note(&key("a"), false), [key("b")]);
-        assert!(!gate.admit(&key("d")), "the room is kept for whom it was offered to");
+        assert!(
+            !gate.admit(&key("d"), Ask::Rollout),
+            "the room is kept for whom it was offered to"
+        );
         assert_eq!(gate.note(&key("b"), false), [key("c")], "paused meanwhile, for example");
-        assert!(gate.admit(&key("c")));
+        assert!(gate.admit(&key("c"), Ask::Rollout));
     }
 
     #[test]
     fn a_service_that_was_let_in_waits_no_more() {
         let mut gate = Gate::new(Some(1), None, Standing::default());
         assert!(gate.open().is_empty());
-        assert!(gate.admit(&key("a")));
-        assert!(!gate.admit(&key("b")) && !gate.admit(&key("c")) && !gate.admit(&key("d")));
+        assert!(gate.admit(&key("a"), Ask::Rollout));
+        assert!(
+            !gate.admit(&key("b"), Ask::Rollout)
+                && !gate.admit(&key("c"), Ask::Rollout)
+                && !gate.admit(&key("d"), Ask::Rollout)
+        );
         assert_eq!(gate.note(&key("a"), false), [key("b")]);
-        assert!(gate.admit(&key("b")));
-        assert!(!gate.admit(&key("a")), "behind the others");
+        assert!(gate.admit(&key("b"), Ask::Rollout));
+        assert!(!gate.admit(&key("a"), Ask::Rollout), "behind the others");
         assert_eq!(gate.note(&key("b"), false), [key("c")]);
         assert_eq!(gate.note(&key("c"), false), [key("d")]);
         assert_eq!(gate.note(&key("d"), false), [key("a")]);
@@ -299,11 +344,11 @@ mod tests {
     fn what_somebody_else_began_takes_up_room_and_waits_no_more() {
         let mut gate = Gate::new(Some(1), None, Standing::default());
         assert!(gate.open().is_empty());
-        assert!(gate.admit(&key("a")));
-        assert!(!gate.admit(&key("b")) && !gate.admit(&key("c")));
+        assert!(gate.admit(&key("a"), Ask::Rollout));
+        assert!(!gate.admit(&key("b"), Ask::Rollout) && !gate.admit(&key("c"), Ask::Rollout));
         assert!(gate.note(&key("b"), true).is_empty(), "its YAML was applied with the new image");
         assert!(gate.note(&key("a"), false).is_empty(), "one is in flight all the same");
-        assert!(!gate.admit(&key("a")));
+        assert!(!gate.admit(&key("a"), Ask::Rollout));
         assert_eq!(gate.note(&key("b"), false), [key("c")]);
     }
 
@@ -330,11 +375,11 @@ mod tests {
         assert_eq!(judged(&mut gate, false), (true, Some((4, 2, true))));
         assert_eq!(judged(&mut gate, false), (false, Some((5, 3, true))), "said once");
         assert_eq!(judged(&mut gate, true), (false, None), "it takes a person");
-        assert!(!gate.admit(&key("a")) && gate.is_held() && gate.is_open());
+        assert!(!gate.admit(&key("a"), Ask::Rollout) && gate.is_held() && gate.is_open());
         let standing = Standing { turn: 6, failures: 0, halted: false };
         assert_eq!(gate.resume(), Resumed::GoesOn { waiting: vec![key("a")], standing });
         assert_eq!(gate.resume(), Resumed::WasNotHalted);
-        assert!(gate.admit(&key("a")));
+        assert!(gate.admit(&key("a"), Ask::Rollout));
         assert_eq!(judged(&mut gate, false), (false, Some((7, 1, false))), "counted anew");
     }
 
@@ -346,7 +391,7 @@ mod tests {
         }
         assert!(gate.open().is_empty());
         assert_eq!(gate.verdict(false).1, Some(Alert::Halted { failures: 4 }));
-        assert!(!gate.admit(&key("a")));
+        assert!(!gate.admit(&key("a"), Ask::Rollout));
     }
 
     #[test]
@@ -354,14 +399,14 @@ mod tests {
         let left = Standing { turn: 0, failures: 3, halted: true };
         for halt_after in [None, Some(3), Some(50)] {
             let mut gate = Gate::new(None, halt_after, left);
-            assert!(!gate.admit(&key("a")));
-            assert!(gate.open().is_empty() && !gate.admit(&key("a")));
+            assert!(!gate.admit(&key("a"), Ask::Rollout));
+            assert!(gate.open().is_empty() && !gate.admit(&key("a"), Ask::Rollout));
             assert_eq!((gate.halted_by(), gate.in_flight()), (Some(3), 0));
             let Resumed::GoesOn { waiting, .. } = gate.resume() else { panic!("it was halted") };
             assert_eq!((waiting, gate.halted_by()), (vec![key("a")], None));
         }
         let mut early = Gate::new(None, None, left);
-        assert!(!early.admit(&key("a")));
+        assert!(!early.admit(&key("a"), Ask::Rollout));
         let Resumed::GoesOn { waiting, .. } = early.resume() else { panic!("it was halted") };
         assert!(waiting.is_empty(), "start-up is not over");
         assert_eq!(early.open(), [key("a")]);
@@ -371,5 +416,35 @@ mod tests {
     fn failures_of_the_last_run_count_in_this_one() {
         let mut gate = halting(3, Standing { turn: 0, failures: 2, halted: false });
         assert_eq!(judged(&mut gate, false), (true, Some((1, 3, true))));
+    }
+
+    #[test]
+    fn a_way_back_waits_for_room_and_for_nothing_else() {
+        let mut gate = Gate::new(Some(1), Some(1), Standing::default());
+        assert!(gate.open().is_empty());
+        assert!(gate.admit(&key("a"), Ask::Rollout));
+        assert!(!gate.admit(&key("b"), Ask::Rollout) && !gate.admit(&key("c"), Ask::Return));
+        assert!(judged(&mut gate, false).0, "halted");
+        assert_eq!(gate.note(&key("a"), false), [key("c")], "the other one waits for a person");
+        assert!(!gate.admit(&key("d"), Ask::Return), "the room is kept");
+        assert!(gate.admit(&key("c"), Ask::Return));
+        assert_eq!(gate.note(&key("c"), false), [key("d")]);
+        assert!(gate.admit(&key("d"), Ask::Return));
+        assert!(gate.note(&key("d"), false).is_empty());
+        let Resumed::GoesOn { waiting, .. } = gate.resume() else { panic!("it was halted") };
+        assert_eq!(waiting, [key("b")]);
+    }
+
+    #[test]
+    fn a_namespace_is_held_like_a_rollout_and_takes_up_no_room() {
+        let mut gate = Gate::new(Some(1), Some(1), Standing::default());
+        assert!(!gate.admit(&key("a"), Ask::Namespace));
+        assert_eq!(gate.open(), [key("a")]);
+        assert!(gate.admit(&key("a"), Ask::Namespace));
+        assert!(gate.note(&key("a"), false).is_empty());
+        assert!(gate.admit(&key("b"), Ask::Rollout));
+        assert!(gate.admit(&key("a"), Ask::Namespace), "a rollout is in flight all the same");
+        assert!(judged(&mut gate, false).0, "halted");
+        assert!(!gate.admit(&key("a"), Ask::Namespace));
     }
 }

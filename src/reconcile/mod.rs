@@ -52,7 +52,7 @@ mod view;
 mod tests;
 
 pub use after::after;
-pub use gate::{FIRST_START_LIMIT, Gate, Resumed};
+pub use gate::{Ask, FIRST_START_LIMIT, Gate, Resumed};
 pub use given_up::GivenUp;
 pub use identity::Identity;
 pub use patience::Patience;

@@ -23,7 +23,7 @@ pub fn plan(service: &Service, view: &View) -> Plan {
         (None, _) => draft.stop_managing(),
         _ if !view.synced => {}
         (Some(DesiredState { images: None, .. }), workload) => draft.without_content(workload),
-        _ if draft.objects() => {}
+        (_, workload) if draft.objects() => draft.without_content(workload),
         _ if draft.is_ambiguous() => {}
         (Some(DesiredState { images: Some(images), .. }), None) => draft.without_workload(images),
         (Some(DesiredState { images: Some(images), .. }), Some(workload)) => {
@@ -88,7 +88,8 @@ impl Draft<'_> {
         }
     }
 
-    /// The settings do not let depd act in this namespace.
+    /// The settings do not let depd act in this namespace: nothing begins, and what is under way, because
+    /// they did before, is followed to its end.
     fn objects(&mut self) -> bool {
         let Some(problem) = self.view.policy.objection(self.view.key.namespace()) else {
             return false;
@@ -142,6 +143,7 @@ impl Draft<'_> {
         let deleted = self.plan.service.phase.uid().is_some();
         let new_wish = self.plan.service.phase.desired() != Some(images);
         self.plan.service.hold = None;
+        self.plan.service.told_misfit = None;
         if deleted {
             self.say(What::WorkloadDeleted);
         }
@@ -156,8 +158,12 @@ impl Draft<'_> {
             }));
         }
         match &self.plan.service.phase {
-            Phase::Waiting(waiting) if waiting.create => self.request(Step::CreateNamespace),
-            Phase::Waiting(waiting) if !waiting.looked => self.request(Step::LookAtNamespace),
+            Phase::Waiting(Waiting { create: true, .. }) if self.view.admitted => {
+                self.request(Step::CreateNamespace);
+            }
+            Phase::Waiting(Waiting { create: false, looked: false, .. }) => {
+                self.request(Step::LookAtNamespace);
+            }
             _ => {}
         }
     }
@@ -229,8 +235,8 @@ impl Draft<'_> {
         self.go_on(workload);
     }
 
-    /// The file was invalid ever since depd started: nothing begins, and what was under way before
-    /// that goes on.
+    /// The file was invalid ever since depd started, or does not count: nothing begins, and what was
+    /// under way before that goes on.
     fn without_content(&mut self, workload: Option<&Workload>) {
         match workload {
             Some(workload) => {

@@ -127,6 +127,10 @@ impl Draft<'_> {
             self.plan.service.give_place_back(self.view.now);
             return self.complain(What::Held(hold, workload.kind));
         }
+        if !self.view.admitted {
+            self.enter(Phase::Returning(intent));
+            return self.plan.service.give_place_back(self.view.now);
+        }
         let targets: Option<Vec<Target>> =
             intent.changes.iter().map(|change| target_of(change, workload)).collect();
         let Some(targets) = targets else {
@@ -159,8 +163,11 @@ impl Draft<'_> {
         self.settle(&intent.desired, workload, changes);
     }
 
-    /// What was good once need not be allowed any more.
+    /// What was good once need not be allowed any more, nor the namespace.
     fn disallowed(&self, changes: &[Change]) -> Option<String> {
+        if let Some(problem) = self.view.policy.objection(self.view.key.namespace()) {
+            return Some(problem.text);
+        }
         let limits = &self.view.policy.images;
         let images = changes.iter().filter_map(|change| Image::parse(&change.to).ok());
         images.into_iter().find_map(|image| limits.objection(&image))

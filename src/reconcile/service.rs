@@ -256,11 +256,13 @@ impl Service {
     }
 
     /// What is left of a service whose file is gone, should it come back: the number of its rollouts, so
-    /// that the next one is not taken for the first, and that of which the verdict was not waited for.
+    /// that the next one is not taken for the first, that of which the verdict was not waited for, and
+    /// the content that was rolled back, which is no better for having been away.
     #[must_use]
     pub fn let_go(&self) -> Service {
         let given_up = self.under_way().or_else(|| self.given_up.clone());
-        Service { attempts: self.attempts, given_up, ..Service::default() }
+        let rejected = self.rejected.clone();
+        Service { attempts: self.attempts, given_up, rejected, ..Service::default() }
     }
 
     /// Nothing is known of it but that.

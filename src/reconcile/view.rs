@@ -30,7 +30,7 @@ pub struct View<'a> {
     /// The pods that the workload's selector finds; only needed while a rollout is in flight. None while
     /// nothing is shown of them: what was known of them says nothing any more.
     pub pods: &'a [Arc<Pod>],
-    /// A rollout may start now; see [`super::Gate`].
+    /// A rollout may start now, or whatever else asks the gate first; see [`super::Gate`].
     pub admitted: bool,
     /// What the settings say.
     pub policy: &'a Policy,

@@ -10,8 +10,8 @@ pub fn alarm(alert: &Alert) -> Words {
         Alert::FirstStart { differing, examples } => (
             format!(
                 "depd remembers nothing of this folder, or not all, and {differing} services differ \
-                 from what their files ask for, or cannot be seen yet ({}, …)",
-                printable(&examples.join(", "))
+                 from what their files ask for, have no namespace, or cannot be seen yet ({})",
+                some(examples, *differing)
             ),
             "Nothing is changed. If all of them are to be rolled out, start depd with --apply-all."
                 .to_owned(),
@@ -19,6 +19,17 @@ pub fn alarm(alert: &Alert) -> Words {
         Alert::IdentityChanged { differences } => (
             format!("this is not what depd last ran with: {}", printable(&differences.join("; "))),
             "Nothing is changed. If that is meant to be, start depd with --accept-change."
+                .to_owned(),
+        ),
+        Alert::FilesGone { gone, examples } => (
+            format!(
+                "the folder has no file any more of {gone} {} that depd looks after ({})",
+                if *gone == 1 { "service" } else { "services" },
+                some(examples, *gone)
+            ),
+            "Nothing is changed, and depd goes on by itself when the files are there again: see that \
+             the folder is mounted and filled. If they were removed on purpose, start depd with \
+             --accept-change."
                 .to_owned(),
         ),
         Alert::StalePullSecrets { namespaces, why } => {
@@ -42,6 +53,12 @@ pub fn alarm(alert: &Alert) -> Words {
     Words { title: "Everything is held", sentence, advice: Some(advice), log_tail: None }
 }
 
+/// These of so many keys.
+fn some(examples: &[String], all: usize) -> String {
+    let more = if examples.len() < all { ", …" } else { "" };
+    format!("{}{more}", printable(&examples.join(", ")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -56,6 +73,8 @@ mod tests {
             Alert::IdentityChanged {
                 differences: vec!["the cluster was prod (1a), and is qa (2b)".into()],
             },
+            Alert::FilesGone { gone: 40, examples: vec!["web_prod".into(), "api_prod".into()] },
+            Alert::FilesGone { gone: 1, examples: vec!["web_prod".into()] },
             Alert::Halted { failures: 5 },
             Alert::StalePullSecrets { namespaces: 2, why: "cannot get a token for ECR".into() },
         ];

@@ -7,7 +7,7 @@ use log::error;
 use super::{Entry, Floor, Kept};
 use crate::model::{Gap, Kind, Pod, ServiceKey, Standing, What, Workload};
 use crate::observed::Sight;
-use crate::reconcile::{Phase, Plan, Reply, Service, Setback, Step, View, after, plan, retry};
+use crate::reconcile::{Ask, Phase, Plan, Reply, Service, Setback, Step, View, after, plan, retry};
 
 /// Locks the service, plans, keeps and tells, performs at most one step, and lets go.
 ///
@@ -35,6 +35,10 @@ pub fn look(floor: &Floor, key: &ServiceKey) {
         let plan = after(&service, key, outcome, (floor.clock)(), (floor.dice)());
         adopt(floor, key, workload, &mut service, plan);
     }
+    // What cannot be followed, because two kinds have its name, keeps no room from others.
+    let has_place = service.has_place() && seen.namesakes.is_empty();
+    let admitted = floor.gate.lock().note(key, has_place);
+    admitted.iter().for_each(|key| floor.queue.add(key));
     note_interest(floor, key, &service, workload);
     // A rollout that begins must be held against the pods that are known already.
     if step.is_some() || service.in_flight() && !was_in_flight {
@@ -99,7 +103,7 @@ fn decide(floor: &Floor, key: &ServiceKey, service: &mut Service, seen: &Seen) -
     let retried = asked.then(|| retry(service));
     let basis = retried.as_ref().unwrap_or(service);
     let mut decision = plan(basis, &view);
-    if starts_rollout(&decision) && !floor.gate.lock().admit(key) {
+    if asks(&decision).is_some_and(|ask| !floor.gate.lock().admit(key, ask)) {
         view.admitted = false;
         decision = plan(basis, &view);
     }
@@ -111,9 +115,15 @@ fn is_wanted(floor: &Floor, key: &ServiceKey) -> bool {
     floor.desired.read().get(key).is_some_and(|desired| desired.images.is_some())
 }
 
-/// One that only waits to be sent once more asks for room when its time has come.
-fn starts_rollout(plan: &Plan) -> bool {
-    matches!(plan.service.phase, Phase::Patching(_)) && plan.service.has_place()
+/// What the gate must be asked for first. A PATCH that only waits to be sent once more asks for room when
+/// its time has come.
+fn asks(plan: &Plan) -> Option<Ask> {
+    match plan.service.phase {
+        Phase::Patching(_) if plan.service.has_place() => Some(Ask::Rollout),
+        Phase::Returning(_) if plan.service.has_place() => Some(Ask::Return),
+        _ if plan.step == Some(Step::CreateNamespace) => Some(Ask::Namespace),
+        _ => None,
+    }
 }
 
 fn pods_of(floor: &Floor, workload: &Workload) -> Vec<Arc<Pod>> {
@@ -187,10 +197,8 @@ fn take_into_cache(floor: &Floor, seen: Option<&Workload>, outcome: &Result<Repl
     }
 }
 
-/// Pods are watched only where a rollout is in flight, and a rollout that is over makes room.
+/// Pods are watched only where a rollout is in flight.
 fn note_interest(floor: &Floor, key: &ServiceKey, service: &Service, workload: Option<&Workload>) {
-    let admitted = floor.gate.lock().note(key, service.has_place());
-    admitted.iter().for_each(|key| floor.queue.add(key));
     let changed = match workload {
         Some(workload) if service.in_flight() => floor.interest.lock().add(key, &workload.selector),
         _ => floor.interest.lock().remove(key),

@@ -15,6 +15,8 @@ use crate::model::{
 };
 use crate::reconcile::{Drift, Gate, Patience, Phase, Policy, Reply, Setback, Step};
 
+mod room;
+
 /// Far beyond what anything here takes on a busy machine.
 const LIMIT: Duration = Duration::from_secs(60);
 

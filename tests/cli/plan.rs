@@ -231,7 +231,8 @@ fn beside_a_daemon_the_plan_knows_what_it_remembers() {
     site.save("web_default.dep", "nginx:1.27\n");
     says(&output(plan(site.path(), &[])), 3, "roll out  web: nginx:1.20 → nginx:1.27");
     fs::remove_file(site.path().join("deps/web_default.dep")).expect("there");
-    says(&output(plan(site.path(), &[])), 0, "let go");
+    says(&output(plan(site.path(), &[])), 1, "the folder has no file any more of 1 service");
+    says(&output(plan(site.path(), &["--accept-change"])), 0, "let go");
     assert_eq!(everything_in(&state), before, "nothing was written there");
 }
 

@@ -32,12 +32,22 @@ fn failures_in_a_row_halt_the_rest_until_it_is_resumed() {
     assert!(message.text.contains("2 rollouts failed in a row"), "{message:?}");
     assert!(message.text.contains("depd resume --all"), "{message:?}");
     depd.save("three", &namespace, "nginx:1.25");
+    let unused = cluster.unused_namespace();
+    depd.save("four", &unused, "nginx:1.25");
+    depd.look_at_everything(&namespace);
+    // The namespace is asked for first, so its look is not over with the barrier.
+    wait_for("both to wait", || {
+        let asked = cluster.all_requests_of_depd(&unused);
+        asked.iter().any(|request| request.starts_with("get")).then_some(())
+    });
     depd.look_at_everything(&namespace);
     assert_eq!(cluster.image(&namespace, "three"), "nginx:1.24");
+    assert!(!cluster.namespace_exists(&unused), "no namespace is created either");
     let (code, text) = resume(&depd);
-    assert_eq!((code, &*text), (Some(0), "depd goes on; 1 services waited\n"));
+    assert_eq!((code, &*text), (Some(0), "depd goes on; 2 services waited\n"));
     depd.slack.wait_for("Deployed: three");
     assert_eq!(cluster.image(&namespace, "three"), "nginx:1.25");
+    wait_for("the namespace", || cluster.namespace_exists(&unused).then_some(()));
 }
 
 #[test]

@@ -44,5 +44,6 @@ mod reporting;
 mod restarting;
 mod scopes;
 mod secrets;
+mod starting;
 mod stopping;
 mod verdicts;

@@ -134,7 +134,7 @@ impl Checks {
         let placed = returns || matches!(service.phase, Phase::Patching(_) | Phase::Rolling(_));
         if placed {
             let is_fresh = self.in_flight.insert(key.clone());
-            if is_fresh && matches!(service.phase, Phase::Patching(_)) {
+            if is_fresh && matches!(service.phase, Phase::Patching(_) | Phase::Returning(_)) {
                 let places = if service.has_place() { &mut self.begun } else { &mut self.waits };
                 places.insert(key.clone());
             }

@@ -124,6 +124,25 @@ fn drift_is_corrected_where_asked_and_ever_more_slowly_against_a_fighter() {
 }
 
 #[test]
+fn a_correction_that_may_not_be_sent_is_neither_said_nor_counted() {
+    let mut desk = rolling();
+    desk.policy.drift = Drift::Correct;
+    desk.status(3, 3, 3);
+    desk.look("succeeded in 0s");
+    desk.workload().containers[0].image = "nginx:1.20".into();
+    desk.workload().generation += 1;
+    desk.admitted = false;
+    desk.look("");
+    desk.admitted = true;
+    desk.workload().paused = true;
+    desk.look("Held(Paused, Deployment)");
+    assert_eq!((desk.service.corrections, desk.service.corrected_at), (0, None));
+    desk.workload().paused = false;
+    desk.look("corrects drift nginx:1.25→nginx:1.20 Lifted → patch app=nginx:1.25");
+    assert_eq!((desk.service.corrections, desk.service.corrected_at), (1, Some(desk.now)));
+}
+
+#[test]
 fn drift_is_not_even_said_where_it_is_to_be_ignored() {
     let mut desk = rolling();
     desk.policy.drift = Drift::Ignore;

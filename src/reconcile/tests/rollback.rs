@@ -58,6 +58,39 @@ fn the_last_good_image_is_put_back_once_and_the_content_stays_rejected() {
 }
 
 #[test]
+fn a_content_that_was_rolled_back_is_still_rejected_when_its_file_went_away_and_comes_back() {
+    let mut desk = rolled_back();
+    desk.desired = None;
+    desk.look("Unmanaged");
+    assert!(desk.service.is_let_go() && desk.service.durable().is_let_go());
+    desk.save("nginx:1.25");
+    desk.look("rejected nginx:1.25→nginx:1.24");
+    desk.look("");
+    desk.save("nginx:1.26");
+    desk.look("→ patch app=nginx:1.26");
+}
+
+#[test]
+fn a_way_back_that_gave_its_place_up_asks_for_room_before_it_is_sent_again() {
+    let mut desk = failing();
+    desk.look(FAILED);
+    let lost = || Setback::Transient { text: "connection reset".into(), retry_after: None };
+    desk.reply(Err(lost()), "");
+    for expect in ["", "Unreachable(\"connection reset\")"] {
+        desk.later(600);
+        desk.look("→ patch app=nginx:1.24");
+        desk.reply(Err(lost()), expect);
+    }
+    assert!(!desk.service.has_place());
+    desk.later(600);
+    desk.admitted = false;
+    desk.look("");
+    assert!(!desk.service.has_place());
+    desk.admitted = true;
+    desk.look("→ patch app=nginx:1.24");
+}
+
+#[test]
 fn a_restart_between_verdict_and_patch_puts_it_back_all_the_same() {
     let mut desk = failing();
     desk.look(FAILED);

@@ -222,6 +222,61 @@ fn the_clusters_own_namespaces_are_left_alone_unless_they_are_named() {
     desk.look("→ patch app=nginx:1.25");
 }
 
+const KUBE_SYSTEM: &str = "Unfit(Problem { place: None, text: \"the namespace kube-system belongs to \
+                           Kubernetes itself; to deploy there, start depd with --allow-namespace \
+                           kube-system\" })";
+
+/// The rollout was under way when depd was started anew without the flag.
+fn rolling_where_it_is_not_allowed_any_more() -> Desk {
+    let mut desk = rolling();
+    desk.key = ServiceKey::new("web", "kube-system").expect("valid");
+    desk.workload().key = ServiceKey::new("web", "kube-system").expect("valid");
+    desk
+}
+
+#[test]
+fn a_rollout_in_a_namespace_that_is_not_allowed_any_more_is_followed_and_no_other_begins() {
+    let mut desk = rolling_where_it_is_not_allowed_any_more();
+    desk.look(KUBE_SYSTEM);
+    assert!(desk.service.has_place());
+    desk.status(3, 3, 3);
+    desk.look("succeeded in 0s");
+    assert!(!desk.service.has_place());
+    desk.save("nginx:1.26");
+    desk.look("");
+}
+
+#[test]
+fn nothing_is_put_back_in_a_namespace_that_is_not_allowed_any_more() {
+    let mut desk = rolling_where_it_is_not_allowed_any_more();
+    desk.policy.rollback = true;
+    desk.workload().timeout = Some(Duration::from_secs(60));
+    desk.look(KUBE_SYSTEM);
+    desk.later(60);
+    desk.look(
+        "timed out: NoProgress(60s) could not put back nginx:1.25→nginx:1.24: the namespace \
+         kube-system belongs to Kubernetes itself; to deploy there, start depd with \
+         --allow-namespace kube-system",
+    );
+    desk.look("");
+    assert!(!desk.service.has_place());
+}
+
+#[test]
+fn that_a_file_does_not_fit_is_forgotten_with_its_workload() {
+    let mut desk = desk("nginx:1.25", Some(fixture::workload("web")));
+    let image = Image::parse("a:1").expect("valid");
+    let named = ImageSet::Named(vec![("nope".into(), image)]);
+    desk.desired = Some(DesiredState { images: Some(named), problem: None });
+    desk.look(
+        "Unfit(Problem { place: None, text: \"the workload has no container nope; its containers: \
+         app\" })",
+    );
+    desk.workload = None;
+    desk.look("→ LookAtNamespace");
+    assert_eq!(desk.service.told_misfit, None);
+}
+
 #[test]
 fn a_name_in_two_kinds_is_held_and_said_and_goes_on_when_one_is_left() {
     let mut desk = desk("nginx:1.25", None);
