@@ -27,6 +27,7 @@ enum Event {
     Entered,
     Patch,
     LookAtNamespace,
+    CreateNamespace,
 }
 
 type Events = Arc<Mutex<Vec<Event>>>;
@@ -37,6 +38,8 @@ struct Cluster {
     events: Events,
     /// So many PATCHes panic first.
     panics: AtomicUsize,
+    /// No namespace is there.
+    is_bare: bool,
     in_hand: Mutex<Vec<ServiceKey>>,
     two_hands: Arc<AtomicBool>,
 }
@@ -81,7 +84,14 @@ impl Cluster {
             }
             Step::LookAtNamespace => {
                 self.events.lock().push(Event::LookAtNamespace);
-                Reply::Namespace(NamespaceState::Active)
+                Reply::Namespace(match self.is_bare {
+                    true => NamespaceState::Missing,
+                    false => NamespaceState::Active,
+                })
+            }
+            Step::CreateNamespace => {
+                self.events.lock().push(Event::CreateNamespace);
+                Reply::NamespaceCreated
             }
             other => panic!("{other:?} is not needed here"),
         }
@@ -105,7 +115,7 @@ struct Recorder(Events);
 
 impl Journal for Recorder {
     fn enter(&self, entry: Entry<'_>) {
-        let is_intent = |kept: &Kept<'_>| matches!(kept, Kept::State(service) if matches!(service.phase, Phase::Patching(_)));
+        let is_intent = |kept: &Kept<'_>| matches!(kept, Kept::State(service) if matches!(service.phase, Phase::Patching(_) | Phase::Waiting(_)));
         let kept = entry.before_action && entry.service.as_ref().is_some_and(is_intent);
         self.0.lock().push(if kept { Event::IntentKept } else { Event::Entered });
     }
@@ -193,6 +203,19 @@ fn the_intent_is_kept_before_the_patch_is_sent() {
     look(&floor, &fixture::key("web"));
     assert_eq!(events.lock()[..2], [Event::IntentKept, Event::Patch]);
     assert_eq!(events.lock().iter().filter(|event| **event == Event::Patch).count(), 1);
+}
+
+#[test]
+fn that_a_namespace_is_to_be_created_is_kept_before_it_is_asked_for() {
+    let cluster = Cluster { is_bare: true, ..Cluster::default() };
+    let events = Arc::clone(&cluster.events);
+    let floor = floor(cluster);
+    lists(&floor, Vec::new());
+    ask(&floor, "web", "nginx:1.25");
+    (0..3).for_each(|_| look(&floor, &fixture::key("web")));
+    let events = events.lock();
+    let at = events.iter().position(|event| *event == Event::CreateNamespace).expect("it is");
+    assert_eq!(events[at - 1..=at], [Event::IntentKept, Event::CreateNamespace]);
 }
 
 /// What was said of panics.
