@@ -216,9 +216,9 @@ impl Daemon {
         let reported = self.receivers.finish(REPORT_LIMIT);
         self.client.shutdown();
         if !reported {
-            match &self.store {
-                Some(_) => info!("messages still wait; they are sent at the next start"),
-                None => warn!("messages still wait, and without a store they are lost"),
+            match self.store.as_ref().is_some_and(|store| store.keeps()) {
+                true => info!("messages still wait; they are sent at the next start"),
+                false => warn!("messages still wait, and without a store they are lost"),
             }
         }
         let closed = self.store.as_deref().is_none_or(|store| store.close(REPORT_LIMIT));
@@ -253,9 +253,7 @@ fn open_ledger(
             }
             let store = Arc::new(store);
             remembered.notes.iter().for_each(|note| warn!("{note}"));
-            let last_message = remembered.last_message;
-            let receivers =
-                start(Some(&Outbox { store: Arc::clone(&store), folder, last_message }))?;
+            let receivers = start(Outbox::of(&store, folder, remembered.last_message).as_ref())?;
             // Before anything can be saved.
             let _ = slot.set(Arc::clone(&receivers));
             (Some(store), receivers, remembered)
