@@ -33,6 +33,7 @@ use super::resync;
 use super::service_manager::ServiceManager;
 use super::settings::Settings;
 use super::sight::{self, Scene};
+use super::signals;
 use super::start_up::{self, Seen, StartUp};
 use super::survey::Survey;
 use super::workload_watches::{self, WorkloadWatches};
@@ -177,6 +178,12 @@ impl Daemon {
         !matches!(self.started_up.try_recv(), Err(TryRecvError::Empty))
     }
 
+    /// Why this daemon must end although nobody asked for it.
+    #[must_use]
+    pub fn must_end(&self) -> Option<StoreError> {
+        self.store.as_ref().and_then(|store| store.taken_over())
+    }
+
     /// Where everything stands.
     #[must_use]
     pub fn survey(&self) -> Survey {
@@ -251,6 +258,7 @@ fn open_ledger(
             if !store.is_locked() {
                 lock = lock_instead(&settings.deps).map_err(StartError::Store)?;
             }
+            store.when_taken_over(signals::ask_to_stop);
             let store = Arc::new(store);
             remembered.notes.iter().for_each(|note| warn!("{note}"));
             let receivers = start(Outbox::of(&store, folder, remembered.last_message).as_ref())?;

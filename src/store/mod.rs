@@ -148,6 +148,19 @@ impl Store {
         self.keeps
     }
 
+    /// Calls `end` when another depd has taken the folder over. From then on nothing is written or handed
+    /// over, and who waits for an intent waits on: this depd must end.
+    pub fn when_taken_over(&self, end: impl FnOnce() + Send + 'static) {
+        *self.shared.end.lock() = Some(Box::new(end));
+    }
+
+    /// Another depd has taken the folder over.
+    #[must_use]
+    pub fn taken_over(&self) -> Option<StoreError> {
+        let (folder, pid) = self.shared.taken_over.get()?.clone();
+        Some(StoreError::TakenOver { folder, pid })
+    }
+
     /// Queues a step and returns at once. Steps of one service are saved in the order of the calls.
     pub fn save(&self, step: Saved) {
         let haste = if step.messages.is_empty() { Haste::Later } else { Haste::Soon };

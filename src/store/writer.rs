@@ -10,9 +10,11 @@
 //! written, and what was not is kept and tried again, together with all that came later.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use log::{error, info};
@@ -21,7 +23,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use super::batch::Batch;
 use super::disk::{Disk, unix_ms};
 use super::haste::{Haste, Rush};
-use super::lock::Lock;
+use super::lock::{Lock, NoLock};
 use super::outbox::{Wanted, page};
 use super::schema::Trouble;
 use super::step::{Outgoing, Saved};
@@ -32,7 +34,6 @@ use crate::model::{Moment, Standing};
 const COMPLAINT_EVERY: Duration = Duration::from_secs(60);
 
 /// What the handle and the thread share.
-#[derive(Debug)]
 pub struct Shared {
     /// What was saved since the thread last looked.
     pub pending: Mutex<Pending>,
@@ -44,7 +45,17 @@ pub struct Shared {
     pub commits: AtomicU64,
     /// The disk does not even answer; cleared when it does.
     pub stuck: AtomicBool,
+    /// Which folder another depd has taken over, and its process id.
+    pub taken_over: OnceLock<(PathBuf, Option<u32>)>,
+    /// Is called then.
+    pub end: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     complaints: Mutex<Patience>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("pending", &self.pending).finish_non_exhaustive()
+    }
 }
 
 /// What was saved since the thread last looked.
@@ -121,6 +132,8 @@ impl Shared {
             written: Condvar::new(),
             commits: AtomicU64::new(0),
             stuck: AtomicBool::new(false),
+            taken_over: OnceLock::new(),
+            end: Mutex::new(None),
             complaints: Mutex::default(),
         }
     }
@@ -215,6 +228,9 @@ impl<F: Fn(Outgoing)> Writer<F> {
         if closing || self.retry_at.is_none_or(|at| at <= clock::now()) {
             self.write();
         }
+        if self.shared.taken_over.get().is_some() {
+            return !closing;
+        }
         for message in self.backlog.announce() {
             self.hand_over(message);
         }
@@ -233,7 +249,9 @@ impl<F: Fn(Outgoing)> Writer<F> {
     /// What waits on disk. One that cannot be read is left alone for a while, as one that cannot be
     /// written is.
     fn read(&mut self, wanted: &Wanted) -> Result<Vec<Outgoing>, String> {
-        let Some(disk) = &mut self.disk else { return Ok(Vec::new()) };
+        // Opening it may put in what was lost, and what is another's is not touched.
+        let is_ours = self.is_ours();
+        let Some(disk) = self.disk.as_mut().filter(|_| is_ours) else { return Ok(Vec::new()) };
         if let Some((why, until)) = &self.unread
             && *until > clock::now()
         {
@@ -260,6 +278,9 @@ impl<F: Fn(Outgoing)> Writer<F> {
     fn write(&mut self) {
         if self.backlog.is_empty() {
             self.retry_at = None;
+            return;
+        }
+        if !self.is_ours() {
             return;
         }
         let result = match &mut self.disk {
@@ -293,6 +314,22 @@ impl<F: Fn(Outgoing)> Writer<F> {
                 self.shared.complain(|| refusal_text(&trouble, every, given_up));
             }
         }
+    }
+
+    /// The folder is not another depd's.
+    fn is_ours(&mut self) -> bool {
+        let Some(lock) = &mut self.lock else { return true };
+        // Where it cannot be locked, it cannot be written either, which is said.
+        let Err(NoLock::Held { pid }) = lock.keep() else { return true };
+        let folder = lock.folder().to_owned();
+        self.disk = None;
+        self.retry_at = None;
+        if self.shared.taken_over.set((folder, pid)).is_ok()
+            && let Some(end) = self.shared.end.lock().take()
+        {
+            end();
+        }
+        false
     }
 
     fn hand_over(&self, message: Outgoing) {

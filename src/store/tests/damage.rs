@@ -216,6 +216,45 @@ fn a_store_that_is_replaced_by_an_older_copy_gets_what_is_newer() {
 }
 
 #[test]
+fn fault_40_a_depd_whose_state_was_deleted_locks_it_anew() {
+    let folder = temp();
+    let state = folder.path().join("state");
+    let (store, ..) = open(&state);
+    fs::remove_dir_all(&state).expect("ours");
+    store.save_and_wait(put("web", "1"));
+    let running = format!("already running, pid {}", std::process::id());
+    assert_eq!(refused(&state).to_string(), running);
+    // The lock alone is as good as all of it.
+    fs::remove_file(state.join("depd.lock")).expect("there");
+    store.save_and_wait(put("web", "2"));
+    assert_eq!(refused(&state).to_string(), running);
+    close(&store);
+}
+
+#[test]
+fn fault_40_a_depd_whose_state_was_deleted_and_taken_by_another_ends_and_writes_nothing() {
+    let folder = temp();
+    let state = folder.path().join("state");
+    let (first, _, messages) = open(&state);
+    first.save_and_wait(put("web", "1"));
+    fs::remove_dir_all(&state).expect("ours");
+    let (second, ..) = open(&state);
+    second.save_and_wait(tell("web", "of the second"));
+    let (ended, end) = crossbeam_channel::bounded(1);
+    first.when_taken_over(move || ended.send(()).expect("once"));
+    first.save(Saved { messages: tell("web", "of the first").messages, ..put("web", "2") });
+    end.recv_timeout(LIMIT).expect("it is noticed");
+    let error = first.taken_over().expect("it is known");
+    let pid = std::process::id();
+    assert!(error.to_string().contains(&format!("by another depd, pid {pid}:")), "{error}");
+    assert!(!first.close(LIMIT), "what cannot be saved is not called saved");
+    assert!(messages.is_empty(), "the second tells now");
+    close(&second);
+    assert_eq!(payloads(&waiting(&state)), [(1, "of the second")]);
+    assert_eq!(services(&open(&state).1), []);
+}
+
+#[test]
 fn the_store_of_a_newer_depd_is_refused_and_left_as_it_is() {
     let folder = temp();
     filled(folder.path());
