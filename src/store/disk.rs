@@ -20,7 +20,7 @@ use super::read::{Contents, contents, page, waiting};
 use super::rescue::Rescued;
 use super::schema::{self, Trouble, VERSION, connect, connect_to_read, protect};
 use super::step::Outgoing;
-use super::write::{Done, write};
+use super::write::{Done, write, write_history_of_lost};
 
 /// Changed rows after which the log is folded back into the database: about 4 MiB of log.
 const FOLD_AFTER_ROWS: u64 = 1_000;
@@ -241,6 +241,12 @@ impl Disk {
             // The states and what makes this more than a first start are there together or not at all.
             waiting =
                 write(&mut connection, &known, (waiting, self.room.outbox), unix_ms())?.waiting;
+        }
+        // What there is no room for must not keep out what is saved from now on.
+        if let Some(rescued) = &self.rescued
+            && let Err(why) = write_history_of_lost(&mut connection, rescued.history())
+        {
+            error!("the history of rollouts could not be saved anew and is lost: {why}");
         }
         self.meta = known.meta;
         self.rescued = None;

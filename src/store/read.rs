@@ -267,6 +267,20 @@ fn history(
     }
 }
 
+/// Every rollout in turn, newest first, as far as the table itself can be read, until `take` has enough.
+pub fn each_rollout(
+    connection: &Connection,
+    mut take: impl FnMut(StoredRollout) -> bool,
+) -> rusqlite::Result<()> {
+    let sql = format!("SELECT {COLUMNS} FROM rollout NOT INDEXED ORDER BY id DESC");
+    for row in connection.prepare(&sql)?.query_map((), rollout)? {
+        if !take(row?) {
+            break;
+        }
+    }
+    Ok(())
+}
+
 fn newest_rollouts(connection: &Connection) -> rusqlite::Result<Vec<StoredRollout>> {
     let mut select = connection.prepare_cached(&format!(
         "SELECT {COLUMNS} FROM rollout

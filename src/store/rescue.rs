@@ -6,8 +6,10 @@ use std::collections::BTreeMap;
 
 use rusqlite::Connection;
 
-use super::batch::{Batch, MESSAGES_LIMIT, Waiting};
-use super::read::{StoredMessage, StoredService, each_message, each_service};
+use super::batch::{Batch, HISTORY_LIMIT, MESSAGES_LIMIT, Waiting};
+use super::read::{
+    StoredMessage, StoredRollout, StoredService, each_message, each_rollout, each_service,
+};
 use super::step::{STATES_LOST, ServiceChange};
 
 /// What could be read.
@@ -16,6 +18,8 @@ pub struct Rescued {
     services: Vec<StoredService>,
     /// By id.
     messages: BTreeMap<u64, StoredMessage>,
+    /// Newest first.
+    history: Vec<StoredRollout>,
     /// No state was left out.
     has_all_states: bool,
     /// No message that waits was left out.
@@ -26,7 +30,12 @@ impl Rescued {
     /// Reads what can be read.
     pub fn from(connection: &Connection) -> Rescued {
         let mut rescued = Rescued::default();
-        let Rescued { services, messages, .. } = &mut rescued;
+        let Rescued { services, messages, history, .. } = &mut rescued;
+        // Of the history there is what there is: the newest of it matters most, and comes first.
+        let _ = each_rollout(connection, |row| {
+            history.push(row);
+            history.len() < HISTORY_LIMIT
+        });
         let has_all_states = each_service(connection, |row| services.push(row)).is_ok();
         let mut has_all_messages = true;
         // From both ends, so that a damaged page hides no others.
@@ -63,16 +72,22 @@ impl Rescued {
         }
     }
 
+    /// The newest of its history, newest first.
+    pub fn history(&self) -> &[StoredRollout] {
+        &self.history
+    }
+
     /// For the log: what the next database begins with.
     pub fn text(&self) -> String {
         let all = |is_all: bool| if is_all { "all" } else { "not all" };
         format!(
             "it is begun anew with the states of {} services ({} that were there) and {} messages that \
-             wait ({} that were there); the history of rollouts is lost",
+             wait ({} that were there), and the newest {} rollouts of the history",
             self.services.len(),
             all(self.has_all_states),
             self.messages.len(),
-            all(self.has_all_messages)
+            all(self.has_all_messages),
+            self.history.len()
         )
     }
 }

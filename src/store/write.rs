@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::batch::{Answer, Batch, UnixMs};
+use super::read::StoredRollout;
 use super::schema::begin;
 use super::step::{HistoryChange, Outgoing, ServiceChange};
 use crate::model::ServiceKey;
@@ -53,6 +54,47 @@ pub fn write(
     }
     transaction.commit()?;
     Ok(done)
+}
+
+/// Puts the history of a database that was lost, newest first, into one that has none.
+///
+/// # Errors
+/// Nothing of it is written then.
+pub fn write_history_of_lost(
+    connection: &mut Connection,
+    rollouts: &[StoredRollout],
+) -> rusqlite::Result<()> {
+    let transaction = begin(connection)?;
+    // An older copy in the place of the database has its own.
+    let has_some: bool =
+        transaction.query_row("SELECT EXISTS (SELECT 1 FROM rollout)", (), |row| row.get(0))?;
+    for rollout in rollouts.iter().rev().filter(|_| !has_some) {
+        let StoredRollout { key, attempt, changes, wanted, by, started_ms, end } = rollout;
+        let (verdict, detail, ended_ms) = match end {
+            Some(end) => (Some(&end.verdict), Some(&end.detail), Some(end.at_ms)),
+            None => (None, None, None),
+        };
+        transaction
+            .prepare_cached(
+                "INSERT INTO rollout
+                     (namespace, service, attempt, changes, wanted, started_by, started_ms, verdict,
+                      detail, ended_ms)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            )?
+            .execute(params![
+                key.namespace(),
+                key.service(),
+                attempt,
+                changes,
+                wanted,
+                by,
+                started_ms,
+                verdict,
+                detail,
+                ended_ms
+            ])?;
+    }
+    transaction.commit()
 }
 
 fn write_meta(transaction: &Transaction, batch: &Batch) -> rusqlite::Result<()> {

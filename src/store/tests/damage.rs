@@ -184,6 +184,10 @@ fn a_store_that_is_deleted_under_the_running_depd_is_begun_anew_with_what_was_in
     store.set_meta("folder", "/deps");
     store.save_and_wait(put("web", "0"));
     store.save_and_wait(tell("web", "before"));
+    store.save_and_wait(history("web", started(1)));
+    store.save_and_wait(history("web", ended("deployed")));
+    store.save_and_wait(history("web", started(2)));
+    let before = Reader::open(&state).expect("opens").history(None, 9).expect("reads");
     fs::remove_dir_all(&state).expect("ours");
     store.save_and_wait(put("web", "1"));
     store.save_and_wait(tell("web", "x"));
@@ -191,6 +195,9 @@ fn a_store_that_is_deleted_under_the_running_depd_is_begun_anew_with_what_was_in
     assert_eq!(told, ["before", "x"], "nothing is handed over twice");
     close(&store);
     assert_eq!(payloads(&waiting(&state)), [(1, "before"), (2, "x")]);
+    let reader = Reader::open(&state).expect("opens");
+    assert_eq!(reader.history(None, 9).expect("reads"), before);
+    assert_eq!(before.len(), 2);
     assert_eq!(Reader::open(&state).expect("opens").meta().expect("reads")["folder"], "/deps");
     check_nothing_lost(&state, &[("web_prod", "1")]);
 }
