@@ -13,6 +13,8 @@ pub enum Failpoint {
     BeforePatch,
     /// The PATCH was answered, and what it said is not kept yet.
     AfterPatch,
+    /// The creation of a namespace was answered, and what that said is not kept yet.
+    AfterNamespace,
     /// A verdict is found, and not kept yet.
     BeforeVerdict,
     /// The verdict and its message are kept, and the message is not on its way.
@@ -29,6 +31,7 @@ impl Failpoint {
             Failpoint::BeforeIntent => "before-intent",
             Failpoint::BeforePatch => "before-patch",
             Failpoint::AfterPatch => "after-patch",
+            Failpoint::AfterNamespace => "after-namespace",
             Failpoint::BeforeVerdict => "before-verdict",
             Failpoint::BeforeMessage => "before-message",
             Failpoint::AfterMessage => "after-message",

@@ -375,8 +375,12 @@ pub fn end(daemon: Daemon, asked: Asked, requests: Requests) -> Result<ExitCode,
         Asked::Reload | Asked::Dump => "asked to end",
     };
     requests.end_at_once().map_err(Failure::work)?;
-    info!("{name}: finishing what is in hand");
+    let must_end = daemon.must_end();
+    match &must_end {
+        Some(why) => error!("{why}"),
+        None => info!("{name}: finishing what is in hand"),
+    }
     let in_order = daemon.stop();
     info!("{}", if in_order { "stopped" } else { "stopped, with work left undone" });
-    Ok(ExitCode::SUCCESS)
+    must_end.map_or(Ok(ExitCode::SUCCESS), |why| Err(Failure::work(why)))
 }

@@ -1,7 +1,7 @@
 //! Everybody who is told: one delivery for each, behind one outbox. `[E]`
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -19,12 +19,14 @@ use crate::report::inbox::{Fetch, Page, Parcel};
 use crate::report::kind::Kind;
 use crate::report::record::Record;
 use crate::report::transport::Transport;
-use crate::store::{Message, Outgoing, Reader, Store};
+use crate::store::{Message, OutboxPage, Outgoing, Reader, Store};
 
 /// The receivers of a running daemon.
 #[derive(Debug, Default)]
 pub struct Receivers {
     all: Vec<Receiver>,
+    /// A store keeps what waits for them.
+    are_kept: bool,
 }
 
 #[derive(Debug)]
@@ -44,6 +46,15 @@ pub struct Outbox<'a> {
     pub last_message: u64,
 }
 
+impl<'a> Outbox<'a> {
+    /// The outbox of a store in `folder`; `None` where it keeps nothing, so that nobody leaves a message
+    /// to it.
+    #[must_use]
+    pub fn of(store: &Arc<Store>, folder: &'a Path, last_message: u64) -> Option<Outbox<'a>> {
+        store.keeps().then(|| Outbox { store: Arc::clone(store), folder, last_message })
+    }
+}
+
 impl Receivers {
     /// Starts a delivery for each. `client` is for the receivers that are the cluster.
     ///
@@ -55,31 +66,9 @@ impl Receivers {
         client: &Arc<OnceLock<Client>>,
         host: &str,
     ) -> io::Result<Receivers> {
-        let start = |one: &ReceiverSettings| {
-            let route = Route {
-                kind: one.kind,
-                pace: one.pace.clone(),
-                transport: transport(one, client, host),
-                fetch: outbox.map(|outbox| fetch(one.kind, outbox.folder)),
-                left: outbox.map_or(0, |outbox| outbox.last_message),
-            };
-            let store = outbox.map(|outbox| Arc::clone(&outbox.store));
-            let settled = move |message: u64, fate, behind| match (&store, fate) {
-                (Some(store), Fate::Delivered) => {
-                    Failpoint::AfterMessage.pass();
-                    match behind {
-                        Behind::Nothing => store.delivered(message),
-                        Behind::Others => store.delivered_among_others(message),
-                    }
-                }
-                (Some(store), Fate::SetAside(why)) => store.set_aside(message, &why),
-                (None, _) => {}
-            };
-            let delivery = Delivery::start(route, settled)?;
-            Ok(Receiver { kind: one.kind, filter: one.filter.clone(), delivery })
-        };
+        let start = |one: &ReceiverSettings| deliver(one, transport(one, client, host), outbox);
         let all = settings.iter().map(start).collect::<io::Result<_>>()?;
-        let receivers = Receivers { all };
+        let receivers = Receivers { all, are_kept: outbox.is_some() };
         if let Some(outbox) = outbox {
             receivers.name_those_without_a_way(outbox.folder);
         }
@@ -112,10 +101,12 @@ impl Receivers {
             .collect()
     }
 
-    /// Hands over a message that the store keeps. Never blocks.
+    /// Hands over a message that the store has. Never blocks.
     pub fn committed(&self, message: Outgoing) {
         Failpoint::BeforeMessage.pass();
-        self.send(&message.receiver, Parcel { id: Some(message.id), payload: message.payload });
+        // A number is a promise that it can be read there again.
+        let id = self.are_kept.then_some(message.id);
+        self.send(&message.receiver, Parcel { id, payload: message.payload });
     }
 
     /// Hands over a message that no store keeps. Never blocks.
@@ -164,24 +155,42 @@ pub fn way_to(one: &ReceiverSettings) -> Option<Box<dyn Transport>> {
     }
 }
 
-/// Reads pages of the outbox by a connection of its own.
-fn fetch(kind: Kind, folder: &Path) -> Fetch {
-    let folder: PathBuf = folder.to_owned();
-    let mut reader = None;
-    Box::new(move |after, limit| {
-        let open = match reader.take() {
-            Some(reader) => reader,
-            None => Reader::open(&folder).map_err(|error| error.to_string())?,
-        };
-        // In this order: what is saved in between is in the next page.
-        let newest = open.newest_message().map_err(|error| error.to_string())?;
-        let page = open.waiting(kind.name(), after, limit).map_err(|error| error.to_string())?;
-        // One that ended with a short page is not needed soon, and its file may be replaced.
-        if page.len() == limit {
-            reader = Some(open);
+/// A delivery by `transport`, which tells the outbox what became of each message.
+fn deliver(
+    one: &ReceiverSettings,
+    transport: Box<dyn Transport>,
+    outbox: Option<&Outbox<'_>>,
+) -> io::Result<Receiver> {
+    let route = Route {
+        kind: one.kind,
+        pace: one.pace.clone(),
+        transport,
+        fetch: outbox.map(|outbox| fetch(one.kind, &outbox.store)),
+        left: outbox.map_or(0, |outbox| outbox.last_message),
+    };
+    let store = outbox.map(|outbox| Arc::clone(&outbox.store));
+    let settled = move |message: u64, fate, behind| match (&store, fate) {
+        (Some(store), Fate::Delivered) => {
+            Failpoint::AfterMessage.pass();
+            match behind {
+                Behind::Nothing => store.delivered(message),
+                Behind::Others => store.delivered_among_others(message),
+            }
         }
+        (Some(store), Fate::SetAside(why)) => store.set_aside(message, &why),
+        (None, _) => {}
+    };
+    let delivery = Delivery::start(route, settled)?;
+    Ok(Receiver { kind: one.kind, filter: one.filter.clone(), delivery })
+}
+
+/// Reads pages of the outbox.
+fn fetch(kind: Kind, store: &Arc<Store>) -> Fetch {
+    let store = Arc::clone(store);
+    Box::new(move |after, limit| {
+        let OutboxPage { messages, up_to, unread } = store.waiting(kind.name(), after, limit)?;
         let parcel = |message: Outgoing| Parcel { id: Some(message.id), payload: message.payload };
-        Ok(Page { parcels: page.into_iter().map(parcel).collect(), newest })
+        Ok(Page { parcels: messages.into_iter().map(parcel).collect(), up_to, unread })
     })
 }
 
@@ -213,3 +222,6 @@ pub fn introduce(settings: &[ReceiverSettings]) {
 pub fn host() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
+
+#[cfg(test)]
+mod tests;

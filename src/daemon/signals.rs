@@ -3,7 +3,9 @@
 
 use std::io::{self, IsTerminal as _};
 
+use log::error;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Signal, getpid, kill_process};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 
@@ -74,6 +76,13 @@ impl Requests {
             }
         };
         std::thread::Builder::new().name("second-signal".into()).spawn(run).map(drop)
+    }
+}
+
+/// Asks this process to end in order, as SIGTERM from outside does.
+pub fn ask_to_stop() {
+    if let Err(error) = kill_process(getpid(), Signal::TERM) {
+        error!("this process cannot be asked to end ({error}): end it with kill");
     }
 }
 

@@ -33,6 +33,7 @@ use super::resync;
 use super::service_manager::ServiceManager;
 use super::settings::Settings;
 use super::sight::{self, Scene};
+use super::signals;
 use super::start_up::{self, Seen, StartUp};
 use super::survey::Survey;
 use super::workload_watches::{self, WorkloadWatches};
@@ -177,6 +178,12 @@ impl Daemon {
         !matches!(self.started_up.try_recv(), Err(TryRecvError::Empty))
     }
 
+    /// Why this daemon must end although nobody asked for it.
+    #[must_use]
+    pub fn must_end(&self) -> Option<StoreError> {
+        self.store.as_ref().and_then(|store| store.taken_over())
+    }
+
     /// Where everything stands.
     #[must_use]
     pub fn survey(&self) -> Survey {
@@ -216,9 +223,9 @@ impl Daemon {
         let reported = self.receivers.finish(REPORT_LIMIT);
         self.client.shutdown();
         if !reported {
-            match &self.store {
-                Some(_) => info!("messages still wait; they are sent at the next start"),
-                None => warn!("messages still wait, and without a store they are lost"),
+            match self.store.as_ref().is_some_and(|store| store.keeps()) {
+                true => info!("messages still wait; they are sent at the next start"),
+                false => warn!("messages still wait, and without a store they are lost"),
             }
         }
         let closed = self.store.as_deref().is_none_or(|store| store.close(REPORT_LIMIT));
@@ -251,11 +258,10 @@ fn open_ledger(
             if !store.is_locked() {
                 lock = lock_instead(&settings.deps).map_err(StartError::Store)?;
             }
+            store.when_taken_over(signals::ask_to_stop);
             let store = Arc::new(store);
             remembered.notes.iter().for_each(|note| warn!("{note}"));
-            let last_message = remembered.last_message;
-            let receivers =
-                start(Some(&Outbox { store: Arc::clone(&store), folder, last_message }))?;
+            let receivers = start(Outbox::of(&store, folder, remembered.last_message).as_ref())?;
             // Before anything can be saved.
             let _ = slot.set(Arc::clone(&receivers));
             (Some(store), receivers, remembered)

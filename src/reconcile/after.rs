@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Phase, Plan, Refusal, Reply, Service, Setback, Settled, rollout};
+use super::{Creation, Phase, Plan, Refusal, Reply, Service, Setback, Settled, rollout};
 use crate::model::{
     Change, Event, Moment, NamespaceState, Notice, Question, Rollout, ServiceKey, What, Workload,
 };
@@ -155,14 +155,24 @@ impl Draft<'_> {
     fn namespace(&mut self, state: NamespaceState) {
         let Phase::Waiting(waiting) = &mut self.plan.service.phase else { return };
         match state {
+            NamespaceState::Active if waiting.creation == Creation::InDoubt => {
+                self.namespace_created();
+            }
             NamespaceState::Active => {
                 waiting.create = false;
+                waiting.creation = Creation::NotAsked;
                 waiting.looked = true;
                 self.pending(What::WorkloadMissing);
             }
-            NamespaceState::Missing if waiting.may_create => waiting.create = true,
+            NamespaceState::Missing
+                if waiting.may_create && waiting.creation != Creation::InDoubt =>
+            {
+                waiting.create = true;
+            }
             NamespaceState::Missing => {
                 waiting.create = false;
+                waiting.may_create = false;
+                waiting.creation = Creation::NotAsked;
                 waiting.looked = true;
                 self.pending(What::NamespaceGone);
             }
@@ -179,6 +189,7 @@ impl Draft<'_> {
     }
 
     fn namespace_terminating(&mut self) {
+        self.namespace_was_not_created();
         if let Phase::Waiting(waiting) = &mut self.plan.service.phase {
             waiting.create = false;
         }
@@ -190,8 +201,18 @@ impl Draft<'_> {
         if let Phase::Waiting(waiting) = &mut self.plan.service.phase {
             waiting.create = false;
             waiting.may_create = false;
+            waiting.creation = Creation::NotAsked;
             waiting.looked = true;
             self.complain(What::NamespaceCreated);
+        }
+    }
+
+    /// The answer to what was asked for now is no. What is in doubt of before stays so.
+    fn namespace_was_not_created(&mut self) {
+        if let Phase::Waiting(waiting) = &mut self.plan.service.phase
+            && waiting.creation == Creation::Asked
+        {
+            waiting.creation = Creation::NotAsked;
         }
     }
 
@@ -250,6 +271,17 @@ impl Draft<'_> {
     fn did_not(&mut self, setback: Setback) {
         if self.plan.service.in_flight() {
             return self.rollout_question_failed(setback);
+        }
+        match &setback {
+            // A server that names a time has answered, and has not done it.
+            Setback::Transient { retry_after: None, .. } => {
+                if let Phase::Waiting(waiting) = &mut self.plan.service.phase
+                    && waiting.creation == Creation::Asked
+                {
+                    waiting.creation = Creation::InDoubt;
+                }
+            }
+            _ => self.namespace_was_not_created(),
         }
         match setback {
             Setback::Transient { text, retry_after } => {
@@ -394,6 +426,7 @@ mod tests {
             told: false,
             may_create: true,
             create: true,
+            creation: Creation::Asked,
         };
         let service = Service { phase: Phase::Waiting(waiting), ..Service::default() };
         let found = Ok(Reply::Namespace(NamespaceState::Active));

@@ -59,7 +59,7 @@ pub use patience::Patience;
 pub use plan::plan;
 pub use resolve::differs;
 pub use rollback::retry;
-pub use service::{Good, Intent, Phase, Refusal, Service, Settled, Waiting};
+pub use service::{Creation, Good, Intent, Phase, Refusal, Service, Settled, Waiting};
 pub use state::ServiceState;
 pub use step::{Reply, Setback, Step};
 pub use view::{Drift, EcrPolicy, Plan, Policy, View};

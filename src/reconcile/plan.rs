@@ -2,7 +2,8 @@
 //! state, what to say, at most one step, and when to look again.
 
 use super::{
-    Intent, Phase, Plan, Refusal, Service, Settled, Step, View, Waiting, ecr, resolve, rollout,
+    Creation, Intent, Phase, Plan, Refusal, Service, Settled, Step, View, Waiting, ecr, resolve,
+    rollout,
 };
 use crate::desired::DesiredState;
 use crate::model::{
@@ -155,16 +156,27 @@ impl Draft<'_> {
                 told: deleted,
                 may_create,
                 create: false,
+                creation: Creation::NotAsked,
             }));
         }
         match &self.plan.service.phase {
-            Phase::Waiting(Waiting { create: true, .. }) if self.view.admitted => {
-                self.request(Step::CreateNamespace);
+            Phase::Waiting(waiting) if waiting.create && self.view.admitted => {
+                self.create_namespace();
             }
-            Phase::Waiting(Waiting { create: false, looked: false, .. }) => {
-                self.request(Step::LookAtNamespace);
+            Phase::Waiting(waiting) if !waiting.create && !waiting.looked => {
+                self.request(Step::LookAtNamespace)
             }
             _ => {}
+        }
+    }
+
+    fn create_namespace(&mut self) {
+        self.request(Step::CreateNamespace);
+        if self.plan.step.is_some()
+            && let Phase::Waiting(waiting) = &mut self.plan.service.phase
+            && waiting.creation == Creation::NotAsked
+        {
+            waiting.creation = Creation::Asked;
         }
     }
 

@@ -88,6 +88,22 @@ pub struct Waiting {
     pub may_create: bool,
     /// The namespace was found missing and is to be created next.
     pub create: bool,
+    /// What is known of that.
+    #[serde(default)]
+    pub creation: Creation,
+}
+
+/// What is known of the creation of a namespace.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Creation {
+    /// It was not asked for, or that was refused.
+    #[default]
+    NotAsked,
+    /// It is asked for now.
+    Asked,
+    /// It was asked for, and nobody knows what came of it: a namespace that is there is ours, and one
+    /// that is not may have been deleted by a person since.
+    InDoubt,
 }
 
 /// A PATCH that is on its way.
@@ -251,6 +267,13 @@ impl Service {
                 refusal.again = refusal.again.map(|at| at.min(now + MISSING_RETRY));
             }
             _ => {}
+        }
+        if let Phase::Waiting(waiting) = &mut self.phase
+            && waiting.creation != Creation::NotAsked
+        {
+            // Looked at first: it must not be created again.
+            waiting.creation = Creation::InDoubt;
+            waiting.create = false;
         }
         self
     }

@@ -20,7 +20,7 @@ use super::transport::{Answer, Transport};
 use crate::clock;
 use crate::queue::backoff;
 
-/// A store that could not be read, or did not have yet what it should, is asked again after this.
+/// A store that could not be read is asked again after this.
 const STORE_RETRY: Duration = Duration::from_secs(5);
 /// Records that one look at the inbox takes: more than any digest tells.
 const LOOK: usize = 1_000;
@@ -91,6 +91,7 @@ impl Delivery {
             stop,
             settled: Box::new(settled),
             storm: Storm::default(),
+            is_unread_told: false,
         };
         let builder = thread::Builder::new().name(format!("report-{name}"));
         let thread = builder.spawn(move || while postman.turn() {})?;
@@ -140,6 +141,8 @@ struct Postman {
     stop: Receiver<()>,
     settled: Box<dyn Fn(u64, Fate, Behind) + Send>,
     storm: Storm,
+    /// It was said that the store cannot be read, and that lasts.
+    is_unread_told: bool,
 }
 
 /// What is sent next: records with the ids of their parcels.
@@ -153,18 +156,27 @@ struct Load {
 impl Postman {
     /// Sends what is next, or waits for something; false at the end.
     fn turn(&mut self) -> bool {
-        let name = self.kind.name();
-        if let Some(fetch) = &mut self.fetch
-            && let Err(why) = self.inbox.refill(fetch)
-        {
-            warn!("{name}: messages that wait cannot be read from the store ({why})");
-            if self.inbox.count() == 0 {
-                return self.rest(STORE_RETRY);
-            }
-        }
+        self.refill();
         match self.load() {
             Some(load) => self.deliver(&load) && self.gather(&load),
             None => self.wait(),
+        }
+    }
+
+    /// Takes what waits in the store, as far as there is room for it.
+    fn refill(&mut self) {
+        let Some(fetch) = &mut self.fetch else { return };
+        match self.inbox.refill(fetch) {
+            Ok(()) => self.is_unread_told &= self.inbox.has_more(),
+            Err(why) => {
+                if !std::mem::replace(&mut self.is_unread_told, true) {
+                    let name = self.kind.name();
+                    warn!(
+                        "{name}: messages that wait cannot be read from the store ({why}); they are \
+                         sent when they can be"
+                    );
+                }
+            }
         }
     }
 
@@ -177,7 +189,7 @@ impl Postman {
             return false;
         }
         let limit = if self.inbox.has_more() {
-            // What was left in the store and is not on disk yet has no bell.
+            // What could not be read has no bell.
             STORE_RETRY
         } else {
             self.storm.over();

@@ -4,7 +4,7 @@
 //! it, and it is read from there in pages, in order, as soon as there is room. Without a store there
 //! is nowhere to leave it, and what has no room is gone, which the caller says.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use parking_lot::Mutex;
 
@@ -29,8 +29,10 @@ pub type Fetch = Box<dyn FnMut(u64, usize) -> Result<Page, String> + Send>;
 pub struct Page {
     /// Oldest first.
     pub parcels: Vec<Parcel>,
-    /// The greatest id that was on disk before the page was read, of whomever and delivered or not.
-    pub newest: u64,
+    /// Nothing with this id or a smaller one is left there besides these and what was read before.
+    pub up_to: u64,
+    /// Why what the disk has is not among them, so that it is still to come.
+    pub unread: Option<String>,
 }
 
 /// What is next for one receiver.
@@ -42,7 +44,7 @@ pub struct Inbox {
 #[derive(Debug, Default)]
 struct State {
     waiting: VecDeque<Parcel>,
-    /// The greatest id that was ever put into `waiting`.
+    /// Nothing up to this id is left in the store.
     taken: u64,
     /// The greatest id that is in the store and was not put into `waiting`; 0 if there is none.
     left: u64,
@@ -114,7 +116,7 @@ impl Inbox {
     /// Reads a page from the store when there is room for it and something was left there.
     ///
     /// # Errors
-    /// The store cannot be read at the moment.
+    /// The store cannot be read at the moment, or only what it has in memory could be.
     pub fn refill(&self, fetch: &mut Fetch) -> Result<(), String> {
         let after = {
             let state = self.state.lock();
@@ -124,15 +126,18 @@ impl Inbox {
             state.taken
         };
         // Without the lock: the disk may be slow, and whoever puts a message in must not wait.
-        let Page { parcels, newest } = fetch(after, ROOM / 2)?;
-        let is_last = parcels.len() < ROOM / 2;
+        let Page { parcels, up_to, unread } = fetch(after, ROOM / 2)?;
         let mut state = self.state.lock();
-        for parcel in parcels {
-            state.taken = state.taken.max(parcel.id.unwrap_or_default());
-            state.waiting.push_back(parcel);
+        // A page without what the disk has does not count, so its parcels come once more.
+        let known: HashSet<_> = state.waiting.iter().filter_map(|parcel| parcel.id).collect();
+        let is_new = |parcel: &Parcel| parcel.id.is_none_or(|id| !known.contains(&id));
+        state.waiting.extend(parcels.into_iter().filter(is_new));
+        if let Some(why) = unread {
+            return Err(why);
         }
-        // What was left meanwhile, or is not on disk yet, is read later.
-        if is_last && newest.max(state.taken) >= state.left {
+        state.taken = state.taken.max(up_to);
+        // What was left meanwhile is read later.
+        if state.taken >= state.left {
             state.left = 0;
         }
         Ok(())
@@ -166,8 +171,8 @@ mod tests {
     /// A store in which `newest` messages wait.
     fn store(newest: u64) -> Fetch {
         Box::new(move |after, limit| {
-            let parcels = (after + 1..=newest).take(limit).map(parcel).collect();
-            Ok(Page { parcels, newest })
+            let up_to = newest.min(after + limit as u64);
+            Ok(Page { parcels: (after + 1..=up_to).map(parcel).collect(), up_to, unread: None })
         })
     }
 
@@ -214,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_disk_has_not_taken_yet_is_waited_for() {
+    fn what_cannot_be_read_yet_is_waited_for() {
         let inbox = Inbox::new(2);
         inbox.refill(&mut store(0)).expect("readable");
         assert_eq!(inbox.put(parcel(3)), Put::Left);
@@ -225,9 +230,26 @@ mod tests {
     }
 
     #[test]
+    fn while_the_disk_cannot_be_read_what_is_only_in_memory_comes_once_and_the_rest_after_it() {
+        let inbox = Inbox::new(2);
+        assert_eq!(inbox.put(parcel(3)), Put::Left);
+        let mut without_a_disk: Fetch = Box::new(|after, _| {
+            assert_eq!(after, 0, "the disk has something from there on");
+            let unread = Some("no disk".into());
+            Ok(Page { parcels: vec![parcel(3)], up_to: 0, unread })
+        });
+        for _ in 0..2 {
+            assert_eq!(inbox.refill(&mut without_a_disk), Err("no disk".into()));
+        }
+        inbox.refill(&mut store(3)).expect("readable");
+        assert_eq!(drain(&inbox), [3, 1, 2]);
+        assert_eq!(inbox.put(parcel(4)), Put::Kept);
+    }
+
+    #[test]
     fn what_was_delivered_long_ago_is_not_waited_for() {
         let inbox = Inbox::new(100);
-        let mut others: Fetch = Box::new(|_, _| Ok(Page { parcels: Vec::new(), newest: 100 }));
+        let mut others: Fetch = Box::new(|_, _| Ok(Page { up_to: 100, ..Page::default() }));
         inbox.refill(&mut others).expect("readable");
         assert_eq!(inbox.put(parcel(101)), Put::Kept);
     }

@@ -140,6 +140,15 @@ impl Batch {
         self.bound();
     }
 
+    /// What waits for `receiver` and has a greater id than `after`, oldest first.
+    pub fn waiting(&self, receiver: &str, after: u64) -> impl Iterator<Item = &Outgoing> {
+        let later = self.messages.range(after.saturating_add(1)..).map(|(_, waiting)| waiting);
+        later
+            .map(|waiting| &waiting.message)
+            .filter(move |message| message.receiver == receiver)
+            .filter(|message| !self.answers.contains_key(&message.id))
+    }
+
     /// The messages that were not handed over yet, oldest first; from now on they are.
     pub fn announce(&mut self) -> Vec<Outgoing> {
         let fresh = self.messages.values_mut().filter(|waiting| !waiting.announced);

@@ -16,13 +16,18 @@ use rusqlite::Connection;
 use super::batch::{Batch, UnixMs};
 use super::corrupt::set_aside;
 use super::error::StoreError;
-use super::read::{Contents, StoredService, contents, each_service, waiting};
+use super::read::{Contents, contents, page, waiting};
+use super::rescue::Rescued;
 use super::schema::{self, Trouble, VERSION, connect, connect_to_read, protect};
-use super::step::{STATES_LOST, ServiceChange};
-use super::write::{Done, write};
+use super::step::Outgoing;
+use super::write::{Done, write, write_history_of_lost};
 
 /// Changed rows after which the log is folded back into the database: about 4 MiB of log.
 const FOLD_AFTER_ROWS: u64 = 1_000;
+
+/// What follows where nothing could be read.
+const LEARNS: &str = "depd begins anew and learns from the cluster what runs there; messages that \
+                      waited may be lost";
 
 /// The database of a state folder.
 #[derive(Debug)]
@@ -60,14 +65,6 @@ struct Open {
     folded_at: u64,
 }
 
-/// States of services from a database that was lost under the running depd.
-#[derive(Debug, Default)]
-struct Rescued {
-    services: Vec<StoredService>,
-    /// Nothing was left out.
-    complete: bool,
-}
-
 /// The time as people and other programs tell it; it may jump.
 pub fn unix_ms() -> UnixMs {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -98,7 +95,7 @@ impl Disk {
         };
         let mut remembered = disk.remember();
         if let Err(Trouble::Corrupt(why)) = &remembered {
-            notes.push(disk.set_aside(why));
+            notes.push(disk.set_aside(why, LEARNS));
             // Nothing of it is known, and it is a first start for whoever asks.
             disk.known = None;
             remembered = disk.remember();
@@ -136,11 +133,28 @@ impl Disk {
         self.meta.extend(batch.meta.iter().map(|(name, value)| (name.clone(), value.clone())));
         match self.attempt(batch) {
             Err(Trouble::Corrupt(why)) if !self.repaired => {
-                self.rescue();
-                // Outside of the macro, which does nothing when the log is off.
-                let said = self.set_aside(&why);
-                error!("{said}");
+                self.begin_anew(&why);
                 self.attempt(batch)
+            }
+            result => result,
+        }
+    }
+
+    /// The oldest messages that wait on disk for `receiver` and have a greater id than `after`, at most
+    /// `limit`.
+    ///
+    /// # Errors
+    /// They cannot be read now.
+    pub fn page(
+        &mut self,
+        receiver: &str,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<Outgoing>, Trouble> {
+        match self.read(receiver, after, limit) {
+            Err(Trouble::Corrupt(why)) if !self.repaired => {
+                self.begin_anew(&why);
+                self.read(receiver, after, limit)
             }
             result => result,
         }
@@ -167,14 +181,6 @@ impl Disk {
     }
 
     fn attempt(&mut self, batch: &Batch) -> Result<Done, Trouble> {
-        if self.open.as_ref().is_some_and(|open| self.is_taken_away(open)) {
-            error!(
-                "the store {} was deleted or replaced under the running depd; it is begun anew",
-                self.path.display()
-            );
-            self.rescue();
-            self.open = None;
-        }
         let most = self.room.outbox;
         let open = self.open()?;
         match write(&mut open.connection, batch, (open.waiting, most), unix_ms()) {
@@ -182,21 +188,37 @@ impl Disk {
                 open.waiting = done.waiting;
                 Ok(done)
             }
-            Err(error) => {
-                let trouble = Trouble::from(error);
-                match &trouble {
-                    Trouble::Refused { reopen: false, .. } => {}
-                    // What can still be read of it is read before it is closed.
-                    Trouble::Corrupt(_) if !self.repaired => {}
-                    _ => self.open = None,
-                }
-                Err(trouble)
-            }
+            Err(error) => Err(self.failed(error)),
         }
     }
 
-    /// The open database; a new connection where there is none.
+    fn read(&mut self, receiver: &str, after: u64, limit: usize) -> Result<Vec<Outgoing>, Trouble> {
+        let read = |connection: &Connection| page(connection, receiver, after, limit);
+        match self.open() {
+            Ok(open) => read(&open.connection).map_err(|error| self.failed(error)),
+            // One that cannot be written may be read all the same.
+            Err(Trouble::Refused { .. }) => Ok(read(&connect_to_read(&self.path)?)?),
+            Err(trouble) => Err(trouble),
+        }
+    }
+
+    /// A connection that may be what is wrong is closed.
+    fn failed(&mut self, error: rusqlite::Error) -> Trouble {
+        let trouble = Trouble::from(error);
+        match &trouble {
+            Trouble::Refused { reopen: false, .. } => {}
+            // What can still be read of it is read before it is closed.
+            Trouble::Corrupt(_) if !self.repaired => {}
+            _ => self.open = None,
+        }
+        trouble
+    }
+
+    /// The open database; a new connection where there is none, or to another file.
     fn open(&mut self) -> Result<&mut Open, Trouble> {
+        if self.open.as_ref().is_some_and(|open| self.is_taken_away(open)) {
+            self.lose();
+        }
         let open = match self.open.take() {
             Some(open) => open,
             None => self.connect()?,
@@ -207,7 +229,7 @@ impl Disk {
     fn connect(&mut self) -> Result<Open, Trouble> {
         let is_another = self.known.is_some() && identity(&self.path).ok() != self.known;
         if is_another && self.rescued.is_none() {
-            self.rescued = Some(Rescued::default());
+            self.lose();
         }
         let mut connection = connect(&self.path)?;
         connection.pragma_update(None, "max_page_count", self.room.pages)?;
@@ -220,6 +242,12 @@ impl Disk {
             waiting =
                 write(&mut connection, &known, (waiting, self.room.outbox), unix_ms())?.waiting;
         }
+        // What there is no room for must not keep out what is saved from now on.
+        if let Some(rescued) = &self.rescued
+            && let Err(why) = write_history_of_lost(&mut connection, rescued.history())
+        {
+            error!("the history of rollouts could not be saved anew and is lost: {why}");
+        }
         self.meta = known.meta;
         self.rescued = None;
         self.known = Some(identity);
@@ -229,33 +257,38 @@ impl Disk {
     /// All that a database must have in it before anything new is saved.
     fn known(&self) -> Batch {
         let mut known = Batch { meta: self.meta.clone(), ..Batch::default() };
-        let Some(rescued) = &self.rescued else { return known };
-        if !rescued.complete {
-            known.meta.insert(STATES_LOST.to_owned(), "yes".to_owned());
-        }
-        for StoredService { key, state, changed_ms } in &rescued.services {
-            let put = ServiceChange::Put(state.clone());
-            known.services.insert(key.clone(), (put, *changed_ms));
-        }
+        self.rescued.iter().for_each(|rescued| rescued.add_to(&mut known));
         known
     }
 
-    /// Reads once more what is about to be lost. A file without a name can be read as long as it is
-    /// open, and damage is seldom everywhere.
-    fn rescue(&mut self) {
-        // Losing the next one before it had everything takes nothing away.
-        if self.rescued.is_some() {
-            return;
-        }
-        let mut rescued = Rescued::default();
-        let read = |connection: &Connection, rescued: &mut Rescued| {
-            rescued.complete = each_service(connection, |row| rescued.services.push(row)).is_ok();
+    /// The file is not there any more, or another one is in its place.
+    fn lose(&mut self) {
+        let rescued = match &self.open {
+            Some(open) => Rescued::from(&open.connection),
+            None => Rescued::default(),
         };
-        match &self.open {
-            Some(open) => read(&open.connection, &mut rescued),
-            None => drop(connect_to_read(&self.path).map(|it| read(&it, &mut rescued))),
-        }
-        self.rescued = Some(rescued);
+        let said = self.rescue(rescued);
+        let name = self.path.display();
+        error!("the store {name} was deleted or replaced under the running depd; {said}");
+        self.open = None;
+    }
+
+    /// The file is damaged.
+    fn begin_anew(&mut self, why: &str) {
+        let rescued = match &self.open {
+            Some(open) => Rescued::from(&open.connection),
+            None => connect_to_read(&self.path).map(|it| Rescued::from(&it)).unwrap_or_default(),
+        };
+        let said = self.rescue(rescued);
+        // Outside of the macro, which does nothing when the log is off.
+        let said = self.set_aside(why, &said);
+        error!("{said}");
+    }
+
+    /// Keeps what was read of the file that is lost; says what that is.
+    fn rescue(&mut self, rescued: Rescued) -> String {
+        // Losing the next one before it had everything takes nothing away.
+        self.rescued.get_or_insert(rescued).text()
     }
 
     /// SQLite writes on happily into a file that has no name any more.
@@ -266,16 +299,15 @@ impl Disk {
         }
     }
 
-    /// Moves a damaged database out of the way; says what was done.
-    fn set_aside(&mut self, why: &str) -> String {
+    /// Moves a damaged database out of the way; says what was done, and `then` what follows.
+    fn set_aside(&mut self, why: &str, then: &str) -> String {
         self.open = None;
         self.repaired = true;
         let name = self.path.display();
         match set_aside(&self.path) {
-            Ok(aside) => format!(
-                "the store {name} was corrupt ({why}) and was set aside as {aside}: depd begins \
-                 anew and learns from the cluster what runs there; messages that waited may be lost"
-            ),
+            Ok(aside) => {
+                format!("the store {name} was corrupt ({why}) and was set aside as {aside}: {then}")
+            }
             Err(error) => {
                 format!("the store {name} is corrupt ({why}) and cannot be set aside ({error})")
             }
@@ -347,6 +379,7 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
 mod tests {
     use super::*;
     use crate::model::ServiceKey;
+    use crate::store::{STATES_LOST, ServiceChange};
 
     fn put(service: &str) -> Batch {
         let key = ServiceKey::new(service, "prod").expect("valid");

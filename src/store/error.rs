@@ -12,6 +12,13 @@ pub enum StoreError {
         /// Its process id, where it could be read.
         pid: Option<u32>,
     },
+    /// The folder was deleted under this depd, and another one works with the new one of that name.
+    TakenOver {
+        /// The folder.
+        folder: PathBuf,
+        /// Its process id, where it could be read.
+        pid: Option<u32>,
+    },
     /// A newer depd wrote the store.
     Newer {
         /// The database.
@@ -47,6 +54,12 @@ impl fmt::Display for StoreError {
         match self {
             StoreError::Locked { pid: Some(pid) } => write!(f, "already running, pid {pid}"),
             StoreError::Locked { pid: None } => f.write_str("already running"),
+            StoreError::TakenOver { folder, pid } => {
+                let name = folder.display();
+                write!(f, "the state folder {name} was deleted and is used by another depd")?;
+                pid.map_or(Ok(()), |pid| write!(f, ", pid {pid}"))?;
+                f.write_str(": this one ends, so that the two do not work against each other")
+            }
             StoreError::Newer { path, found, known } => write!(
                 f,
                 "the store {} has schema version {found}, and this depd knows versions up to \

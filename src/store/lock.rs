@@ -3,16 +3,17 @@
 //! The lock is `flock(2)` on a file, not the existence of the file: one that a dead process left
 //! behind is no lock. The process id inside is for people only.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
 use rustix::fs::OFlags;
 
 use super::holder::{Holder, holder_of};
+use super::schema::make_folder;
 
 /// The name of the lock file.
 pub(super) const NAME: &str = "depd.lock";
@@ -25,6 +26,7 @@ const PID_PAUSE: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub struct Lock {
     file: File,
+    folder: PathBuf,
 }
 
 /// Why there is no lock.
@@ -51,21 +53,35 @@ impl Lock {
         // A full or read-only disk may refuse the process id; the lock holds without it.
         let _ = file.set_len(0);
         let _ = writeln!(file, "{}", std::process::id());
-        Ok(Lock { file })
+        Ok(Lock { file, folder: folder.to_owned() })
+    }
+
+    /// Who deletes the file, or the folder with it, does not take the lock away, but leaves the next depd
+    /// one of its own. So the one that is there now is taken too, in the place of the other.
+    pub fn keep(&mut self) -> Result<(), NoLock> {
+        let identity = |file: Metadata| (file.dev(), file.ino());
+        let is_gone = match fs::symlink_metadata(self.folder.join(NAME)) {
+            Ok(now) => self.file.metadata().is_ok_and(|held| identity(held) != identity(now)),
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        };
+        if is_gone {
+            make_folder(&self.folder).map_err(NoLock::Failed)?;
+            *self = Lock::take(&self.folder)?;
+        }
+        Ok(())
+    }
+
+    /// The folder that it is of.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// The same on the folder itself, into which nothing is written: reading it is enough.
     pub fn take_folder(folder: &Path) -> Result<Lock, NoLock> {
         let file = File::open(folder).map_err(NoLock::Failed)?;
         match file.try_lock() {
-            Ok(()) => Ok(Lock { file }),
-            Err(TryLockError::WouldBlock) => {
-                let pid = match file.metadata().map(|file| holder_of(&file)) {
-                    Ok(Holder::Process(pid)) => Some(pid),
-                    _ => None,
-                };
-                Err(NoLock::Held { pid })
-            }
+            Ok(()) => Ok(Lock { file, folder: folder.to_owned() }),
+            Err(TryLockError::WouldBlock) => Err(NoLock::Held { pid: locked_by(&file) }),
             Err(TryLockError::Error(error)) => Err(NoLock::Failed(error)),
         }
     }
@@ -89,7 +105,20 @@ fn open(path: &Path) -> io::Result<File> {
     options.open(path).or_else(|error| read_only.open(path).map_err(|_| error))
 }
 
+/// The kernel knows. The number in the file may be that of somebody before, where the disk did not let
+/// the holder write its own.
 fn holder(file: &mut File) -> Option<u32> {
+    locked_by(file).or_else(|| written(file))
+}
+
+fn locked_by(file: &File) -> Option<u32> {
+    match holder_of(&file.metadata().ok()?) {
+        Holder::Process(pid) => Some(pid),
+        Holder::Nobody | Holder::Unknown => None,
+    }
+}
+
+fn written(file: &mut File) -> Option<u32> {
     for _ in 0..PID_READS {
         let mut text = String::new();
         file.rewind().ok()?;

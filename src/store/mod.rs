@@ -5,8 +5,8 @@
 //! in one transaction, and a message is handed over for delivery only after it was committed. What
 //! is saved is a text of the caller; no secret comes here, and the files are 0600 anyway.
 //!
-//! The store never stops a deployment. One thread writes; everybody else leaves a step in memory and
-//! goes on. A disk that is full, read-only or slow costs the memory of what happened, loudly, and
+//! The store never stops a deployment. One thread has the database; everybody else leaves a step in
+//! memory and goes on. A disk that is full, read-only or slow costs the memory of what happened, loudly, and
 //! nothing else; a damaged file is set aside. Nothing that is kept can grow without bound.
 //!
 //! Facts are those of sqlite.org: WAL (wal.html), result codes (rescode.html), URI names (uri.html).
@@ -19,7 +19,9 @@ mod folder;
 mod haste;
 mod holder;
 mod lock;
+mod outbox;
 mod read;
+mod rescue;
 mod schema;
 mod step;
 #[cfg(test)]
@@ -42,6 +44,7 @@ use crate::model::Standing;
 use disk::{Disk, Room, memory_only, unix_ms};
 use haste::Haste;
 use lock::NoLock;
+use outbox::Wanted;
 use read::Contents;
 use writer::{Pending, Shared, Writer};
 
@@ -50,6 +53,7 @@ pub use error::StoreError;
 pub use folder::folder;
 pub use holder::{Holder, holder};
 pub use lock::Lock;
+pub use outbox::OutboxPage;
 pub use read::{Reader, RolloutEnd, StoredMessage, StoredRollout, StoredService};
 pub use schema::VERSION;
 pub use step::{HistoryChange, Message, Outgoing, Remembered, STATES_LOST, Saved, ServiceChange};
@@ -65,6 +69,7 @@ pub struct Store {
     ended: Receiver<()>,
     wait: Duration,
     is_locked: bool,
+    keeps: bool,
 }
 
 /// The limits that tests make smaller.
@@ -116,7 +121,7 @@ impl Store {
     ) -> Result<(Store, Remembered), StoreError> {
         let mut notes = Vec::new();
         let (lock, disk, contents) = open(folder, limits, &mut notes)?;
-        let is_locked = lock.is_some();
+        let (is_locked, keeps) = (lock.is_some(), disk.is_some());
         let (end, ended) = bounded(0);
         let shared = Arc::new(Shared::new(contents.last_id));
         let writer = Writer::new(Arc::clone(&shared), (lock, disk), limits.retry, committed);
@@ -127,13 +132,33 @@ impl Store {
         thread::Builder::new().name("store".into()).spawn(run).map_err(StoreError::Thread)?;
         let Contents { services, meta, last_id } = contents;
         let remembered = Remembered { services, last_message: last_id, meta, notes };
-        Ok((Store { shared, ended, wait: limits.wait, is_locked }, remembered))
+        Ok((Store { shared, ended, wait: limits.wait, is_locked, keeps }, remembered))
     }
 
     /// The state folder is locked; one that cannot be used is not, see [`lock_instead`].
     #[must_use]
     pub fn is_locked(&self) -> bool {
         self.is_locked
+    }
+
+    /// What it is given outlives this process, now or when the disk allows it. Where nothing can be saved
+    /// at all, it forgets, and messages cannot be read from it.
+    #[must_use]
+    pub fn keeps(&self) -> bool {
+        self.keeps
+    }
+
+    /// Calls `end` when another depd has taken the folder over. From then on nothing is written or handed
+    /// over, and who waits for an intent waits on: this depd must end.
+    pub fn when_taken_over(&self, end: impl FnOnce() + Send + 'static) {
+        *self.shared.end.lock() = Some(Box::new(end));
+    }
+
+    /// Another depd has taken the folder over.
+    #[must_use]
+    pub fn taken_over(&self) -> Option<StoreError> {
+        let (folder, pid) = self.shared.taken_over.get()?.clone();
+        Some(StoreError::TakenOver { folder, pid })
     }
 
     /// Queues a step and returns at once. Steps of one service are saved in the order of the calls.
@@ -169,6 +194,22 @@ impl Store {
         self.add(Haste::Soon, |pending| {
             pending.batch.tell(messages, &mut pending.next_id, unix_ms())
         });
+    }
+
+    /// The oldest messages that wait for `receiver`, on disk or not, and have a greater id than `after`, at
+    /// most `limit` of them. Waits for the disk, but not longer than some seconds.
+    ///
+    /// # Errors
+    /// The disk does not answer, or the store is closed.
+    pub fn waiting(&self, receiver: &str, after: u64, limit: usize) -> Result<OutboxPage, String> {
+        let (reply, page) = bounded(1);
+        let wanted = Wanted { receiver: receiver.to_owned(), after, limit, reply };
+        // One that nobody waits for any more makes room for this one.
+        self.add(Haste::Soon, |pending| pending.wanted.insert(receiver.to_owned(), wanted));
+        page.recv_timeout(self.wait).map_err(|error| match error {
+            RecvTimeoutError::Timeout => "the disk does not answer".to_owned(),
+            RecvTimeoutError::Disconnected => "it is closed".to_owned(),
+        })
     }
 
     /// The receiver acknowledged the message: it is forgotten.

@@ -174,28 +174,6 @@ impl Reader {
         self.all(outbox(&self.connection))
     }
 
-    /// The oldest messages that wait for `receiver` and have a greater id than `after`, at most
-    /// `limit` of them, oldest first.
-    ///
-    /// # Errors
-    /// See [`Reader::services`].
-    pub fn waiting(
-        &self,
-        receiver: &str,
-        after: u64,
-        limit: usize,
-    ) -> Result<Vec<Outgoing>, StoreError> {
-        self.all(page(&self.connection, receiver, after, limit))
-    }
-
-    /// The greatest id of a message that was ever on disk; 0 if there was none.
-    ///
-    /// # Errors
-    /// See [`Reader::services`].
-    pub fn newest_message(&self) -> Result<u64, StoreError> {
-        self.all(last_id(&self.connection))
-    }
-
     /// How many messages wait for each receiver, by its name.
     ///
     /// # Errors
@@ -289,6 +267,20 @@ fn history(
     }
 }
 
+/// Every rollout in turn, newest first, as far as the table itself can be read, until `take` has enough.
+pub fn each_rollout(
+    connection: &Connection,
+    mut take: impl FnMut(StoredRollout) -> bool,
+) -> rusqlite::Result<()> {
+    let sql = format!("SELECT {COLUMNS} FROM rollout NOT INDEXED ORDER BY id DESC");
+    for row in connection.prepare(&sql)?.query_map((), rollout)? {
+        if !take(row?) {
+            break;
+        }
+    }
+    Ok(())
+}
+
 fn newest_rollouts(connection: &Connection) -> rusqlite::Result<Vec<StoredRollout>> {
     let mut select = connection.prepare_cached(&format!(
         "SELECT {COLUMNS} FROM rollout
@@ -318,27 +310,44 @@ fn rollout(row: &Row) -> rusqlite::Result<StoredRollout> {
     })
 }
 
+/// What [`message`] reads, in this order.
+const MESSAGE: &str =
+    "namespace, service, id, receiver, payload, created_ms, set_aside_ms, set_aside_why";
+
 fn outbox(connection: &Connection) -> rusqlite::Result<Vec<StoredMessage>> {
-    let mut select = connection.prepare_cached(
-        "SELECT namespace, service, id, receiver, payload, created_ms, set_aside_ms, set_aside_why
-         FROM outbox ORDER BY id",
-    )?;
-    let rows = select.query_map((), |row| {
-        let message = Outgoing {
-            id: id(row, 2)?,
-            key: about(row)?,
-            receiver: row.get(3)?,
-            payload: row.get(4)?,
-        };
-        let since: Option<UnixMs> = row.get(6)?;
-        let why: Option<String> = row.get(7)?;
-        let set_aside = since.map(|since| (why.unwrap_or_default(), since));
-        Ok(StoredMessage { message, created_ms: row.get(5)?, set_aside })
-    })?;
-    rows.collect()
+    let sql = format!("SELECT {MESSAGE} FROM outbox ORDER BY id");
+    connection.prepare_cached(&sql)?.query_map((), message)?.collect()
 }
 
-fn page(
+/// Every message that waits in turn, as far as the table itself can be read, until `take` has enough.
+pub fn each_message(
+    connection: &Connection,
+    newest_first: bool,
+    mut take: impl FnMut(StoredMessage) -> bool,
+) -> rusqlite::Result<()> {
+    let order = if newest_first { "DESC" } else { "ASC" };
+    let mut select = connection.prepare(&format!(
+        "SELECT {MESSAGE} FROM outbox NOT INDEXED WHERE set_aside_ms IS NULL ORDER BY id {order}"
+    ))?;
+    for row in select.query_map((), message)? {
+        if !take(row?) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn message(row: &Row) -> rusqlite::Result<StoredMessage> {
+    let message =
+        Outgoing { id: id(row, 2)?, key: about(row)?, receiver: row.get(3)?, payload: row.get(4)? };
+    let since: Option<UnixMs> = row.get(6)?;
+    let why: Option<String> = row.get(7)?;
+    let set_aside = since.map(|since| (why.unwrap_or_default(), since));
+    Ok(StoredMessage { message, created_ms: row.get(5)?, set_aside })
+}
+
+/// The oldest messages that wait for `receiver` and have a greater id than `after`, at most `limit`.
+pub fn page(
     connection: &Connection,
     receiver: &str,
     after: u64,

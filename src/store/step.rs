@@ -95,7 +95,7 @@ pub struct Remembered {
     /// The state of every service, sorted by namespace and name.
     pub services: Vec<(ServiceKey, String)>,
     /// The greatest id that a message was ever given: those that wait have this one at most, and are
-    /// read in pages with [`Reader::waiting`](super::Reader::waiting).
+    /// read in pages with [`Store::waiting`](super::Store::waiting).
     pub last_message: u64,
     /// Everything that was set with `set_meta`.
     pub meta: BTreeMap<String, String>,

@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::batch::{Answer, Batch, UnixMs};
+use super::read::StoredRollout;
 use super::schema::begin;
 use super::step::{HistoryChange, Outgoing, ServiceChange};
 use crate::model::ServiceKey;
@@ -35,6 +36,8 @@ pub fn write(
     now: UnixMs,
 ) -> rusqlite::Result<Done> {
     let transaction = begin(connection)?;
+    // Deletes come first: on a full disk they make the room for the rest.
+    let fewer = delete_delivered(&transaction, batch)?;
     write_meta(&transaction, batch)?;
     write_services(&transaction, batch)?;
     for (key, change, at) in &batch.history {
@@ -43,13 +46,55 @@ pub fn write(
     if !batch.history.is_empty() {
         forget_old_rollouts(&transaction)?;
     }
-    let mut done = Done { waiting: waiting + write_outbox(&transaction, batch)?, overflow: 0 };
+    let more = write_outbox(&transaction, batch)?;
+    let mut done = Done { waiting: waiting - fewer + more, overflow: 0 };
     if done.waiting > most {
         done.overflow = shed(&transaction, done.waiting - most, now)?;
         done.waiting -= done.overflow;
     }
     transaction.commit()?;
     Ok(done)
+}
+
+/// Puts the history of a database that was lost, newest first, into one that has none.
+///
+/// # Errors
+/// Nothing of it is written then.
+pub fn write_history_of_lost(
+    connection: &mut Connection,
+    rollouts: &[StoredRollout],
+) -> rusqlite::Result<()> {
+    let transaction = begin(connection)?;
+    // An older copy in the place of the database has its own.
+    let has_some: bool =
+        transaction.query_row("SELECT EXISTS (SELECT 1 FROM rollout)", (), |row| row.get(0))?;
+    for rollout in rollouts.iter().rev().filter(|_| !has_some) {
+        let StoredRollout { key, attempt, changes, wanted, by, started_ms, end } = rollout;
+        let (verdict, detail, ended_ms) = match end {
+            Some(end) => (Some(&end.verdict), Some(&end.detail), Some(end.at_ms)),
+            None => (None, None, None),
+        };
+        transaction
+            .prepare_cached(
+                "INSERT INTO rollout
+                     (namespace, service, attempt, changes, wanted, started_by, started_ms, verdict,
+                      detail, ended_ms)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            )?
+            .execute(params![
+                key.namespace(),
+                key.service(),
+                attempt,
+                changes,
+                wanted,
+                by,
+                started_ms,
+                verdict,
+                detail,
+                ended_ms
+            ])?;
+    }
+    transaction.commit()
 }
 
 fn write_meta(transaction: &Transaction, batch: &Batch) -> rusqlite::Result<()> {
@@ -181,18 +226,17 @@ fn forget_old_rollouts(transaction: &Transaction) -> rusqlite::Result<()> {
         .map(drop)
 }
 
+/// Returns how many fewer messages wait afterwards.
+fn delete_delivered(transaction: &Transaction, batch: &Batch) -> rusqlite::Result<i64> {
+    let delivered = batch.answers.iter().filter(|(_, answer)| **answer == Answer::Delivered);
+    delivered.map(|(id, _)| delete(transaction, *id)).sum()
+}
+
 /// Returns by how many more messages wait afterwards.
 fn write_outbox(transaction: &Transaction, batch: &Batch) -> rusqlite::Result<i64> {
     let mut more = 0;
-    // Deletes come first: on a full disk they make the room for the rest.
-    for (id, answer) in &batch.answers {
-        if *answer == Answer::Delivered {
-            more -= delete(transaction, *id)?;
-        }
-    }
     for waiting in batch.messages.values() {
-        insert(transaction, &waiting.message, waiting.at)?;
-        more += 1;
+        more += insert(transaction, &waiting.message, waiting.at)?;
     }
     let mut set_any_aside = false;
     for (id, answer) in &batch.answers {
@@ -216,17 +260,19 @@ fn delete(transaction: &Transaction, id: u64) -> rusqlite::Result<i64> {
     Ok(waited.unwrap_or(0))
 }
 
-fn insert(transaction: &Transaction, message: &Outgoing, at: UnixMs) -> rusqlite::Result<()> {
+/// Returns whether it is new: an older copy that somebody put in the place of the database may have it,
+/// and no message is ever written over another.
+fn insert(transaction: &Transaction, message: &Outgoing, at: UnixMs) -> rusqlite::Result<i64> {
     let Outgoing { id, key, receiver, payload } = message;
     let (namespace, service) =
         key.as_ref().map_or(("", ""), |key| (key.namespace(), key.service()));
     transaction
         .prepare_cached(
-            "INSERT OR REPLACE INTO outbox (id, namespace, service, receiver, payload, created_ms)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT INTO outbox (id, namespace, service, receiver, payload, created_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (id) DO NOTHING",
         )?
         .execute((signed(*id), namespace, service, receiver, payload, at))
-        .map(drop)
+        .map(|inserted| i64::from(inserted > 0))
 }
 
 fn set_aside(transaction: &Transaction, id: u64, why: &str, at: UnixMs) -> rusqlite::Result<i64> {

@@ -1,4 +1,4 @@
-//! The thread that writes: what waits at a moment becomes one transaction.
+//! The thread that has the database: what waits at a moment becomes one transaction.
 //!
 //! While a transaction is written, the next batch gathers, so the more workers save at once, the
 //! fewer transactions there are for each. What nobody waits for gathers for some milliseconds more
@@ -9,9 +9,12 @@
 //! disk refuses, nobody waits for it: messages are handed over and waiters let go as if it had been
 //! written, and what was not is kept and tried again, together with all that came later.
 
+use std::collections::HashMap;
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use log::{error, info};
@@ -20,7 +23,8 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use super::batch::Batch;
 use super::disk::{Disk, unix_ms};
 use super::haste::{Haste, Rush};
-use super::lock::Lock;
+use super::lock::{Lock, NoLock};
+use super::outbox::{Wanted, page};
 use super::schema::Trouble;
 use super::step::{Outgoing, Saved};
 use crate::clock;
@@ -30,7 +34,6 @@ use crate::model::{Moment, Standing};
 const COMPLAINT_EVERY: Duration = Duration::from_secs(60);
 
 /// What the handle and the thread share.
-#[derive(Debug)]
 pub struct Shared {
     /// What was saved since the thread last looked.
     pub pending: Mutex<Pending>,
@@ -42,7 +45,17 @@ pub struct Shared {
     pub commits: AtomicU64,
     /// The disk does not even answer; cleared when it does.
     pub stuck: AtomicBool,
+    /// Which folder another depd has taken over, and its process id.
+    pub taken_over: OnceLock<(PathBuf, Option<u32>)>,
+    /// Is called then.
+    pub end: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     complaints: Mutex<Patience>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("pending", &self.pending).finish_non_exhaustive()
+    }
 }
 
 /// What was saved since the thread last looked.
@@ -59,6 +72,8 @@ pub struct Pending {
     /// When it last looked.
     looked: Moment,
     rush: Rush,
+    /// The pages that are waited for, by receiver.
+    pub wanted: HashMap<String, Wanted>,
     /// The id of the next message.
     pub next_id: u64,
     /// Which word about failures in a row was the last that came.
@@ -87,6 +102,8 @@ pub struct Writer<F> {
     retry_at: Option<Moment>,
     /// The disk refused the last attempt.
     refused: bool,
+    /// Why messages could not be read from it; it is not asked again until then.
+    unread: Option<(String, Moment)>,
     /// Messages that were set aside for lack of room, and not told yet.
     overflow: i64,
     /// How often that is told.
@@ -103,6 +120,7 @@ impl Shared {
             due: None,
             looked: Moment(0),
             rush: Rush::default(),
+            wanted: HashMap::new(),
             next_id: last_id + 1,
             turn: 0,
             closing: false,
@@ -114,6 +132,8 @@ impl Shared {
             written: Condvar::new(),
             commits: AtomicU64::new(0),
             stuck: AtomicBool::new(false),
+            taken_over: OnceLock::new(),
+            end: Mutex::new(None),
             complaints: Mutex::default(),
         }
     }
@@ -176,6 +196,7 @@ impl<F: Fn(Outgoing)> Writer<F> {
             backlog: Batch::default(),
             retry_at: None,
             refused: false,
+            unread: None,
             overflow: 0,
             overflow_complaints: Patience::default(),
         }
@@ -197,6 +218,8 @@ impl<F: Fn(Outgoing)> Writer<F> {
         pending.due = None;
         pending.looked = clock::now();
         let fresh = std::mem::take(&mut pending.batch);
+        let wanted = std::mem::take(&mut pending.wanted);
+        let newest = pending.next_id - 1;
         pending.number += 1;
         let number = pending.number;
         let closing = pending.closing;
@@ -205,14 +228,39 @@ impl<F: Fn(Outgoing)> Writer<F> {
         if closing || self.retry_at.is_none_or(|at| at <= clock::now()) {
             self.write();
         }
+        if self.shared.taken_over.get().is_some() {
+            return !closing;
+        }
         for message in self.backlog.announce() {
             self.hand_over(message);
         }
         self.shared.stuck.store(false, Ordering::Relaxed);
         self.shared.pending.lock().finished = number;
         self.shared.written.notify_all();
+        for wanted in wanted.into_values() {
+            let page = page(&wanted, self.read(&wanted), &self.backlog, newest);
+            // Who does not wait any more asks again.
+            let _ = wanted.reply.send(page);
+        }
         self.fold();
         !closing
+    }
+
+    /// What waits on disk. One that cannot be read is left alone for a while, as one that cannot be
+    /// written is.
+    fn read(&mut self, wanted: &Wanted) -> Result<Vec<Outgoing>, String> {
+        // Opening it may put in what was lost, and what is another's is not touched.
+        let is_ours = self.is_ours();
+        let Some(disk) = self.disk.as_mut().filter(|_| is_ours) else { return Ok(Vec::new()) };
+        if let Some((why, until)) = &self.unread
+            && *until > clock::now()
+        {
+            return Err(why.clone());
+        }
+        let read = disk.page(&wanted.receiver, wanted.after, wanted.limit);
+        let read = read.map_err(|trouble| reason(&trouble));
+        self.unread = read.as_ref().err().map(|why| (why.clone(), clock::now() + self.retry));
+        read
     }
 
     /// Until what was saved is due, or it is time to try again.
@@ -230,6 +278,9 @@ impl<F: Fn(Outgoing)> Writer<F> {
     fn write(&mut self) {
         if self.backlog.is_empty() {
             self.retry_at = None;
+            return;
+        }
+        if !self.is_ours() {
             return;
         }
         let result = match &mut self.disk {
@@ -259,10 +310,26 @@ impl<F: Fn(Outgoing)> Writer<F> {
             Err(trouble) => {
                 self.refused = true;
                 self.retry_at = Some(clock::now() + self.retry);
-                let every = self.retry.as_secs();
-                self.shared.complain(|| refusal_text(&trouble, every));
+                let (every, given_up) = (self.retry.as_secs(), self.backlog.given_up);
+                self.shared.complain(|| refusal_text(&trouble, every, given_up));
             }
         }
+    }
+
+    /// The folder is not another depd's.
+    fn is_ours(&mut self) -> bool {
+        let Some(lock) = &mut self.lock else { return true };
+        // Where it cannot be locked, it cannot be written either, which is said.
+        let Err(NoLock::Held { pid }) = lock.keep() else { return true };
+        let folder = lock.folder().to_owned();
+        self.disk = None;
+        self.retry_at = None;
+        if self.shared.taken_over.set((folder, pid)).is_ok()
+            && let Some(end) = self.shared.end.lock().take()
+        {
+            end();
+        }
+        false
     }
 
     fn hand_over(&self, message: Outgoing) {
@@ -279,10 +346,14 @@ impl<F: Fn(Outgoing)> Writer<F> {
     }
 }
 
-fn refusal_text(trouble: &Trouble, every_seconds: u64) -> String {
+fn refusal_text(trouble: &Trouble, every_seconds: u64, given_up: u64) -> String {
+    let lost = match given_up {
+        0 => String::new(),
+        count => format!("; {}", given_up_text(count)),
+    };
     format!(
         "the store cannot be written ({}): deployments and reports go on, what is new is kept in \
-         memory and tried again every {every_seconds} s; a restart before that forgets it",
+         memory and tried again every {every_seconds} s; a restart before that forgets it{lost}",
         reason(trouble)
     )
 }

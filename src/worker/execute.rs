@@ -23,12 +23,16 @@ impl StepRunner for Client {
         let namespace = key.namespace();
         let reply = match step {
             Step::LookAtNamespace => self.namespace_exists(namespace).map(Reply::Namespace),
-            Step::CreateNamespace => match self.create_namespace(namespace) {
-                Ok(true) => Ok(Reply::NamespaceCreated),
-                // Somebody else has it, or it is still going away.
-                Ok(false) => self.namespace_exists(namespace).map(Reply::Namespace),
-                Err(error) => Err(error),
-            },
+            Step::CreateNamespace => {
+                let created = self.create_namespace(namespace);
+                Failpoint::AfterNamespace.pass();
+                match created {
+                    Ok(true) => Ok(Reply::NamespaceCreated),
+                    // Somebody else has it, or it is still going away.
+                    Ok(false) => self.namespace_exists(namespace).map(Reply::Namespace),
+                    Err(error) => Err(error),
+                }
+            }
             Step::LookAtWorkload => match workload {
                 Some(workload) => self
                     .get_workload(workload.kind, key)

@@ -157,9 +157,12 @@ fn adopt(
     plan.step
 }
 
-/// A PATCH, or what is done for one.
+/// What changes the cluster, or is done for that.
 fn leads_to_action(step: &Step) -> bool {
-    matches!(step, Step::Patch(_) | Step::CheckImages(_) | Step::EnsurePullSecret(_))
+    matches!(
+        step,
+        Step::Patch(_) | Step::CheckImages(_) | Step::EnsurePullSecret(_) | Step::CreateNamespace
+    )
 }
 
 /// Too many failures in a row halt everything else. Returns what is to be kept of that.

@@ -29,6 +29,7 @@ enum Event {
     Entered,
     Patch,
     LookAtNamespace,
+    CreateNamespace,
 }
 
 type Events = Arc<Mutex<Vec<Event>>>;
@@ -41,6 +42,8 @@ struct Cluster {
     panics: AtomicUsize,
     /// It was restored from a backup: its versions go on from here.
     restored_at: Option<u64>,
+    /// No namespace is there.
+    is_bare: bool,
     in_hand: Mutex<Vec<ServiceKey>>,
     two_hands: Arc<AtomicBool>,
 }
@@ -87,7 +90,14 @@ impl Cluster {
             }
             Step::LookAtNamespace => {
                 self.events.lock().push(Event::LookAtNamespace);
-                Reply::Namespace(NamespaceState::Active)
+                Reply::Namespace(match self.is_bare {
+                    true => NamespaceState::Missing,
+                    false => NamespaceState::Active,
+                })
+            }
+            Step::CreateNamespace => {
+                self.events.lock().push(Event::CreateNamespace);
+                Reply::NamespaceCreated
             }
             other => panic!("{other:?} is not needed here"),
         }
@@ -111,7 +121,7 @@ struct Recorder(Events);
 
 impl Journal for Recorder {
     fn enter(&self, entry: Entry<'_>) {
-        let is_intent = |kept: &Kept<'_>| matches!(kept, Kept::State(service) if matches!(service.phase, Phase::Patching(_)));
+        let is_intent = |kept: &Kept<'_>| matches!(kept, Kept::State(service) if matches!(service.phase, Phase::Patching(_) | Phase::Waiting(_)));
         let kept = entry.before_action && entry.service.as_ref().is_some_and(is_intent);
         self.0.lock().push(if kept { Event::IntentKept } else { Event::Entered });
     }
@@ -212,6 +222,19 @@ fn a_reply_of_an_api_server_that_went_back_in_time_is_believed() {
     let service = floor.services.of(&fixture::key("web"));
     assert!(service.lock().good.is_some(), "it succeeded");
     assert_eq!(service.lock().complaint, None, "and nobody changed it");
+}
+
+#[test]
+fn that_a_namespace_is_to_be_created_is_kept_before_it_is_asked_for() {
+    let cluster = Cluster { is_bare: true, ..Cluster::default() };
+    let events = Arc::clone(&cluster.events);
+    let floor = floor(cluster);
+    lists(&floor, Vec::new());
+    ask(&floor, "web", "nginx:1.25");
+    (0..3).for_each(|_| look(&floor, &fixture::key("web")));
+    let events = events.lock();
+    let at = events.iter().position(|event| *event == Event::CreateNamespace).expect("it is");
+    assert_eq!(events[at - 1..=at], [Event::IntentKept, Event::CreateNamespace]);
 }
 
 /// What was said of panics.

@@ -31,6 +31,7 @@ fn services() -> Vec<(&'static str, Service)> {
         told: false,
         may_create: false,
         create: false,
+        creation: Default::default(),
     };
     let pending = Service {
         phase: Phase::Waiting(waiting),

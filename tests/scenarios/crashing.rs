@@ -4,6 +4,7 @@ use depd::failpoint::Failpoint;
 
 use crate::cluster::Cluster;
 use crate::depd::Depd;
+use crate::wait::wait_for;
 
 /// Dies at `failpoint` while `image` is rolled out, starts again, and goes on to the end: one PATCH,
 /// and every outcome told, at most `most` times.
@@ -66,4 +67,41 @@ fn a_crash_before_the_message_leaves_is_told_by_the_next() {
 #[test]
 fn a_crash_before_the_acknowledgement_is_kept_repeats_the_message_at_worst() {
     check(Failpoint::AfterMessage, WORKS, 2);
+}
+
+/// A depd that died right after it had created a namespace, and that namespace.
+fn dead_after_a_namespace(cluster: &Cluster) -> Option<(Depd, String)> {
+    if !cfg!(debug_assertions) {
+        println!("skipped: a release build has no failpoints");
+        return None;
+    }
+    let namespace = cluster.unused_namespace();
+    let mut depd = Depd::prepare(&cluster.kubeconfig);
+    depd.save("web", &namespace, "nginx:1.25");
+    depd.launch_to_die_at(Failpoint::AfterNamespace);
+    let status = depd.wait();
+    assert!(!status.success(), "it died: {status}");
+    assert!(cluster.namespace_exists(&namespace));
+    Some((depd, namespace))
+}
+
+#[test]
+fn a_crash_after_a_namespace_was_created_tells_it() {
+    let cluster = Cluster::start();
+    let Some((mut depd, namespace)) = dead_after_a_namespace(&cluster) else { return };
+    depd.launch(&[]);
+    depd.slack.wait_for("Namespace created: web");
+    assert_eq!(depd.slack.titles().len(), 1, "{:?}", depd.slack.titles());
+    assert!(cluster.namespace_exists(&namespace));
+}
+
+#[test]
+fn fault_45_a_namespace_that_a_person_deleted_after_a_crash_is_not_made_again() {
+    let cluster = Cluster::start();
+    let Some((mut depd, namespace)) = dead_after_a_namespace(&cluster) else { return };
+    cluster.delete_namespace(&namespace);
+    wait_for("the namespace to be gone", || (!cluster.namespace_exists(&namespace)).then_some(()));
+    depd.launch(&[]);
+    depd.slack.wait_for("Namespace gone: web");
+    assert!(!cluster.namespace_exists(&namespace));
 }

@@ -109,6 +109,16 @@ impl Depd {
         self.run("depd=debug", command);
     }
 
+    /// Starts another process in this folder, and waits until it watches. The log is still that of the
+    /// first one.
+    pub fn launch_beside(&mut self) -> Beside {
+        let first = self.child.take();
+        self.launch(&[]);
+        let second = std::mem::replace(&mut self.child, first);
+        self.logs.rotate_right(1);
+        Beside(second.expect("it runs"))
+    }
+
     fn run(&mut self, filters: &str, mut command: Command) {
         assert!(self.child.is_none(), "it runs already");
         command.env("RUST_LOG", filters);
@@ -245,6 +255,22 @@ impl Depd {
     pub fn wait(&mut self) -> ExitStatus {
         let mut child = self.child.take().expect("it runs");
         wait_for("the end of depd", || child.try_wait().expect("a child"))
+    }
+}
+
+/// A second process in the folder of another. Killed when dropped.
+pub struct Beside(Child);
+
+impl Beside {
+    pub fn pid(&self) -> u32 {
+        self.0.id()
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

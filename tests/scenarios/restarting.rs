@@ -1,5 +1,6 @@
 //! A depd that ends in the middle of things, and the next one in its place.
 
+use std::fs;
 use std::process::Output;
 
 use depd::sandbox::{About, Fault, RequestView, Response, Status};
@@ -119,6 +120,26 @@ fn a_second_depd_on_the_same_state_says_who_runs_and_leaves() {
     let (code, text) = second(&["--quiet"]);
     assert_eq!(code, Some(0), "{text}");
     assert!(!text.contains("already running"), "{text}");
+}
+
+#[test]
+fn fault_40_a_depd_whose_state_was_deleted_leaves_it_to_the_one_that_began_there_anew() {
+    let cluster = Cluster::start();
+    let namespace = cluster.namespace();
+    cluster.deployment(&namespace, "web", "nginx:1.24", 1);
+    let mut depd = Depd::start(&cluster.kubeconfig, &[]);
+    fs::remove_dir_all(depd.folder().join("state")).expect("ours");
+    // What cron does a minute later.
+    let second = depd.launch_beside();
+    depd.save("web", &namespace, "nginx:1.25");
+    let status = depd.wait();
+    assert_eq!(status.code(), Some(1));
+    let line = depd.wait_for_log("is used by another depd");
+    assert!(line.contains(&format!("pid {}: this one ends", second.pid())), "{line}");
+    depd.slack.wait_for("Deployed: web");
+    depd.look_at_everything(&namespace);
+    assert_eq!(depd.told("Deployed: web"), 1);
+    assert_eq!(cluster.changes_by_depd(&namespace), ["patch deployments/web"]);
 }
 
 #[test]

@@ -74,6 +74,8 @@ fn a_content_that_was_rolled_back_is_still_rejected_when_its_file_went_away_and_
 fn a_way_back_that_gave_its_place_up_asks_for_room_before_it_is_sent_again() {
     let mut desk = failing();
     desk.look(FAILED);
+    desk.look_goes_through();
+    desk.look("→ patch app=nginx:1.24");
     let lost = || Setback::Transient { text: "connection reset".into(), retry_after: None };
     desk.reply(Err(lost()), "");
     for expect in ["", "Unreachable(\"connection reset\")"] {

@@ -1,5 +1,6 @@
 //! What keeps a service from being deployed, and that it goes on afterwards.
 
+use super::restarts::restart;
 use super::*;
 use crate::model::Hold;
 
@@ -13,6 +14,58 @@ fn a_missing_namespace_is_created_once_and_its_workload_deployed_when_it_comes()
     desk.look("");
     desk.workload = Some(fixture::workload("web"));
     desk.look("→ patch app=nginx:1.25");
+}
+
+/// A desk whose namespace is about to be created.
+fn creating() -> Desk {
+    let mut desk = desk("nginx:1.25", None);
+    desk.look("→ LookAtNamespace");
+    desk.reply(Ok(Reply::Namespace(NamespaceState::Missing)), "");
+    let before = desk.service.durable();
+    desk.look("→ CreateNamespace");
+    assert_ne!(desk.service.durable(), before, "that it was asked for is kept");
+    desk
+}
+
+#[test]
+fn a_namespace_whose_creation_was_answered_in_vain_is_said_to_be_created() {
+    let mut desk = creating();
+    let lost = Setback::Transient { text: "reset".into(), retry_after: None };
+    desk.reply(Err(lost), "");
+    desk.later(5);
+    desk.look("→ CreateNamespace");
+    desk.reply(Ok(Reply::Namespace(NamespaceState::Active)), "NamespaceCreated");
+    desk.look("");
+}
+
+#[test]
+fn a_namespace_that_somebody_else_creates_at_the_same_time_is_theirs() {
+    let mut desk = creating();
+    desk.reply(Ok(Reply::Namespace(NamespaceState::Active)), "WorkloadMissing");
+    desk.look("");
+}
+
+#[test]
+fn a_restart_after_a_namespace_was_created_says_so() {
+    let mut desk = creating();
+    restart(&mut desk);
+    desk.look("→ LookAtNamespace");
+    desk.reply(Ok(Reply::Namespace(NamespaceState::Active)), "NamespaceCreated");
+    desk.look("");
+}
+
+#[test]
+fn a_namespace_that_a_person_deleted_during_a_restart_is_not_created_again() {
+    let mut desk = creating();
+    restart(&mut desk);
+    desk.look("→ LookAtNamespace");
+    desk.reply(Ok(Reply::Namespace(NamespaceState::Missing)), "NamespaceGone");
+    desk.look("");
+    // What is written newly counts.
+    desk.save("nginx:1.26");
+    desk.look("→ LookAtNamespace");
+    desk.reply(Ok(Reply::Namespace(NamespaceState::Missing)), "");
+    desk.look("→ CreateNamespace");
 }
 
 #[test]
@@ -253,6 +306,8 @@ fn nothing_is_put_back_in_a_namespace_that_is_not_allowed_any_more() {
     desk.workload().timeout = Some(Duration::from_secs(60));
     desk.look(KUBE_SYSTEM);
     desk.later(60);
+    desk.look("→ LookAtWorkload");
+    desk.look_goes_through();
     desk.look(
         "timed out: NoProgress(60s) could not put back nginx:1.25→nginx:1.24: the namespace \
          kube-system belongs to Kubernetes itself; to deploy there, start depd with \

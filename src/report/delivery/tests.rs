@@ -301,7 +301,8 @@ fn stored(records: Vec<Record>) -> Fetch {
     Box::new(move |after, limit| {
         let rows = records.iter().zip(1..).skip(usize::try_from(after).expect("small"));
         let parcels = rows.take(limit).map(|(record, id)| parcel_of(record, Some(id))).collect();
-        Ok(Page { parcels, newest: records.len() as u64 })
+        let up_to = (records.len() as u64).min(after + limit as u64);
+        Ok(Page { parcels, up_to, unread: None })
     })
 }
 
@@ -367,8 +368,18 @@ fn a_storm_is_over_when_nothing_waits_any_more() {
     let inbox = Arc::default();
     let (settled, mut storm) = (Box::new(|_, _, _| ()), Storm::default());
     storm.digest_sent();
-    let mut postman =
-        Postman { kind, pace, transport, fetch, inbox, bell: rung, stop, settled, storm };
+    let mut postman = Postman {
+        kind,
+        pace,
+        transport,
+        fetch,
+        inbox,
+        bell: rung,
+        stop,
+        settled,
+        storm,
+        is_unread_told: false,
+    };
     bell.send(()).expect("room");
     assert!(postman.turn(), "there is nothing to send");
     (1..=2).for_each(|id| assert_eq!(postman.inbox.put(parcel(id)), Put::Kept));

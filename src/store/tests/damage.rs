@@ -151,10 +151,13 @@ fn a_database_that_breaks_while_depd_runs_is_begun_anew_with_what_is_known() {
 
     let (store, remembered, _) = open(folder.path());
     assert_eq!((remembered.services.len(), remembered.notes.len()), (200, 0));
+    (0..3).for_each(|n| store.save_and_wait(tell("web", &n.to_string())));
+    store.delivered(2);
     store.save_and_wait(Saved { history: vec![started(1)], ..put("s7", "2") });
     assert!(folder.path().join("depd.db.corrupt-1").exists());
     store.save_and_wait(put("s8", "3"));
     close(&store);
+    assert_eq!(payloads(&waiting(folder.path())), [(1, "0"), (3, "2")]);
     check_nothing_lost(folder.path(), &[("s7_prod", "2"), ("s8_prod", "3")]);
 }
 
@@ -180,12 +183,21 @@ fn a_store_that_is_deleted_under_the_running_depd_is_begun_anew_with_what_was_in
     let (store, _, messages) = open(&state);
     store.set_meta("folder", "/deps");
     store.save_and_wait(put("web", "0"));
+    store.save_and_wait(tell("web", "before"));
+    store.save_and_wait(history("web", started(1)));
+    store.save_and_wait(history("web", ended("deployed")));
+    store.save_and_wait(history("web", started(2)));
+    let before = Reader::open(&state).expect("opens").history(None, 9).expect("reads");
     fs::remove_dir_all(&state).expect("ours");
     store.save_and_wait(put("web", "1"));
     store.save_and_wait(tell("web", "x"));
-    assert_eq!(messages.recv_timeout(LIMIT).expect("handed over").payload, "x");
+    let told: Vec<_> = messages.iter().take(2).map(|message| message.payload).collect();
+    assert_eq!(told, ["before", "x"], "nothing is handed over twice");
     close(&store);
-    assert_eq!(waiting(&state).len(), 1);
+    assert_eq!(payloads(&waiting(&state)), [(1, "before"), (2, "x")]);
+    let reader = Reader::open(&state).expect("opens");
+    assert_eq!(reader.history(None, 9).expect("reads"), before);
+    assert_eq!(before.len(), 2);
     assert_eq!(Reader::open(&state).expect("opens").meta().expect("reads")["folder"], "/deps");
     check_nothing_lost(&state, &[("web_prod", "1")]);
 }
@@ -199,13 +211,54 @@ fn a_store_that_is_replaced_by_an_older_copy_gets_what_is_newer() {
     fs::copy(&database, &copy).expect("copied");
     let (store, ..) = open(folder.path());
     store.save_and_wait(put("s7", "7"));
+    store.save_and_wait(tell("web", "newer"));
     for end in ["-wal", "-shm"] {
         fs::remove_file(folder.path().join(format!("depd.db{end}"))).expect("there");
     }
     fs::rename(&copy, &database).expect("replaces it");
     store.save_and_wait(put("web", "1"));
     close(&store);
+    assert_eq!(payloads(&waiting(folder.path())), [(1, "newer")]);
     check_nothing_lost(folder.path(), &[("s7_prod", "7"), ("web_prod", "1")]);
+}
+
+#[test]
+fn fault_40_a_depd_whose_state_was_deleted_locks_it_anew() {
+    let folder = temp();
+    let state = folder.path().join("state");
+    let (store, ..) = open(&state);
+    fs::remove_dir_all(&state).expect("ours");
+    store.save_and_wait(put("web", "1"));
+    let running = format!("already running, pid {}", std::process::id());
+    assert_eq!(refused(&state).to_string(), running);
+    // The lock alone is as good as all of it.
+    fs::remove_file(state.join("depd.lock")).expect("there");
+    store.save_and_wait(put("web", "2"));
+    assert_eq!(refused(&state).to_string(), running);
+    close(&store);
+}
+
+#[test]
+fn fault_40_a_depd_whose_state_was_deleted_and_taken_by_another_ends_and_writes_nothing() {
+    let folder = temp();
+    let state = folder.path().join("state");
+    let (first, _, messages) = open(&state);
+    first.save_and_wait(put("web", "1"));
+    fs::remove_dir_all(&state).expect("ours");
+    let (second, ..) = open(&state);
+    second.save_and_wait(tell("web", "of the second"));
+    let (ended, end) = crossbeam_channel::bounded(1);
+    first.when_taken_over(move || ended.send(()).expect("once"));
+    first.save(Saved { messages: tell("web", "of the first").messages, ..put("web", "2") });
+    end.recv_timeout(LIMIT).expect("it is noticed");
+    let error = first.taken_over().expect("it is known");
+    let pid = std::process::id();
+    assert!(error.to_string().contains(&format!("by another depd, pid {pid}:")), "{error}");
+    assert!(!first.close(LIMIT), "what cannot be saved is not called saved");
+    assert!(messages.is_empty(), "the second tells now");
+    close(&second);
+    assert_eq!(payloads(&waiting(&state)), [(1, "of the second")]);
+    assert_eq!(services(&open(&state).1), []);
 }
 
 #[test]

@@ -64,7 +64,13 @@ fn check_full(folder: &Path, limits: Limits, heal: impl FnOnce(&Store, u64)) {
     let told = fill(&store, folder, &messages);
     for n in 0..500 {
         // Nobody waits for the disk, and of each service only the newest state is kept.
-        store.save_and_wait(put("web", &n.to_string()));
+        let begun = HistoryChange::Started {
+            changes: "x".repeat(1000),
+            wanted: None,
+            attempt: n,
+            by: None,
+        };
+        store.save_and_wait(Saved { history: vec![begun], ..put("web", &n.to_string()) });
     }
     store.save_and_wait(tell("web", "told although the disk is full"));
     let message = messages.recv_timeout(LIMIT).expect("handed over");

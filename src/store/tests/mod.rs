@@ -92,11 +92,12 @@ fn services(remembered: &Remembered) -> Vec<(String, &str)> {
     services.map(|(key, state)| (key.to_string(), state.as_str())).collect()
 }
 
-/// What waits for the receiver, as a delivery reads it.
+/// What waits for the receiver, as it is on disk.
 #[track_caller]
 fn waiting(folder: &Path) -> Vec<Outgoing> {
-    let reader = Reader::open(folder).expect("opens");
-    reader.waiting("slack", 0, 1_000_000).expect("reads")
+    let outbox = Reader::open(folder).expect("opens").outbox().expect("reads");
+    let waiting = outbox.into_iter().filter(|row| row.set_aside.is_none());
+    waiting.map(|row| row.message).filter(|message| message.receiver == "slack").collect()
 }
 
 fn payloads(messages: &[Outgoing]) -> Vec<(u64, &str)> {

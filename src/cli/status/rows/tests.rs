@@ -25,6 +25,7 @@ fn pending() -> Service {
         told: false,
         may_create: false,
         create: false,
+        creation: Default::default(),
     };
     Service {
         phase: Phase::Waiting(waiting),

@@ -26,6 +26,7 @@ fn pending(image: &str) -> Service {
         told: false,
         may_create: false,
         create: false,
+        creation: Default::default(),
     };
     Service {
         phase: Phase::Waiting(waiting),
