@@ -108,13 +108,14 @@ fn judge(status: Option<ExitStatus>, said: &str, limit: Duration) -> Answer {
         let seconds = limit.as_secs();
         return Answer::Never {
             why: format!("did not end within {seconds} s and was killed {said}"),
+            again: false,
         };
     };
     let why = format!("ended with {status} {said}").trim_end().to_owned();
     match status.code() {
         Some(0) => Answer::Taken,
         Some(TRY_AGAIN) => Answer::Later { why, wait: None },
-        _ => Answer::Never { why },
+        _ => Answer::Never { why, again: false },
     }
 }
 
@@ -211,13 +212,28 @@ mod tests {
         let send = |text: &str| script(folder.path(), text).send(&records[..1]);
         assert_eq!(send("exit 0"), Answer::Taken);
         assert!(matches!(send("exit 75"), Answer::Later { .. }));
-        let Answer::Never { why } = send("echo no such channel >&2; exit 3") else {
+        let Answer::Never { why, .. } = send("echo no such channel >&2; exit 3") else {
             panic!("it is final")
         };
         assert!(why.contains('3') && why.contains("no such channel"), "{why}");
         let missing =
             Command::parse("/nonexistent/program").expect("a program").send(&records[..1]);
         assert!(matches!(missing, Answer::Later { .. }), "{missing:?}");
+    }
+
+    #[test]
+    fn one_that_got_nothing_for_want_of_a_thread_has_acknowledged_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let records = samples::all();
+        for missing in ["report-input", "report-errors"] {
+            let helper = |name: &str, job: Job| match name == missing {
+                true => Err(io::Error::from_raw_os_error(11)),
+                false => start_thread(name, job),
+            };
+            let answer = script(folder.path(), "cat").tell(&records[..1], &helper);
+            let Answer::Later { why, .. } = answer else { panic!("{missing}: {answer:?}") };
+            assert!(why.contains("got no thread"), "{why}");
+        }
     }
 
     #[test]
@@ -229,7 +245,7 @@ mod tests {
         command.limit = Duration::from_millis(500);
         let answer = command.send(&samples::all()[..1]);
         assert!(
-            matches!(&answer, Answer::Never { why } if why.contains("was killed")),
+            matches!(&answer, Answer::Never { why, .. } if why.contains("was killed")),
             "{answer:?}"
         );
         let pid = fs::read_to_string(&pid_file).expect("it ran").trim().to_owned();

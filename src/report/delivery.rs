@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, select};
-use log::{error, warn};
+use log::{Level, error, log, warn};
 
 use super::digest::Storm;
 use super::inbox::{Fetch, Inbox, Parcel, Put, ROOM};
@@ -234,9 +234,13 @@ impl Postman {
                     self.settle(&load.ids, &Fate::Delivered);
                     return true;
                 }
-                Answer::Never { why } => {
+                Answer::Never { why, again } => {
                     let what = load.records.iter().map(|r| &*r.id).collect::<Vec<_>>().join(", ");
-                    error!("{name}: {place} refused a message for good: {why}; set aside: {what}");
+                    let level = if again { Level::Debug } else { Level::Error };
+                    log!(
+                        level,
+                        "{name}: {place} refused a message for good: {why}; set aside: {what}"
+                    );
                     self.settle(&load.ids, &Fate::SetAside(why));
                     return true;
                 }
