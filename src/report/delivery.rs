@@ -246,7 +246,7 @@ impl Postman {
                 }
                 Answer::Later { why, wait } => {
                     failures += 1;
-                    let wait = wait.unwrap_or_else(|| backoff::delay(failures, clock::now().0));
+                    let wait = pause(wait, failures, clock::now().0);
                     let ms = wait.as_millis();
                     warn!("{name}: {place}: {why}; the message is kept and tried again in {ms} ms");
                     if !self.rest(wait) {
@@ -293,6 +293,12 @@ impl Postman {
     fn rest(&self, wait: Duration) -> bool {
         wait.is_zero() || self.stop.recv_timeout(wait) == Err(RecvTimeoutError::Timeout)
     }
+}
+
+/// How long to leave a receiver alone that did not take a message for the `failures`th time: as long as
+/// it asked for, but one that asks for nothing is not asked more often for that.
+fn pause(asked: Option<Duration>, failures: u32, jitter: u64) -> Duration {
+    asked.unwrap_or_default().max(backoff::delay(failures, jitter))
 }
 
 #[cfg(test)]

@@ -221,6 +221,20 @@ fn retry_after_is_waited_for_and_in_all_that_time_nothing_is_sent() {
 }
 
 #[test]
+fn fault_33_a_receiver_that_asks_for_no_time_at_all_is_left_alone_all_the_same() {
+    for (asked_s, failures, least_ms, most_ms) in [
+        (None, 1, 125, 250),
+        (Some(0), 1, 125, 250),
+        (Some(0), 9, 15_000, 30_000),
+        (Some(1), 9, 15_000, 30_000),
+        (Some(60), 9, 60_000, 60_000),
+    ] {
+        let wait = pause(asked_s.map(Duration::from_secs), failures, 7).as_millis();
+        assert!((least_ms..=most_ms).contains(&wait), "{asked_s:?}, {failures}: {wait} ms");
+    }
+}
+
+#[test]
 fn fault_34_what_is_refused_for_good_is_set_aside_and_the_next_one_goes_on() {
     let fake = Fake::start(&[
         Act::Answer("404 Not Found\r\n"),
