@@ -8,10 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use depd::model::{FoundEnd, ImagePatch, ServiceKey, What, Workload};
 use depd::reconcile::{Phase, Service};
 
-use crate::cluster::{Cluster, Fate, fate};
+use crate::cluster::Cluster;
 use crate::folder::Folder;
 use crate::sabotage::Sabotage;
 use crate::setup::Setup;
+use crate::truth;
 
 /// One thing that depd said, in the order in which it became safe.
 #[derive(Clone, Debug)]
@@ -90,11 +91,13 @@ impl Checks {
         self.finding.get_or_insert(text);
     }
 
-    /// A worker takes a key.
-    pub fn taken(&mut self, key: &ServiceKey) {
-        if !self.in_hand.insert(key.clone()) {
+    /// A worker takes a key; true as long as nobody else has it.
+    pub fn taken(&mut self, key: &ServiceKey) -> bool {
+        let is_free = self.in_hand.insert(key.clone());
+        if !is_free {
             self.fail(format!("two hands: {key} was handed to a second worker"));
         }
+        is_free
     }
 
     pub fn let_go(&mut self, key: &ServiceKey) {
@@ -158,7 +161,7 @@ impl Checks {
             self.note_state(key, service);
             if setup.max_rollouts.is_some_and(|most| self.begun.len() > most) {
                 let all = &self.begun;
-                self.fail(format!("gate: {key} begins, and in flight are {all:?}"));
+                self.fail(format!("over the bound: {key} begins, and in flight are {all:?}"));
             }
         }
         let uid = self.uids.get(key).cloned().flatten();
@@ -171,13 +174,14 @@ impl Checks {
                 uid_before: before.clone(),
                 is_message: *is_message,
             };
-            self.check_truth(&record, cluster);
+            self.check_truth(&record, cluster, setup);
             self.failures = counted(self.failures, &record.what);
             ids.push(self.records.len());
             self.records.push(Some(record));
         }
         let too_many = setup.halt_after.is_some_and(|most| self.failures >= most);
-        if too_many && setup.sabotage.is_none_or(|it| it == Sabotage::ForgottenHalt) {
+        let counts = [None, Some(Sabotage::ForgottenHalt), Some(Sabotage::NoHalt)];
+        if too_many && counts.contains(&setup.sabotage) {
             self.check_halted(key);
         }
         ids
@@ -192,42 +196,11 @@ impl Checks {
     }
 
     /// What is told must have happened.
-    fn check_truth(&mut self, record: &Record, cluster: &Cluster) {
-        let key = &record.key;
-        let image = |changes: &[depd::model::Change]| {
-            changes.first().map(|change| change.to.to_string()).unwrap_or_default()
-        };
-        match &record.what {
-            What::Succeeded { changes, .. } | What::Recovered { changes, .. } => {
-                let image = image(changes);
-                let uid = record.uid.clone().unwrap_or_default();
-                let rollout = (uid.clone(), image.clone());
-                let reached = cluster.reached.get(&rollout).copied();
-                // The images may have been the same once before, and others since.
-                let began = cluster.set.get(&rollout).copied().unwrap_or_default();
-                if reached.is_none_or(|reached| reached < began) {
-                    self.fail(format!("false verdict: {key} {uid} never ran {image} completely"));
-                }
-            }
-            What::Failed { changes, .. } => {
-                let image = image(changes);
-                if !matches!(fate(&image), Fate::Missing | Fate::Crash) {
-                    self.fail(format!("false verdict: {key} failed with {image}, which works"));
-                }
-            }
-            What::Refused { changes, .. } => {
-                let image = image(changes);
-                if fate(&image) != Fate::Denied {
-                    self.fail(format!("false verdict: {key}: {image} was never refused"));
-                }
-            }
-            What::WorkloadDeleted | What::WorkloadReplaced => {
-                let uid = record.uid_before.clone().unwrap_or_default();
-                if !cluster.deleted.contains(&uid) {
-                    self.fail(format!("false verdict: {key}: {uid} was never deleted"));
-                }
-            }
-            _ => {}
+    fn check_truth(&mut self, record: &Record, cluster: &Cluster, setup: &Setup) {
+        if let Some(falsehood) = truth::falsehood(record, cluster, setup)
+            && !self.store_lost
+        {
+            self.fail(format!("{falsehood} ({})", record.key));
         }
     }
 
@@ -332,6 +305,11 @@ impl Checks {
         let Some(seen) = seen else {
             return self.fail(format!("blind PATCH: {key} was not seen"));
         };
+        // Not what depd thinks of it, but what was there when it was seen.
+        let Some(seen) = cluster.as_it_was(seen) else {
+            let version = seen.resource_version;
+            return self.fail(format!("blind PATCH: {key} {} had no version {version}", seen.uid));
+        };
         let differs = |target: &depd::model::Target| {
             seen.containers
                 .get(target.index)
@@ -356,23 +334,23 @@ impl Checks {
             }
             if returns {
                 if !cluster.reached.contains_key(&(seen.uid.to_string(), image.to_owned())) {
-                    self.fail(format!("way back: {key} never ran {image} completely"));
+                    self.fail(format!("bad way back: {key} never ran {image} completely"));
                 }
                 if *seen.containers[0].image != *target.expected {
-                    self.fail(format!("way back: {key} runs what somebody else chose"));
+                    self.fail(format!("way back over others: {key} runs what somebody else chose"));
                 }
             } else if !folder.ever_asked(key, image) {
                 self.fail(format!("torn content: no complete file of {key} asked for {image}"));
             }
         }
         if !gate_is_open {
-            self.fail(format!("gate: {key} was patched before start-up was judged"));
+            self.fail(format!("too early: {key} was patched before start-up was judged"));
         }
         if !self.in_flight.contains(key) {
             self.fail(format!("no intent: {key} was patched, and its state does not say so"));
         }
         if self.halted && !returns {
-            self.fail(format!("gate: {key} was patched after too many failures"));
+            self.fail(format!("after a halt: {key} was patched after too many failures"));
         }
     }
 

@@ -71,7 +71,7 @@ impl Depd {
         if !start.cluster || !start.folder || start.judged {
             return;
         }
-        start.judged = world.setup.sabotage != Some(Sabotage::EarlyGate);
+        start.judged = true;
         drop(start);
         world.note(|| "start-up is over".into());
         world.checks.lock().judged = true;
@@ -81,9 +81,12 @@ impl Depd {
     /// A worker takes a key and looks at it.
     pub fn work(&self, world: &World) -> bool {
         let Some(key) = self.floor.queue.try_take() else { return false };
-        world.checks.lock().taken(&key);
-        if world.setup.sabotage == Some(Sabotage::TwoHands) {
-            world.checks.lock().taken(&key);
+        if !world.checks.lock().taken(&key) {
+            return true;
+        }
+        if world.setup.sabotage == Some(Sabotage::TwoHands) && !world.is_calm() {
+            self.floor.queue.done(&key);
+            self.floor.queue.add(&key);
         }
         look(&self.floor, &key);
         world.checks.lock().let_go(&key);

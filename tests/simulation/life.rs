@@ -57,6 +57,9 @@ impl World {
         });
         self.checks.lock().restarted();
         *self.depd.lock() = Some(Arc::clone(&depd));
+        if self.setup.sabotage == Some(Sabotage::EarlyGate) {
+            daemon::let_in(&depd.floor);
+        }
         // First the watch, then the scan.
         depd.scan(self);
     }
@@ -68,6 +71,10 @@ impl World {
             Some(Sabotage::WideGate) => None,
             _ => self.setup.max_rollouts,
         };
+        let halt_after = match self.setup.sabotage {
+            Some(Sabotage::NoHalt) => None,
+            _ => self.setup.halt_after,
+        };
         Floor {
             queue: Default::default(),
             desired: RwLock::default(),
@@ -75,7 +82,7 @@ impl World {
             pods: RwLock::default(),
             interest: Mutex::default(),
             retries: Mutex::default(),
-            gate: Mutex::new(Gate::new(most, self.setup.halt_after, standing)),
+            gate: Mutex::new(Gate::new(most, halt_after, standing)),
             services: Default::default(),
             cluster: Box::new(Hands { world: self.me.clone() }),
             journal: Box::new(Hands { world: self.me.clone() }),

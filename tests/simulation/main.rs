@@ -21,7 +21,8 @@
 //!
 //! **What is checked** (`checks.rs`, apart from all of that): one key in one hand; a PATCH only with an
 //! intent, with a difference, from complete content, for the uid that was seen, not while held, and
-//! within the gate; verdicts only of what really happened; each verdict once, an end for whatever began,
+//! within the gate, judged by what the workload was at the version that was seen, whatever depd thinks it
+//! saw; what is told only of what really happened (`truth.rs`); each verdict once, an end for whatever began,
 //! and each message at least once, once only if nothing was lost; and after the last fault everything comes to rest within a bound
 //! of requests, the last content in force and its outcome told. `sabotage.rs` breaks the world on
 //! purpose, and tests see each checker fire.
@@ -47,6 +48,7 @@ mod sabotage;
 mod setup;
 mod source;
 mod streams;
+mod truth;
 mod watches;
 mod world;
 
@@ -174,17 +176,41 @@ fn each_checker_fires_when_its_promise_is_broken() {
     check_fires(Sabotage::NoImageGuard, "not converged: ");
     check_fires(Sabotage::TwoHands, "two hands: ");
     check_fires(Sabotage::TornLook, "torn content: ");
-    check_fires(Sabotage::NeedlessPatch, "needless PATCH: ");
     check_fires(Sabotage::LostMessage, "lost message: ");
     check_fires(Sabotage::RepeatedMessage, "repeated message: ");
     check_fires(Sabotage::RepeatedVerdict, "told twice: ");
-    check_fires(Sabotage::FalseStatus, "false verdict: ");
     check_fires(Sabotage::LostEvent, "not converged: ");
-    check_fires(Sabotage::WideGate, "gate: ");
-    check_fires(Sabotage::EarlyGate, "gate: ");
     check_fires(Sabotage::EndlessRetry, "no rest: ");
     check_fires(Sabotage::ForgottenIntent, "outcome: ");
     check_fires(Sabotage::UnsaidIntent, "no intent: ");
     check_fires(Sabotage::UnsaidEnd, "no end: ");
-    check_fires(Sabotage::ForgottenHalt, "gate: ");
+}
+
+#[test]
+fn each_checker_of_the_gate_fires_when_its_promise_is_broken() {
+    check_fires(Sabotage::WideGate, "over the bound: ");
+    check_fires(Sabotage::EarlyGate, "too early: ");
+    check_fires(Sabotage::NoHalt, "halt: ");
+    check_fires(Sabotage::ForgottenHalt, "after a halt: ");
+}
+
+#[test]
+fn each_checker_of_a_patch_fires_when_what_is_shown_is_false() {
+    check_fires(Sabotage::PhantomEdit, "needless PATCH: ");
+    check_fires(Sabotage::HiddenEdit, "blind PATCH: ");
+    check_fires(Sabotage::HiddenHold, "held: ");
+    check_fires(Sabotage::FalseGood, "bad way back: ");
+    check_fires(Sabotage::HiddenRescue, "way back over others: ");
+}
+
+#[test]
+fn each_checker_of_what_is_told_fires_when_what_is_shown_is_false() {
+    check_fires(Sabotage::FalseStatus, "false success: ");
+    check_fires(Sabotage::PhantomTrouble, "false failure: ");
+    check_fires(Sabotage::PhantomRefusal, "false refusal: ");
+    check_fires(Sabotage::PhantomDeletion, "false deletion: ");
+    check_fires(Sabotage::FalseReturn, "false rollback: ");
+    check_fires(Sabotage::PhantomEdit, "false succession: ");
+    check_fires(Sabotage::PhantomEdit, "false drift: ");
+    check_fires(Sabotage::PhantomHold, "false hold: ");
 }

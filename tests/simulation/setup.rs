@@ -52,11 +52,11 @@ impl Setup {
                 .percent(40)
                 .then(|| 1 + usize::try_from(dice.below(3)).expect("small")),
             halt_after: match sabotage {
-                Some(Sabotage::ForgottenHalt) => Some(1),
+                Some(Sabotage::ForgottenHalt | Sabotage::NoHalt) => Some(1),
                 _ => dice.percent(20).then_some(1 + u32::try_from(dice.below(3)).expect("small")),
             },
             drift: dice.pick(&[Drift::Report, Drift::Report, Drift::Correct, Drift::Ignore]),
-            rollback: dice.percent(30),
+            rollback: dice.percent(30) || sabotage.is_some_and(Sabotage::is_of_the_way_back),
             wide: dice.percent(40),
             cover_changes: dice.percent(30),
             watch_list: dice.percent(50),
