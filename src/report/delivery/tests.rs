@@ -12,6 +12,7 @@ use crate::model::Moment;
 use crate::net::Surroundings;
 use crate::report::http::Http;
 use crate::report::inbox::Page;
+use crate::report::record::Record;
 use crate::report::samples;
 use crate::report::webhook::WebhookUrl;
 
@@ -221,20 +222,6 @@ fn retry_after_is_waited_for_and_in_all_that_time_nothing_is_sent() {
 }
 
 #[test]
-fn fault_33_a_receiver_that_asks_for_no_time_at_all_is_left_alone_all_the_same() {
-    for (asked_s, failures, least_ms, most_ms) in [
-        (None, 1, 125, 250),
-        (Some(0), 1, 125, 250),
-        (Some(0), 9, 15_000, 30_000),
-        (Some(1), 9, 15_000, 30_000),
-        (Some(60), 9, 60_000, 60_000),
-    ] {
-        let wait = pause(asked_s.map(Duration::from_secs), failures, 7).as_millis();
-        assert!((least_ms..=most_ms).contains(&wait), "{asked_s:?}, {failures}: {wait} ms");
-    }
-}
-
-#[test]
 fn fault_34_what_is_refused_for_good_is_set_aside_and_the_next_one_goes_on() {
     let fake = Fake::start(&[
         Act::Answer("404 Not Found\r\n"),
@@ -370,21 +357,4 @@ fn ten_that_wait_are_told_singly() {
     assert_eq!(told[1..], (1..=10).map(name).collect::<Vec<_>>());
     assert_eq!(fates.iter().take(10).count(), 10);
     assert!(delivery.finish(LIMIT));
-}
-
-#[test]
-fn a_storm_is_over_when_nothing_waits_any_more() {
-    let Route { kind, pace, transport, fetch, .. } =
-        route(WebhookUrl::parse("http://127.0.0.1:9/").expect("valid"), 1000);
-    let (bell, rung) = bounded(1);
-    let (_stopping, stop) = bounded(1);
-    let inbox = Arc::default();
-    let (settled, mut storm) = (Box::new(|_, _, _| ()), Storm::default());
-    storm.digest_sent();
-    let mut postman =
-        Postman { kind, pace, transport, fetch, inbox, bell: rung, stop, settled, storm };
-    bell.send(()).expect("room");
-    assert!(postman.turn(), "there is nothing to send");
-    (1..=2).for_each(|id| assert_eq!(postman.inbox.put(parcel(id)), Put::Kept));
-    assert_eq!(postman.load().expect("records").records.len(), 1, "each is told singly");
 }
