@@ -282,6 +282,10 @@ impl Checks {
 
     /// A message reached its receiver.
     pub fn received(&mut self, id: usize) {
+        let last = self.received.last_key_value().map(|(last, _)| *last);
+        if let Some(last) = last.filter(|last| *last > id && !self.received.contains_key(&id)) {
+            self.fail(format!("out of order: message {id} came after {last} at the first"));
+        }
         let times = self.received.entry(id).or_default();
         *times += 1;
         let times = *times;

@@ -2,23 +2,24 @@
 //! edges around it.
 //!
 //! Production code is the floor with its queue, register, caches, gate and services, the passes over
-//! them, what takes in events of the folder and of the watches, `settle`, the list-watch machine, and
-//! the batches of the store. Everything here only stands where in a real process a thread, a socket
+//! them, what takes in events of the folder and of the watches, `settle`, the list-watch machine, the
+//! batches of the store, and the inbox and the dispatch of a receiver (`post.rs`). Everything here only stands where in a real process a thread, a socket
 //! or a file would be.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use depd::cluster::{Class, Sent};
 use depd::daemon;
 use depd::model::Moment;
-use depd::store::{Answer, Batch};
+use depd::store::Batch;
 use depd::worker::{Floor, look};
 use parking_lot::Mutex;
 
 use crate::checks::Said;
 use crate::cluster::Scope;
+use crate::post::Post;
 use crate::sabotage::Sabotage;
 use crate::source::Source;
 use crate::streams::Stream;
@@ -47,14 +48,6 @@ pub struct Writer {
     pub next_id: u64,
     /// What is not on disk.
     pub pending: Vec<Said>,
-}
-
-/// The thread that speaks to the receiver.
-#[derive(Default)]
-pub struct Post {
-    pub waiting: VecDeque<(u64, String)>,
-    pub not_before_ms: u64,
-    pub failures: u32,
 }
 
 /// What start-up waits for.
@@ -128,41 +121,8 @@ impl Depd {
         checks.store_lost |= refused;
         checks.committed(&said);
         drop(checks);
-        let mut post = self.post.lock();
-        post.waiting.extend(messages.into_iter().map(|message| (message.id, message.payload)));
-        true
-    }
-
-    /// The thread that delivers: one attempt with the oldest message.
-    pub fn deliver(&self, world: &World) -> bool {
-        let now_ms = world.now().0;
         let post = self.post.lock();
-        let front = post.waiting.front().filter(|_| post.not_before_ms <= now_ms).cloned();
-        drop(post);
-        let Some((id, payload)) = front else { return false };
-        let record: usize = payload.parse().expect("the number of a record");
-        let reached = !world.fault_of_receiver();
-        let acknowledged = reached && !world.fault_of_receiver();
-        if reached {
-            world.checks.lock().repeats_allowed |= !acknowledged;
-            world.checks.lock().received(record);
-            if world.setup.sabotage == Some(Sabotage::RepeatedMessage) {
-                world.checks.lock().received(record);
-            }
-        }
-        world.note(|| format!("message {record}: reached {reached}, heard of it {acknowledged}"));
-        world.maybe_crash();
-        let mut post = self.post.lock();
-        if acknowledged {
-            post.waiting.pop_front();
-            post.failures = 0;
-            drop(post);
-            self.writer.lock().batch.answer(id, Answer::Delivered);
-        } else {
-            post.failures += 1;
-            let wait = depd::queue::backoff::delay(post.failures, world.roll());
-            post.not_before_ms = now_ms + u64::try_from(wait.as_millis()).expect("small");
-        }
+        messages.into_iter().for_each(|message| post.put(message));
         true
     }
 
@@ -170,8 +130,7 @@ impl Depd {
     pub fn next_due(&self, now_ms: u64) -> Option<u64> {
         let settle = self.source.lock().settle.next_due().map(|at| at.0);
         let wake = self.wake.lock().map(|at| at.0).filter(|at| *at < u64::MAX);
-        let post = self.post.lock();
-        let post = (!post.waiting.is_empty()).then_some(post.not_before_ms);
+        let post = self.post.lock().next_due();
         let streams = self.streams.lock();
         let streams = streams.values().filter_map(Stream::until_ms).filter(|at| *at > now_ms).min();
         [settle, wake, post, streams].into_iter().flatten().min().map(|at| at.max(now_ms + 1))

@@ -12,6 +12,7 @@ use depd::worker::{Entry, Journal, Kept, StepRunner, setback};
 use crate::checks::Said;
 use crate::cluster::Object;
 use crate::depd::{Depd, lost};
+use crate::post::payload;
 use crate::sabotage::Sabotage;
 use crate::world::World;
 
@@ -248,8 +249,10 @@ fn keep(world: &World, depd: &Depd, entry: &Entry<'_>, ids: &[usize], whats: &[(
     let lost = world.setup.sabotage == Some(Sabotage::LostMessage);
     let unsaid = world.setup.sabotage == Some(Sabotage::ForgottenHalt);
     let messages = ids.iter().zip(whats).filter(|(_, (_, is_message))| *is_message && !lost);
-    let messages =
-        messages.map(|(id, _)| Message { receiver: "people".into(), payload: id.to_string() });
+    let messages = messages.map(|(id, (what, _))| Message {
+        receiver: "people".into(),
+        payload: payload(entry.key, what, *id),
+    });
     let saved = Saved {
         service: service.filter(|_| !forgotten),
         messages: messages.collect(),

@@ -10,9 +10,10 @@ use depd::reconcile::{Gate, Patience, Policy};
 use depd::worker::Floor;
 use parking_lot::{Mutex, RwLock};
 
-use crate::depd::{Depd, Post, Start, Writer};
+use crate::depd::{Depd, Start, Writer};
 use crate::dice::Dice;
 use crate::hands::Hands;
+use crate::post::Post;
 use crate::sabotage::Sabotage;
 use crate::source::Source;
 use crate::world::World;
@@ -36,8 +37,8 @@ impl World {
         let disk = self.disk.lock();
         let services: Vec<(ServiceKey, String)> =
             disk.services.iter().map(|(key, state)| (key.clone(), state.clone())).collect();
-        let waiting = disk.outbox.iter().map(|(id, text)| (*id, text.clone())).collect();
-        let next_id = disk.last_id + 1;
+        let left = disk.last_id;
+        let next_id = left + 1;
         let standing = Standing::from_meta(&disk.meta);
         drop(disk);
         self.note(|| format!("--- depd starts; it remembers {} services", services.len()));
@@ -49,7 +50,7 @@ impl World {
             source: Mutex::new(Source::new()),
             streams: Mutex::default(),
             writer: Mutex::new(Writer { next_id, ..Writer::default() }),
-            post: Mutex::new(Post { waiting, ..Post::default() }),
+            post: Mutex::new(Post::new(self, left)),
             start: Mutex::new(Start::default()),
             wake: Mutex::new(None),
             wide: AtomicBool::new(self.setup.wide),

@@ -3,8 +3,8 @@
 //! **What runs.** The code of production: the parsers of file names and contents, `source::settle`,
 //! the register, the keyed queue with its shell, the caches, the gate, `worker::look` with `plan` and
 //! `after`, what takes in events of folder and watches (`daemon::take_…`, `daemon::restore`), the
-//! list-watch machine of `cluster::reflector`, the sorting of API errors into setbacks, and the batches
-//! of the store. None of it is copied: it takes its clock, its dice, its cluster and its journal from
+//! list-watch machine of `cluster::reflector`, the sorting of API errors into setbacks, the batches of the
+//! store, and of the outbox the records, the inbox with its pages and the dispatch. None of it is copied: it takes its clock, its dice, its cluster and its journal from
 //! outside, as it does in the daemon.
 //!
 //! **What stands in** for threads, sockets, files and time (`depd.rs`, `hands.rs`, `folder.rs`,
@@ -23,8 +23,8 @@
 //! intent, with a difference, from complete content, for the uid that was seen, not while held, and
 //! within the gate, judged by what the workload was at the version that was seen, whatever depd thinks it
 //! saw; what is told only of what really happened (`truth.rs`); each verdict once, an end for whatever began,
-//! and each message at least once, once only if nothing was lost; and after the last fault everything comes to rest within a bound
-//! of requests, the last content in force and its outcome told. `sabotage.rs` breaks the world on
+//! and each message at least once, once only if nothing was lost, and in order; and after the last fault
+//! everything comes to rest within a bound of requests, the last content in force and its outcome told. `sabotage.rs` breaks the world on
 //! purpose, and tests see each checker fire.
 //!
 //! A seed always takes the same course, on every machine. `scripts/simulate --seeds N` runs many, and
@@ -43,6 +43,7 @@ mod folder;
 mod hands;
 mod life;
 mod operate;
+mod post;
 mod rest;
 mod sabotage;
 mod setup;
@@ -133,7 +134,7 @@ fn a_seed_takes_the_same_course_every_time() {
 
 #[test]
 fn the_world_is_as_rough_as_it_is_meant_to_be() {
-    let all = (0..200)
+    let all = (0..SEEDS)
         .map(|seed| simulate(seed, None, false))
         .fold(Report::default(), |all, one| sum(all, &one));
     let outcomes = [
@@ -178,6 +179,7 @@ fn each_checker_fires_when_its_promise_is_broken() {
     check_fires(Sabotage::TornLook, "torn content: ");
     check_fires(Sabotage::LostMessage, "lost message: ");
     check_fires(Sabotage::RepeatedMessage, "repeated message: ");
+    check_fires(Sabotage::Disorder, "out of order: ");
     check_fires(Sabotage::RepeatedVerdict, "told twice: ");
     check_fires(Sabotage::LostEvent, "not converged: ");
     check_fires(Sabotage::EndlessRetry, "no rest: ");

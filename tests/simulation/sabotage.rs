@@ -32,6 +32,8 @@ pub enum Sabotage {
     LostMessage,
     /// The receiver gets every message twice.
     RepeatedMessage,
+    /// What waits in the store is read from its end.
+    Disorder,
     /// Every verdict is entered twice.
     RepeatedVerdict,
     /// The watch shows rollouts as complete that are not.

@@ -2,6 +2,7 @@
 
 use depd::model::ServiceKey;
 use depd::reconcile::Drift;
+use depd::report::kind::Kind;
 
 use crate::dice::Dice;
 use crate::sabotage::Sabotage;
@@ -27,6 +28,8 @@ pub struct Setup {
     /// Streams that are cut, in a thousand turns.
     pub cuts: u64,
     pub receiver_faults: u64,
+    /// What kind it is.
+    pub receiver: Kind,
     /// Crashes in ten thousand steps.
     pub crashes: u64,
     pub disk_faults: bool,
@@ -66,6 +69,8 @@ impl Setup {
             crashes: often(dice, 100),
             disk_faults: !quiet && dice.percent(10),
             final_round: dice.percent(70),
+            // From what was decided already: another throw would be another course.
+            receiver: if count.is_multiple_of(2) { Kind::Webhook } else { Kind::Slack },
             sabotage,
         }
     }
