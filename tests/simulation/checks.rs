@@ -65,6 +65,10 @@ pub struct Checks {
     pub received: BTreeMap<usize, u32>,
     /// Those that depd itself began: what somebody else did is followed, whatever the bound.
     begun: BTreeSet<ServiceKey>,
+    /// Those of them whose PATCH was let through the gate and is still to be sent.
+    let_through: BTreeSet<ServiceKey>,
+    /// Those whose PATCH was let through before everything else was halted: it cannot be called back.
+    ahead_of_halt: BTreeSet<ServiceKey>,
     /// Services that depd itself says put their last good images back.
     returning: BTreeSet<ServiceKey>,
     pub halted: bool,
@@ -109,6 +113,8 @@ impl Checks {
         self.in_hand.clear();
         self.in_flight.clear();
         self.waits.clear();
+        self.let_through.clear();
+        self.ahead_of_halt.clear();
         self.returning.clear();
         self.uids.clear();
         for said in not_kept {
@@ -131,6 +137,10 @@ impl Checks {
         match returns {
             true => self.returning.insert(key.clone()),
             false => self.returning.remove(key),
+        };
+        match matches!(service.phase, Phase::Patching(_)) && service.has_place() {
+            true => self.let_through.insert(key.clone()),
+            false => self.let_through.remove(key),
         };
         let placed = returns || matches!(service.phase, Phase::Patching(_) | Phase::Rolling(_));
         if placed {
@@ -258,6 +268,9 @@ impl Checks {
     }
 
     pub fn alert(&mut self, is_halt: bool) {
+        if is_halt {
+            self.ahead_of_halt = self.let_through.clone();
+        }
         self.halted |= is_halt;
         self.halting |= is_halt;
     }
@@ -353,7 +366,8 @@ impl Checks {
         if !self.in_flight.contains(key) {
             self.fail(format!("no intent: {key} was patched, and its state does not say so"));
         }
-        if self.halted && !returns {
+        self.let_through.remove(key);
+        if self.halted && !returns && !self.ahead_of_halt.remove(key) {
             self.fail(format!("after a halt: {key} was patched after too many failures"));
         }
     }

@@ -113,12 +113,13 @@ impl Depd {
         };
         let said = std::mem::take(&mut writer.pending);
         drop(writer);
+        // An intent that is refused is forgotten in a crash as well, without a word.
+        world.checks.lock().store_lost |= refused;
         if refused && said.is_empty() {
             return false;
         }
         world.note(|| format!("store: {} said, refused: {refused}", said.len()));
         let mut checks = world.checks.lock();
-        checks.store_lost |= refused;
         checks.committed(&said);
         drop(checks);
         let post = self.post.lock();
