@@ -207,9 +207,7 @@ impl Checks {
 
     /// What is told must have happened.
     fn check_truth(&mut self, record: &Record, cluster: &Cluster, setup: &Setup) {
-        if let Some(falsehood) = truth::falsehood(record, cluster, setup)
-            && !self.store_lost
-        {
+        if let Some(falsehood) = truth::falsehood(record, cluster, setup) {
             self.fail(format!("{falsehood} ({})", record.key));
         }
     }

@@ -22,10 +22,10 @@
 //! **What is checked** (`checks.rs`, apart from all of that): one key in one hand; a PATCH only with an
 //! intent, with a difference, from complete content, for the uid that was seen, not while held, and
 //! within the gate, judged by what the workload was at the version that was seen, whatever depd thinks it
-//! saw; what is told only of what really happened (`truth.rs`); each verdict once, an end for whatever began,
-//! and each message at least once, once only if nothing was lost, and in order; and after the last fault
-//! everything comes to rest within a bound of requests, the last content in force and its outcome told. `sabotage.rs` breaks the world on
-//! purpose, and tests see each checker fire.
+//! saw; what is told only of what really happened (`truth.rs`); each verdict once, an end for whatever
+//! began, and each message at least once, once only if nothing was lost, and in order; and after the last
+//! fault everything comes to rest within a bound of requests, the last content in force and its outcome
+//! told. `sabotage.rs` breaks the world on purpose, and tests see each checker fire.
 //!
 //! A seed always takes the same course, on every machine. `scripts/simulate --seeds N` runs many, and
 //! prints the seed of a failure; `scripts/simulate --seed S` shows what happened in it, line by line.
