@@ -158,7 +158,7 @@ fn test_one(receiver: &ReceiverSettings, way: &mut dyn Transport) -> Result<bool
         let text = match &answer {
             Answer::Taken => "taken".to_owned(),
             Answer::Later { why, .. } => format!("not now: {why}"),
-            Answer::Never { why } => format!("refused: {why}"),
+            Answer::Never { why, .. } => format!("refused: {why}"),
         };
         print(&format!("  {name:<18} {text}\n"))?;
         all_taken &= answer == Answer::Taken;

@@ -157,7 +157,8 @@ fn history_of(
         | What::Superseded { .. } => {
             Some(HistoryChange::Ended { verdict: words.title, detail: words.sentence.clone() })
         }
-        What::Unmanaged => {
+        // Whether its rollout was in flight or long over, there is nothing to follow any more.
+        What::Unmanaged | What::WorkloadDeleted | What::WorkloadReplaced => {
             Some(HistoryChange::LetGo { verdict: words.title, detail: words.sentence.clone() })
         }
         _ => None,
@@ -172,7 +173,7 @@ mod tests {
 
     use super::*;
     use crate::daemon::settings::{ReceiverSettings, Way};
-    use crate::model::fixture;
+    use crate::model::{Lateness, Replicas, fixture};
     use crate::report::command::Command;
     use crate::report::filter::Filter;
     use crate::report::kind::Kind;
@@ -215,6 +216,53 @@ mod tests {
         let ended: Vec<bool> = history.iter().map(|rollout| rollout.end.is_some()).collect();
         assert_eq!(ended, [true]);
         assert_eq!(store.commits(), 1);
+    }
+
+    #[test]
+    fn a_rollout_whose_workload_is_gone_is_not_in_flight_in_the_history() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (store, _) = Store::open(folder.path(), |_| {}).expect("opens");
+        let store = Arc::new(store);
+        let ledger = ledger(&store, folder.path(), &[]);
+        let failed = || What::TimedOut {
+            changes: Vec::new(),
+            lateness: Lateness::NoProgress(Duration::from_secs(1)),
+            cause: None,
+            replicas: Replicas::default(),
+            took: Duration::from_secs(1),
+        };
+        let started = || What::Started { changes: Vec::new() };
+        for (service, whats) in [
+            ("deleted", vec![started(), What::WorkloadDeleted]),
+            ("replaced", vec![started(), What::WorkloadReplaced, What::AlreadyRuns]),
+            ("late", vec![started(), failed(), What::WorkloadDeleted]),
+        ] {
+            let key = fixture::key(service);
+            let notices = whats.into_iter().map(|what| Notice { key: key.clone(), what });
+            ledger.enter(Entry {
+                key: &key,
+                kind: None,
+                service: None,
+                notices: notices.collect(),
+                standing: None,
+                before_action: true,
+            });
+        }
+        let history = Reader::open(folder.path()).expect("opens").history(None, 9).expect("reads");
+        let mut ends: Vec<_> = history
+            .iter()
+            .map(|one| {
+                let end = one.end.as_ref().map(|end| &*end.verdict);
+                (one.key.service().to_owned(), end.unwrap_or("in flight").to_owned())
+            })
+            .collect();
+        ends.sort();
+        let expect = [
+            ("deleted", "Workload deleted"),
+            ("late", "Timed out"),
+            ("replaced", "Workload replaced"),
+        ];
+        assert_eq!(ends, expect.map(|(service, end)| (service.to_owned(), end.to_owned())));
     }
 
     #[test]

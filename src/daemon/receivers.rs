@@ -138,9 +138,8 @@ fn transport(
     client: &Arc<OnceLock<Client>>,
     host: &str,
 ) -> Box<dyn Transport> {
-    way_to(one).unwrap_or_else(|| {
-        Box::new(EventSink { client: Arc::clone(client), instance: format!("depd-{host}") })
-    })
+    way_to(one)
+        .unwrap_or_else(|| Box::new(EventSink::new(Arc::clone(client), format!("depd-{host}"))))
 }
 
 /// The way to a receiver; `None` when it is the cluster, which needs a client.

@@ -5,7 +5,7 @@
 //! image can be taken for more than text. The program gets a process group of its own, a time limit,
 //! and an environment without depd's secrets; what is left of the group at the end is killed.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command as Process, ExitStatus, Stdio};
 use std::thread;
@@ -50,7 +50,7 @@ impl Command {
         Some(Command { program: words.next()?, arguments: words.collect(), limit: LIMIT })
     }
 
-    fn start(&self) -> std::io::Result<Child> {
+    fn start(&self) -> io::Result<Child> {
         let mut process = Process::new(&self.program);
         process
             .args(&self.arguments)
@@ -65,14 +65,8 @@ impl Command {
         }
         process.spawn()
     }
-}
 
-fn is_secret(name: &str) -> bool {
-    SECRETS.iter().any(|prefix| name.starts_with(prefix))
-}
-
-impl Transport for Command {
-    fn send(&mut self, records: &[Record]) -> Answer {
+    fn tell(&self, records: &[Record], helper: Helper<'_>) -> Answer {
         let mut child = match self.start() {
             Ok(child) => child,
             Err(error) => {
@@ -82,19 +76,46 @@ impl Transport for Command {
         let body = Kind::Command.body(records) + "\n";
         let input = child.stdin.take();
         // A program that reads nothing must not hold us up; its end closes the pipe.
-        let write = move || input.map(|mut input| input.write_all(body.as_bytes()));
-        let _ = thread::Builder::new().name("report-input".into()).spawn(write);
+        let write = move || drop(input.map(|mut input| input.write_all(body.as_bytes())));
         let (told, said) = bounded(1);
         let errors = child.stderr.take();
-        let read = move || errors.map(end_of).map(|text| told.send(text));
-        let _ = thread::Builder::new().name("report-errors".into()).spawn(read);
-        let ended = wait(&child, self.limit);
+        let read = move || drop(errors.map(end_of).map(|text| told.send(text)));
+        let helped = helper("report-errors", Box::new(read));
+        // Without them it reads an input that is empty, and may call that a success.
+        let helped = helped.and_then(|()| helper("report-input", Box::new(write)));
+        let ended = helped.is_ok() && wait(&child, self.limit);
         // Before it is reaped, so that its number still is its own.
         kill_group(&child);
         let status = child.wait().ok().filter(|_| ended);
+        if let Err(error) = helped {
+            return Answer::Later {
+                why: format!("got no thread to be told by: {error}"),
+                wait: None,
+            };
+        }
         // Whoever left the group may hold the pipe for ever.
         let said = said.recv_timeout(SAID_LIMIT).unwrap_or_default();
         judge(status, &said, self.limit)
+    }
+}
+
+fn is_secret(name: &str) -> bool {
+    SECRETS.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// What a helping thread does.
+type Job = Box<dyn FnOnce() + Send>;
+
+/// Starts a thread of this name.
+type Helper<'a> = &'a dyn Fn(&str, Job) -> io::Result<()>;
+
+fn start_thread(name: &str, job: Job) -> io::Result<()> {
+    thread::Builder::new().name(name.into()).spawn(job).map(drop)
+}
+
+impl Transport for Command {
+    fn send(&mut self, records: &[Record]) -> Answer {
+        self.tell(records, &start_thread)
     }
 
     fn place(&self) -> String {
@@ -108,13 +129,14 @@ fn judge(status: Option<ExitStatus>, said: &str, limit: Duration) -> Answer {
         let seconds = limit.as_secs();
         return Answer::Never {
             why: format!("did not end within {seconds} s and was killed {said}"),
+            again: false,
         };
     };
     let why = format!("ended with {status} {said}").trim_end().to_owned();
     match status.code() {
         Some(0) => Answer::Taken,
         Some(TRY_AGAIN) => Answer::Later { why, wait: None },
-        _ => Answer::Never { why },
+        _ => Answer::Never { why, again: false },
     }
 }
 
@@ -211,13 +233,28 @@ mod tests {
         let send = |text: &str| script(folder.path(), text).send(&records[..1]);
         assert_eq!(send("exit 0"), Answer::Taken);
         assert!(matches!(send("exit 75"), Answer::Later { .. }));
-        let Answer::Never { why } = send("echo no such channel >&2; exit 3") else {
+        let Answer::Never { why, .. } = send("echo no such channel >&2; exit 3") else {
             panic!("it is final")
         };
         assert!(why.contains('3') && why.contains("no such channel"), "{why}");
         let missing =
             Command::parse("/nonexistent/program").expect("a program").send(&records[..1]);
         assert!(matches!(missing, Answer::Later { .. }), "{missing:?}");
+    }
+
+    #[test]
+    fn one_that_got_nothing_for_want_of_a_thread_has_acknowledged_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let records = samples::all();
+        for missing in ["report-input", "report-errors"] {
+            let helper = |name: &str, job: Job| match name == missing {
+                true => Err(io::Error::from_raw_os_error(11)),
+                false => start_thread(name, job),
+            };
+            let answer = script(folder.path(), "cat").tell(&records[..1], &helper);
+            let Answer::Later { why, .. } = answer else { panic!("{missing}: {answer:?}") };
+            assert!(why.contains("got no thread"), "{why}");
+        }
     }
 
     #[test]
@@ -229,7 +266,7 @@ mod tests {
         command.limit = Duration::from_millis(500);
         let answer = command.send(&samples::all()[..1]);
         assert!(
-            matches!(&answer, Answer::Never { why } if why.contains("was killed")),
+            matches!(&answer, Answer::Never { why, .. } if why.contains("was killed")),
             "{answer:?}"
         );
         let pid = fs::read_to_string(&pid_file).expect("it ran").trim().to_owned();

@@ -1,29 +1,30 @@
 //! Messages on their way to one receiver, from a thread of its own. `[E]`
 //!
 //! A message is kept until the receiver acknowledged it. What may pass (network, 429, 5xx) is tried
-//! again, in order, with `Retry-After` obeyed; what will not is set aside loudly. In a storm many
-//! become one digest. Nothing here may block the caller, and no receiver holds up another.
+//! again, in order, with `Retry-After` obeyed; what will not is set aside loudly. All that is decided by
+//! [`dispatch`](super::dispatch); here are the thread, the clock, the bell and the words for the log.
+//! Nothing here may block the caller, and no receiver holds up another.
 
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, select};
-use log::{error, warn};
+use log::{Level, error, log, warn};
 
-use super::digest::Storm;
+pub use super::dispatch::{Behind, Fate};
+use super::dispatch::{Dispatch, Load, Next, Outcome, settle};
 use super::inbox::{Fetch, Inbox, Parcel, Put, ROOM};
 use super::kind::Kind;
 use super::pace::Pace;
-use super::record::{Record, VERSION};
 use super::transport::{Answer, Transport};
 use crate::clock;
-use crate::queue::backoff;
+use crate::model::Moment;
 
 /// A store that could not be read is asked again after this.
 const STORE_RETRY: Duration = Duration::from_secs(5);
-/// Records that one look at the inbox takes: more than any digest tells.
-const LOOK: usize = 1_000;
+/// Without anything to wait for, the bell is waited for in turns of this length.
+const QUIET: Duration = Duration::from_secs(3600);
 
 /// The sending half; share it in an `Arc`.
 #[derive(Debug)]
@@ -49,24 +50,6 @@ pub struct Route {
     pub left: u64,
 }
 
-/// What became of a message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// The receiver acknowledged it.
-    Delivered,
-    /// The receiver will never take it, for this reason.
-    SetAside(String),
-}
-
-/// What is in memory behind a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Behind {
-    /// It was the last for now.
-    Nothing,
-    /// Others are next, and will be settled soon as well.
-    Others,
-}
-
 impl Delivery {
     /// Starts the thread. `settled` is told, on that thread, what became of each message by its
     /// number.
@@ -82,15 +65,14 @@ impl Delivery {
         let (stopping, stop) = bounded(1);
         let name = route.kind.name();
         let mut postman = Postman {
-            kind: route.kind,
-            pace: route.pace,
+            name,
+            dispatch: Dispatch::new(route.kind, route.pace),
             transport: route.transport,
             fetch: route.fetch,
             inbox: Arc::clone(&inbox),
             bell: rung,
             stop,
             settled: Box::new(settled),
-            storm: Storm::default(),
             is_unread_told: false,
         };
         let builder = thread::Builder::new().name(format!("report-{name}"));
@@ -132,34 +114,38 @@ impl Delivery {
 }
 
 struct Postman {
-    kind: Kind,
-    pace: Pace,
+    name: &'static str,
+    dispatch: Dispatch,
     transport: Box<dyn Transport>,
     fetch: Option<Fetch>,
     inbox: Arc<Inbox>,
     bell: Receiver<()>,
     stop: Receiver<()>,
     settled: Box<dyn Fn(u64, Fate, Behind) + Send>,
-    storm: Storm,
     /// It was said that the store cannot be read, and that lasts.
     is_unread_told: bool,
-}
-
-/// What is sent next: records with the ids of their parcels.
-struct Load {
-    ids: Vec<Option<u64>>,
-    records: Vec<Record>,
-    /// More is there that would have gone along, had there been room.
-    is_full: bool,
 }
 
 impl Postman {
     /// Sends what is next, or waits for something; false at the end.
     fn turn(&mut self) -> bool {
-        self.refill();
-        match self.load() {
-            Some(load) => self.deliver(&load) && self.gather(&load),
-            None => self.wait(),
+        if self.dispatch.is_free() {
+            self.refill();
+        }
+        match self.dispatch.next(&self.inbox, clock::now()) {
+            Next::Send(load) => self.send(&load),
+            Next::SetAside(id) => {
+                let why = "another version of depd wrote it".to_owned();
+                error!("{}: a message is set aside: {why}", self.name);
+                self.settle(&[id], &Fate::SetAside(why));
+                true
+            }
+            Next::Rest(until) => self.rest(until),
+            Next::Gather(until) => self.listen(until.since(clock::now())),
+            // What could not be read has no bell.
+            Next::Listen if self.inbox.has_more() => self.listen(STORE_RETRY),
+            Next::Listen => self.listen(QUIET),
+            Next::End => false,
         }
     }
 
@@ -170,7 +156,7 @@ impl Postman {
             Ok(()) => self.is_unread_told &= self.inbox.has_more(),
             Err(why) => {
                 if !std::mem::replace(&mut self.is_unread_told, true) {
-                    let name = self.kind.name();
+                    let name = self.name;
                     warn!(
                         "{name}: messages that wait cannot be read from the store ({why}); they are \
                          sent when they can be"
@@ -180,126 +166,47 @@ impl Postman {
         }
     }
 
-    /// Until there is something to send; false when there never will be.
-    fn wait(&mut self) -> bool {
-        if self.inbox.count() > 0 {
-            return true;
+    fn send(&mut self, load: &Load) -> bool {
+        let answer = self.transport.send(&load.records);
+        let now = clock::now();
+        let (name, place) = (self.name, self.transport.place());
+        match (self.dispatch.answered(&answer, now, now.0), &answer) {
+            (Outcome::Settled(fate), answer) => {
+                if let Answer::Never { why, again } = answer {
+                    let what = load.records.iter().map(|r| &*r.id).collect::<Vec<_>>().join(", ");
+                    let level = if *again { Level::Debug } else { Level::Error };
+                    log!(
+                        level,
+                        "{name}: {place} refused a message for good: {why}; set aside: {what}"
+                    );
+                }
+                self.settle(&load.ids, &fate);
+            }
+            (Outcome::Kept(wait), Answer::Later { why, .. }) => {
+                let ms = wait.as_millis();
+                warn!("{name}: {place}: {why}; the message is kept and tried again in {ms} ms");
+            }
+            (Outcome::Kept(_), _) => {}
         }
-        if self.inbox.is_closed() {
-            return false;
-        }
-        let limit = if self.inbox.has_more() {
-            // What could not be read has no bell.
-            STORE_RETRY
-        } else {
-            self.storm.over();
-            Duration::from_secs(3600)
-        };
+        true
+    }
+
+    fn settle(&self, ids: &[Option<u64>], fate: &Fate) {
+        settle(&self.inbox, ids, fate, &self.settled);
+    }
+
+    /// Until then, whatever comes; false when told to stop meanwhile.
+    fn rest(&self, until: Moment) -> bool {
+        self.stop.recv_timeout(until.since(clock::now())) == Err(RecvTimeoutError::Timeout)
+    }
+
+    /// Until something comes or this time has passed; false when told to stop.
+    fn listen(&self, limit: Duration) -> bool {
         select! {
             recv(self.stop) -> _ => false,
             recv(self.bell) -> _ => true,
             default(limit) => true,
         }
-    }
-
-    /// What is next; parcels that are no records are set aside on the way.
-    fn load(&mut self) -> Option<Load> {
-        let count = self.inbox.count();
-        // The rest of a storm is part of it, however small.
-        let is_storm = count > self.pace.calm() || self.storm.is_on();
-        let is_digest = is_storm && self.kind.digest_limits().is_some();
-        let parcels = self.inbox.peek(if is_digest { LOOK } else { 1 });
-        let mut load = Load { ids: Vec::new(), records: Vec::new(), is_full: false };
-        for parcel in parcels {
-            match serde_json::from_str::<Record>(&parcel.payload) {
-                Ok(record) if record.version == VERSION => {
-                    load.ids.push(parcel.id);
-                    load.records.push(record);
-                }
-                _ if load.records.is_empty() => {
-                    let why = "another version of depd wrote it".to_owned();
-                    error!("{}: a message is set aside: {why}", self.kind.name());
-                    self.settle(&[parcel.id], &Fate::SetAside(why));
-                }
-                // Those before it go first.
-                _ => break,
-            }
-        }
-        let size = if is_digest { self.kind.digest_size(&load.records) } else { 1 };
-        load.is_full = size < load.records.len();
-        load.ids.truncate(size);
-        load.records.truncate(size);
-        (!load.records.is_empty()).then_some(load)
-    }
-
-    /// Tries until the message is taken or set aside; false when told to stop.
-    fn deliver(&mut self, load: &Load) -> bool {
-        let (name, place) = (self.kind.name(), self.transport.place());
-        let mut failures = 0;
-        loop {
-            if !self.rest(self.pace.wait(clock::now())) {
-                return false;
-            }
-            self.pace.spend(clock::now());
-            match self.transport.send(&load.records) {
-                Answer::Taken => {
-                    self.settle(&load.ids, &Fate::Delivered);
-                    return true;
-                }
-                Answer::Never { why } => {
-                    let what = load.records.iter().map(|r| &*r.id).collect::<Vec<_>>().join(", ");
-                    error!("{name}: {place} refused a message for good: {why}; set aside: {what}");
-                    self.settle(&load.ids, &Fate::SetAside(why));
-                    return true;
-                }
-                Answer::Later { why, wait } => {
-                    failures += 1;
-                    let wait = wait.unwrap_or_else(|| backoff::delay(failures, clock::now().0));
-                    let ms = wait.as_millis();
-                    warn!("{name}: {place}: {why}; the message is kept and tried again in {ms} ms");
-                    if !self.rest(wait) {
-                        return false;
-                    }
-                }
-            }
-        }
-    }
-
-    /// After a digest more may gather for the next one; false when told to stop.
-    fn gather(&mut self, load: &Load) -> bool {
-        if load.records.len() == 1 {
-            self.storm.over();
-            return true;
-        }
-        let gap = self.pace.intervals(self.storm.digest_sent());
-        if load.is_full {
-            return true;
-        }
-        let until = clock::now() + gap;
-        loop {
-            let left = until.since(clock::now());
-            if left.is_zero() || self.inbox.is_closed() {
-                return true;
-            }
-            select! {
-                recv(self.stop) -> _ => return false,
-                recv(self.bell) -> _ => {}
-                default(left) => {}
-            }
-        }
-    }
-
-    /// Tells what became of messages, and makes room for others.
-    fn settle(&self, ids: &[Option<u64>], fate: &Fate) {
-        let is_last = self.inbox.count() <= ids.len();
-        let behind = if is_last { Behind::Nothing } else { Behind::Others };
-        ids.iter().flatten().for_each(|id| (self.settled)(*id, fate.clone(), behind));
-        self.inbox.settle(ids.len());
-    }
-
-    /// Waits; false when told to stop meanwhile.
-    fn rest(&self, wait: Duration) -> bool {
-        wait.is_zero() || self.stop.recv_timeout(wait) == Err(RecvTimeoutError::Timeout)
     }
 }
 

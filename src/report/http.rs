@@ -125,9 +125,10 @@ fn judge(kind: Kind, status: u16, said: String, wait: Option<Duration>) -> Answe
         200..=299 => Answer::Taken,
         300..=399 => Answer::Never {
             why: format!("{why} (a redirect, which is not followed: set the address it leads to)"),
+            again: false,
         },
         408 | 425 | 429 | 500..=599 => Answer::Later { why, wait },
-        _ => Answer::Never { why },
+        _ => Answer::Never { why, again: false },
     }
 }
 
@@ -200,7 +201,7 @@ mod tests {
             let answer = match judge(kind, status, said.to_owned(), None) {
                 Answer::Taken => "taken",
                 Answer::Later { .. } => "later",
-                Answer::Never { why } => {
+                Answer::Never { why, .. } => {
                     assert!(why.contains(&status.to_string()) && why.contains(said), "{why}");
                     "never"
                 }
@@ -278,7 +279,7 @@ mod tests {
             });
             let url = WebhookUrl::parse(&url).expect("valid");
             let mut http = Http::new(Kind::Slack, url, None, &Surroundings::default());
-            let Answer::Never { why } = http.send(&samples::all()[..1]) else {
+            let Answer::Never { why, .. } = http.send(&samples::all()[..1]) else {
                 panic!("{status} is final")
             };
             drop(server.join());
@@ -309,7 +310,7 @@ mod tests {
         let mut http = Http::new(Kind::Slack, url, None, &Surroundings::default());
         let answer = http.send(&samples::all()[..1]);
         drop(server.join());
-        let Answer::Never { why } = answer else { panic!("it is final: {answer:?}") };
+        let Answer::Never { why, .. } = answer else { panic!("it is final: {answer:?}") };
         assert!(why.starts_with("status 404 no such channel xxx") && why.len() < 300, "{why}");
     }
 }

@@ -11,6 +11,7 @@
 //! | `words.rs`, `alarm.rs` | notice, alert → sentences | `[C]` |
 //! | `record.rs` | sentences → the document that is kept and sent | `[C]` |
 //! | `filter.rs`, `digest.rs`, `pace.rs` | what, how many at once, how fast | `[C]` |
+//! | `dispatch.rs` | what a delivery does next | `[C]` |
 //! | `kind.rs` | the kinds of receivers | `[C]` |
 //! | `slack.rs`, `teams.rs`, `discord.rs` | records → a message | `[C]` |
 //! | `page.rs`, `samples.rs` | the preview | `[C]` |
@@ -23,6 +24,7 @@ pub mod command;
 pub mod delivery;
 pub mod digest;
 pub mod discord;
+pub mod dispatch;
 pub mod events;
 pub mod filter;
 pub mod http;

@@ -30,5 +30,7 @@ pub enum Answer {
     Never {
         /// What it said.
         why: String,
+        /// It said so of an earlier message too, and people need not hear of it a second time.
+        again: bool,
     },
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use depd::sandbox::Fault;
+use crossbeam_channel::{Sender, unbounded};
 use tempfile::NamedTempFile;
 
 use crate::cluster::Cluster;
@@ -173,21 +173,23 @@ fn fault_38_a_full_disk_stops_no_deployment_and_no_message_and_is_said() {
 }
 
 #[test]
-fn fault_38_a_disk_that_becomes_read_only_stops_no_deployment() {
+fn fault_38_a_read_only_disk_stops_no_deployment_and_is_said() {
     let cluster = Cluster::start();
     let namespace = cluster.namespace();
     cluster.deployment(&namespace, "web", "nginx:1.24", 1);
     let mut depd = Depd::prepare(&cluster.kubeconfig);
     let state = depd.folder().join("state");
     let Some(mount) = Mount::small(&state) else { return };
-    // A store that was used before; a mount that a process writes to cannot be made read-only.
+    // A store that was used before. A mount that a process writes to cannot be made read-only; what a disk
+    // that refuses only later does is shown above, where it is full.
     depd.launch(&[]);
     depd.kill();
     mount.remount("ro");
     depd.launch(&[]);
     depd.save("web", &namespace, "nginx:1.25");
     depd.slack.wait_for("Deployed: web");
-    assert!(depd.log().iter().any(|line| line.contains("read")), "it is said");
+    let said = depd.wait_for_log("cannot be written (");
+    assert!(said.contains("the store ") && said.contains("readonly database"), "{said}");
     depd.kill();
     drop(mount);
 }
@@ -215,41 +217,63 @@ fn fault_39_a_process_that_stood_still_gives_the_verdict_that_came_meanwhile() {
     assert_eq!(depd.slack.titles().len(), 2, "{:?}", depd.slack.titles());
 }
 
-#[test]
-fn fault_42_a_term_signal_while_a_patch_is_answered_lets_it_finish() {
-    terminated_during_a_patch(Duration::from_millis(400));
+/// A PATCH that has arrived and goes on when the test lets it.
+struct Patch {
+    cluster: Cluster,
+    namespace: String,
+    depd: Depd,
+    /// Dropped, it lets the PATCH go on.
+    hold: Sender<()>,
 }
 
-#[test]
-fn fault_42_a_term_signal_while_a_patch_hangs_ends_within_a_bound_and_makes_no_second_rollout() {
-    terminated_during_a_patch(Duration::from_secs(5));
-}
-
-/// The PATCH is answered only after `delay`, and depd is asked to end meanwhile.
-#[track_caller]
-fn terminated_during_a_patch(delay: Duration) {
+/// depd is asked to end while its PATCH is held.
+fn terminated_during_a_patch() -> Patch {
     let cluster = Cluster::start_for_faults();
     let namespace = cluster.namespace();
     cluster.deployment(&namespace, "web", "nginx:1.24", 1);
-    let mut depd = Depd::start(&cluster.kubeconfig, &[]);
-    let (arrived, arrival) = std::sync::mpsc::channel();
+    let depd = Depd::start(&cluster.kubeconfig, &[]);
+    let (arrived, arrival) = unbounded();
+    let (hold, let_go) = unbounded();
     cluster.set_faults(move |request| {
-        let is_patch = request.user == "depd" && request.method == "PATCH";
-        is_patch.then(|| {
+        if request.user == "depd" && request.method == "PATCH" {
             let _ = arrived.send(());
-            Fault::Delay(delay)
-        })
+            let _: Result<(), _> = let_go.recv();
+        }
+        None
     });
     depd.save("web", &namespace, "nginx:1.25");
     arrival.recv_timeout(Duration::from_secs(60)).expect("the PATCH arrives");
     depd.signal("-TERM");
-    let status = depd.wait();
-    assert!(status.success(), "{status}");
+    depd.wait_for_log("finishing what is in hand");
+    Patch { cluster, namespace, depd, hold }
+}
+
+/// The next depd goes on, with the one rollout there is.
+#[track_caller]
+fn goes_on(cluster: &Cluster, namespace: &str, depd: &mut Depd) {
     cluster.clear_faults();
     depd.launch(&[]);
     depd.slack.wait_for("Deployed: web");
-    depd.look_at_everything(&namespace);
-    let deployment = cluster.get_deployment(&namespace, "web").expect("there");
+    depd.look_at_everything(namespace);
+    let deployment = cluster.get_deployment(namespace, "web").expect("there");
     assert_eq!(deployment["metadata"]["generation"], 2, "one rollout");
     assert_eq!(depd.slack.titles().len(), 2, "{:?}", depd.slack.titles());
+}
+
+#[test]
+fn fault_42_a_term_signal_while_a_patch_is_answered_lets_it_finish() {
+    let Patch { cluster, namespace, mut depd, hold } = terminated_during_a_patch();
+    drop(hold);
+    assert!(depd.wait().success());
+    goes_on(&cluster, &namespace, &mut depd);
+}
+
+#[test]
+fn fault_42_a_term_signal_while_a_patch_hangs_ends_within_a_bound_and_makes_no_second_rollout() {
+    let Patch { cluster, namespace, mut depd, hold } = terminated_during_a_patch();
+    assert!(depd.wait().success());
+    // It left the PATCH, whose answer nobody gave, and did not wait until its own request timed out.
+    depd.wait_for_log("requests were still in flight");
+    drop(hold);
+    goes_on(&cluster, &namespace, &mut depd);
 }

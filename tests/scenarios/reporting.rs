@@ -3,12 +3,13 @@
 use std::fs;
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
 use crate::depd::Depd;
 use crate::receiver::{Message, Receiver};
 use crate::wait::wait_for;
+use depd::sandbox::{Fault, Response};
 
 const SECRET: &str = "canary-0123456789abcdef";
 
@@ -185,4 +186,49 @@ fn events_on_the_workload_tell_how_it_went() {
     assert_eq!(failed["type"], "Warning", "{failed}");
     let note = failed["message"].as_str().expect("a text");
     assert!(note.contains("cannot pull nginx:missing"), "{note}");
+}
+
+#[test]
+fn fault_24_a_namespace_without_the_right_to_create_events_holds_up_no_other() {
+    let cluster = Cluster::start_for_faults();
+    let (barred, open) = (cluster.namespace(), cluster.namespace());
+    for namespace in [&barred, &open] {
+        cluster.deployment(namespace, "web", "nginx:1.24", 1);
+    }
+    let place = format!("/apis/events.k8s.io/v1/namespaces/{barred}/events");
+    let body = json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+        "reason": "Forbidden", "code": 403,
+        "message": format!(
+            "events.events.k8s.io is forbidden: User \"depd\" cannot create resource \"events\" in API \
+             group \"events.k8s.io\" in the namespace \"{barred}\""
+        ),
+    });
+    let refusal = Response::json(403, &body);
+    cluster.set_faults(move |request| {
+        let is_event = request.method == "POST" && request.target.starts_with(&place);
+        is_event.then(|| Fault::Respond(refusal.clone()))
+    });
+    let depd = Depd::start(&cluster.kubeconfig, &["--events"]);
+    depd.save("web", &barred, "nginx:1.25");
+    depd.wait_for_log("lacks verb create on events.k8s.io/events");
+    depd.save("web", &open, "nginx:1.25");
+    let has = |namespace: &str, text: &str| {
+        let told = |event: &Value| event["message"].as_str().is_some_and(|it| it.contains(text));
+        cluster.events_of(namespace, "web").iter().any(told).then_some(())
+    };
+    wait_for("an Event where it is allowed", || has(&open, "→ nginx:1.25"));
+    // What comes later is set aside without another word at that level.
+    depd.save("web", &barred, "nginx:1.26");
+    depd.wait_for_deployed("web", "nginx:1.26");
+    depd.save("web", &open, "nginx:1.26");
+    wait_for("the next Event where it is allowed", || has(&open, "→ nginx:1.26"));
+    let refused = |line: &String| line.contains("refused a message for good");
+    let (named, quiet): (Vec<_>, Vec<_>) =
+        depd.log().into_iter().filter(refused).partition(|line| line.contains("ERROR"));
+    assert_eq!((named.len(), quiet.len()), (1, 1), "{named:?} {quiet:?}");
+    // Once it is granted, the next outcome is on the workload.
+    cluster.clear_faults();
+    depd.save("web", &barred, "nginx:1.27");
+    wait_for("an Event where it is allowed by now", || has(&barred, "→ nginx:1.27"));
 }

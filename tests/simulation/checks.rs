@@ -8,10 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use depd::model::{FoundEnd, ImagePatch, Lateness, ServiceKey, What, Workload};
 use depd::reconcile::{Phase, Service};
 
-use crate::cluster::{Cluster, Fate, Scope, fate};
+use crate::cluster::{Cluster, Scope};
 use crate::folder::Folder;
 use crate::sabotage::Sabotage;
 use crate::setup::Setup;
+use crate::truth;
 
 /// One thing that depd said, in the order in which it became safe.
 #[derive(Clone, Debug)]
@@ -64,6 +65,10 @@ pub struct Checks {
     pub received: BTreeMap<usize, u32>,
     /// Those that depd itself began: what somebody else did is followed, whatever the bound.
     begun: BTreeSet<ServiceKey>,
+    /// Those of them whose PATCH was let through the gate and is still to be sent.
+    let_through: BTreeSet<ServiceKey>,
+    /// Those whose PATCH was let through before everything else was halted: it cannot be called back.
+    ahead_of_halt: BTreeSet<ServiceKey>,
     /// Services that depd itself says put their last good images back.
     returning: BTreeSet<ServiceKey>,
     /// What a watch shows.
@@ -92,11 +97,13 @@ impl Checks {
         self.finding.get_or_insert(text);
     }
 
-    /// A worker takes a key.
-    pub fn taken(&mut self, key: &ServiceKey) {
-        if !self.in_hand.insert(key.clone()) {
+    /// A worker takes a key; true as long as nobody else has it.
+    pub fn taken(&mut self, key: &ServiceKey) -> bool {
+        let is_free = self.in_hand.insert(key.clone());
+        if !is_free {
             self.fail(format!("two hands: {key} was handed to a second worker"));
         }
+        is_free
     }
 
     pub fn let_go(&mut self, key: &ServiceKey) {
@@ -108,6 +115,8 @@ impl Checks {
         self.in_hand.clear();
         self.in_flight.clear();
         self.waits.clear();
+        self.let_through.clear();
+        self.ahead_of_halt.clear();
         self.returning.clear();
         self.uids.clear();
         for said in not_kept {
@@ -130,6 +139,10 @@ impl Checks {
         match returns {
             true => self.returning.insert(key.clone()),
             false => self.returning.remove(key),
+        };
+        match matches!(service.phase, Phase::Patching(_)) && service.has_place() {
+            true => self.let_through.insert(key.clone()),
+            false => self.let_through.remove(key),
         };
         let placed = returns || matches!(service.phase, Phase::Patching(_) | Phase::Rolling(_));
         if placed {
@@ -160,7 +173,7 @@ impl Checks {
             self.note_state(key, service);
             if setup.max_rollouts.is_some_and(|most| self.begun.len() > most) {
                 let all = &self.begun;
-                self.fail(format!("gate: {key} begins, and in flight are {all:?}"));
+                self.fail(format!("over the bound: {key} begins, and in flight are {all:?}"));
             }
         }
         let uid = self.uids.get(key).cloned().flatten();
@@ -173,13 +186,14 @@ impl Checks {
                 uid_before: before.clone(),
                 is_message: *is_message,
             };
-            self.check_truth(&record, cluster);
+            self.check_truth(&record, cluster, setup);
             self.failures = counted(self.failures, &record.what);
             ids.push(self.records.len());
             self.records.push(Some(record));
         }
         let too_many = setup.halt_after.is_some_and(|most| self.failures >= most);
-        if too_many && setup.sabotage.is_none_or(|it| it == Sabotage::ForgottenHalt) {
+        let counts = [None, Some(Sabotage::ForgottenHalt), Some(Sabotage::NoHalt)];
+        if too_many && counts.contains(&setup.sabotage) {
             self.check_halted(key);
         }
         ids
@@ -194,45 +208,12 @@ impl Checks {
     }
 
     /// What is told must have happened.
-    fn check_truth(&mut self, record: &Record, cluster: &Cluster) {
-        let key = &record.key;
-        let image = |changes: &[depd::model::Change]| {
-            changes.first().map(|change| change.to.to_string()).unwrap_or_default()
-        };
-        match &record.what {
-            What::Succeeded { changes, .. } | What::Recovered { changes, .. } => {
-                let image = image(changes);
-                let uid = record.uid.clone().unwrap_or_default();
-                let rollout = (uid.clone(), image.clone());
-                let reached = cluster.reached.get(&rollout).copied();
-                // The images may have been the same once before, and others since.
-                let began = cluster.set.get(&rollout).copied().unwrap_or_default();
-                if reached.is_none_or(|reached| reached < began) {
-                    self.fail(format!("false verdict: {key} {uid} never ran {image} completely"));
-                }
-            }
-            What::Failed { changes, .. } => {
-                let image = image(changes);
-                if !matches!(fate(&image), Fate::Missing | Fate::Crash) {
-                    self.fail(format!("false verdict: {key} failed with {image}, which works"));
-                }
-            }
-            What::TimedOut { lateness: Lateness::NoProgress(_), .. } => {
-                self.check_sight(key, cluster);
-            }
-            What::Refused { changes, .. } => {
-                let image = image(changes);
-                if fate(&image) != Fate::Denied {
-                    self.fail(format!("false verdict: {key}: {image} was never refused"));
-                }
-            }
-            What::WorkloadDeleted | What::WorkloadReplaced => {
-                let uid = record.uid_before.clone().unwrap_or_default();
-                if !cluster.deleted.contains(&uid) {
-                    self.fail(format!("false verdict: {key}: {uid} was never deleted"));
-                }
-            }
-            _ => {}
+    fn check_truth(&mut self, record: &Record, cluster: &Cluster, setup: &Setup) {
+        if matches!(record.what, What::TimedOut { lateness: Lateness::NoProgress(_), .. }) {
+            self.check_sight(&record.key, cluster);
+        }
+        if let Some(falsehood) = truth::falsehood(record, cluster, setup) {
+            self.fail(format!("{falsehood} ({})", record.key));
         }
     }
 
@@ -290,6 +271,9 @@ impl Checks {
     }
 
     pub fn alert(&mut self, is_halt: bool) {
+        if is_halt {
+            self.ahead_of_halt = self.let_through.clone();
+        }
         self.halted |= is_halt;
         self.halting |= is_halt;
     }
@@ -315,6 +299,10 @@ impl Checks {
 
     /// A message reached its receiver.
     pub fn received(&mut self, id: usize) {
+        let last = self.received.last_key_value().map(|(last, _)| *last);
+        if let Some(last) = last.filter(|last| *last > id && !self.received.contains_key(&id)) {
+            self.fail(format!("out of order: message {id} came after {last} at the first"));
+        }
         let times = self.received.entry(id).or_default();
         *times += 1;
         let times = *times;
@@ -337,6 +325,11 @@ impl Checks {
         }
         let Some(seen) = seen else {
             return self.fail(format!("blind PATCH: {key} was not seen"));
+        };
+        // Not what depd thinks of it, but what was there when it was seen.
+        let Some(seen) = cluster.as_it_was(seen) else {
+            let version = seen.resource_version;
+            return self.fail(format!("blind PATCH: {key} {} had no version {version}", seen.uid));
         };
         let differs = |target: &depd::model::Target| {
             seen.containers
@@ -362,23 +355,24 @@ impl Checks {
             }
             if returns {
                 if !cluster.reached.contains_key(&(seen.uid.to_string(), image.to_owned())) {
-                    self.fail(format!("way back: {key} never ran {image} completely"));
+                    self.fail(format!("bad way back: {key} never ran {image} completely"));
                 }
                 if *seen.containers[0].image != *target.expected {
-                    self.fail(format!("way back: {key} runs what somebody else chose"));
+                    self.fail(format!("way back over others: {key} runs what somebody else chose"));
                 }
             } else if !folder.ever_asked(key, image) {
                 self.fail(format!("torn content: no complete file of {key} asked for {image}"));
             }
         }
         if !gate_is_open {
-            self.fail(format!("gate: {key} was patched before start-up was judged"));
+            self.fail(format!("too early: {key} was patched before start-up was judged"));
         }
         if !self.in_flight.contains(key) {
             self.fail(format!("no intent: {key} was patched, and its state does not say so"));
         }
-        if self.halted && !returns {
-            self.fail(format!("gate: {key} was patched after too many failures"));
+        self.let_through.remove(key);
+        if self.halted && !returns && !self.ahead_of_halt.remove(key) {
+            self.fail(format!("after a halt: {key} was patched after too many failures"));
         }
     }
 

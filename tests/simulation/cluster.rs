@@ -141,6 +141,8 @@ pub struct Cluster {
     pub deleted: BTreeSet<String>,
     /// The workloads whose images depd was the last to change: uid and image.
     pub own: BTreeMap<ServiceKey, (String, String)>,
+    /// The version at which somebody else than depd, or a PATCH whose sender was gone, last set (uid, image).
+    pub foreign: BTreeMap<(String, String), u64>,
     /// PATCHes that arrived.
     pub patches: u32,
     pub sabotage: Option<Sabotage>,
@@ -163,6 +165,7 @@ impl Cluster {
             set: BTreeMap::new(),
             deleted: BTreeSet::new(),
             own: BTreeMap::new(),
+            foreign: BTreeMap::new(),
             patches: 0,
             sabotage,
         }
@@ -221,6 +224,7 @@ impl Cluster {
         };
         self.objects.insert(key.clone(), object);
         self.touch(key);
+        self.get(key).iter().for_each(|created| self.note_foreign(created));
     }
 
     pub fn delete(&mut self, key: &ServiceKey) {
@@ -277,10 +281,18 @@ impl Cluster {
         if spec {
             object.workload.generation += 1;
         }
-        if before != object.workload.containers[0].image {
+        let is_other = before != object.workload.containers[0].image;
+        if is_other {
             number_template(&mut object.workload);
         }
         self.touch(key);
+        self.get(key).iter().filter(|_| is_other).for_each(|edited| self.note_foreign(edited));
+    }
+
+    /// Nobody who lives as depd has set the image that this workload has now.
+    pub fn note_foreign(&mut self, workload: &Workload) {
+        let written = (workload.uid.to_string(), workload.containers[0].image.to_string());
+        self.foreign.insert(written, self.version);
     }
 
     /// Stores what was changed under a new version.
@@ -320,7 +332,9 @@ impl Cluster {
         if !same_uid || !fits || workload.has_annotations != patch.has_annotations {
             return Err(Class::TestFailed);
         }
-        if patch.targets.iter().any(|target| fate(target.image.as_str()) == Fate::Denied) {
+        let refuses_all = self.sabotage == Some(Sabotage::PhantomRefusal);
+        let is_denied = |image: &str| refuses_all || fate(image) == Fate::Denied;
+        if patch.targets.iter().any(|target| is_denied(target.image.as_str())) {
             return Err(Class::Denied { message: "admission webhook says no".into() });
         }
         let mut changed = false;
@@ -368,6 +382,29 @@ impl Cluster {
         };
         let objects = self.objects.iter().filter(of);
         objects.flat_map(|(_, object)| object.pods.values().cloned()).collect()
+    }
+
+    /// What this workload was in truth at the version that somebody claims to have seen.
+    pub fn as_it_was(&self, seen: &Workload) -> Option<&Workload> {
+        let at = self.history.binary_search_by_key(&seen.resource_version, |(at, _)| *at).ok()?;
+        match &self.history[at].1 {
+            Seen::Workload(own) => Some(own).filter(|own| own.uid == seen.uid),
+            _ => None,
+        }
+    }
+
+    /// Whether a workload of this name, with this uid where it is known, was like this at some time.
+    pub fn was(
+        &self,
+        key: &ServiceKey,
+        uid: Option<&str>,
+        like: impl Fn(&Workload) -> bool,
+    ) -> bool {
+        let of = |seen: &Workload| seen.key == *key && uid.is_none_or(|uid| *seen.uid == *uid);
+        self.history.iter().any(|(_, seen)| match seen {
+            Seen::Workload(own) => of(own) && like(own),
+            _ => false,
+        })
     }
 
     /// No watch can begin in the history up to now; those that are open go on.

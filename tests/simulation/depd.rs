@@ -2,11 +2,11 @@
 //! edges around it.
 //!
 //! Production code is the floor with its queue, register, caches, gate and services, the passes over
-//! them, what takes in events of the folder and of the watches, `settle`, the list-watch machine, and
-//! the batches of the store. Everything here only stands where in a real process a thread, a socket
+//! them, what takes in events of the folder and of the watches, `settle`, the list-watch machine, the
+//! batches of the store, and the inbox and the dispatch of a receiver (`post.rs`). Everything here only stands where in a real process a thread, a socket
 //! or a file would be.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -14,12 +14,13 @@ use std::time::Duration;
 use depd::cluster::{Class, Sent};
 use depd::daemon;
 use depd::model::Moment;
-use depd::store::{Answer, Batch};
+use depd::store::Batch;
 use depd::worker::{Floor, look};
 use parking_lot::Mutex;
 
 use crate::checks::Said;
 use crate::cluster::Scope;
+use crate::post::Post;
 use crate::sabotage::Sabotage;
 use crate::source::Source;
 use crate::streams::Stream;
@@ -52,14 +53,6 @@ pub struct Writer {
     pub pending: Vec<Said>,
 }
 
-/// The thread that speaks to the receiver.
-#[derive(Default)]
-pub struct Post {
-    pub waiting: VecDeque<(u64, String)>,
-    pub not_before_ms: u64,
-    pub failures: u32,
-}
-
 /// What start-up waits for.
 #[derive(Default)]
 pub struct Start {
@@ -74,7 +67,7 @@ impl Depd {
         if !start.cluster || !start.folder || start.judged {
             return;
         }
-        start.judged = world.setup.sabotage != Some(Sabotage::EarlyGate);
+        start.judged = true;
         drop(start);
         world.note(|| "start-up is over".into());
         world.checks.lock().judged = true;
@@ -84,9 +77,12 @@ impl Depd {
     /// A worker takes a key and looks at it.
     pub fn work(&self, world: &World) -> bool {
         let Some(key) = self.floor.queue.try_take() else { return false };
-        world.checks.lock().taken(&key);
-        if world.setup.sabotage == Some(Sabotage::TwoHands) {
-            world.checks.lock().taken(&key);
+        if !world.checks.lock().taken(&key) {
+            return true;
+        }
+        if world.setup.sabotage == Some(Sabotage::TwoHands) && !world.is_calm() {
+            self.floor.queue.done(&key);
+            self.floor.queue.add(&key);
         }
         look(&self.floor, &key);
         world.checks.lock().let_go(&key);
@@ -120,49 +116,17 @@ impl Depd {
         };
         let said = std::mem::take(&mut writer.pending);
         drop(writer);
+        // An intent that is refused is forgotten in a crash as well, without a word.
+        world.checks.lock().store_lost |= refused;
         if refused && said.is_empty() {
             return false;
         }
         world.note(|| format!("store: {} said, refused: {refused}", said.len()));
         let mut checks = world.checks.lock();
-        checks.store_lost |= refused;
         checks.committed(&said);
         drop(checks);
-        let mut post = self.post.lock();
-        post.waiting.extend(messages.into_iter().map(|message| (message.id, message.payload)));
-        true
-    }
-
-    /// The thread that delivers: one attempt with the oldest message.
-    pub fn deliver(&self, world: &World) -> bool {
-        let now_ms = world.now().0;
         let post = self.post.lock();
-        let front = post.waiting.front().filter(|_| post.not_before_ms <= now_ms).cloned();
-        drop(post);
-        let Some((id, payload)) = front else { return false };
-        let record: usize = payload.parse().expect("the number of a record");
-        let reached = !world.fault_of_receiver();
-        let acknowledged = reached && !world.fault_of_receiver();
-        if reached {
-            world.checks.lock().repeats_allowed |= !acknowledged;
-            world.checks.lock().received(record);
-            if world.setup.sabotage == Some(Sabotage::RepeatedMessage) {
-                world.checks.lock().received(record);
-            }
-        }
-        world.note(|| format!("message {record}: reached {reached}, heard of it {acknowledged}"));
-        world.maybe_crash();
-        let mut post = self.post.lock();
-        if acknowledged {
-            post.waiting.pop_front();
-            post.failures = 0;
-            drop(post);
-            self.writer.lock().batch.answer(id, Answer::Delivered);
-        } else {
-            post.failures += 1;
-            let wait = depd::queue::backoff::delay(post.failures, world.roll());
-            post.not_before_ms = now_ms + u64::try_from(wait.as_millis()).expect("small");
-        }
+        messages.into_iter().for_each(|message| post.put(message));
         true
     }
 
@@ -172,8 +136,7 @@ impl Depd {
         let wake = self.wake.lock().filter(|at| at.0 < u64::MAX);
         let start = Moment::default() + self.ahead;
         let wake = wake.map(|at| at.since(start).as_millis()).and_then(|ms| u64::try_from(ms).ok());
-        let post = self.post.lock();
-        let post = (!post.waiting.is_empty()).then_some(post.not_before_ms);
+        let post = self.post.lock().next_due();
         let streams = self.streams.lock();
         let streams = streams.values().filter_map(Stream::until_ms).filter(|at| *at > now_ms).min();
         [settle, wake, post, streams].into_iter().flatten().min().map(|at| at.max(now_ms + 1))

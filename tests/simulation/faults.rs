@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use depd::cluster::reflector::End;
 use depd::cluster::{Class, Sent};
-use depd::model::Workload;
+use depd::model::{ContainerState, Pod, Workload};
 
+use crate::cluster::{Fate, fate};
 use crate::depd::lost;
 use crate::sabotage::Sabotage;
 use crate::world::{Crash, World};
@@ -74,16 +75,55 @@ impl World {
         self.setup.sabotage == Some(Sabotage::LostEvent) && self.percent(50)
     }
 
-    /// Sabotage: what the watch shows is complete, whether it is or not.
+    /// Sabotage: what the watch shows is not what is.
     pub fn falsify(&self, workload: &mut Workload) {
-        if self.setup.sabotage == Some(Sabotage::FalseStatus) {
-            let wanted = workload.replicas.wanted;
-            workload.observed_generation = workload.generation;
-            workload.replicas.total = wanted;
-            workload.replicas.updated = wanted;
-            workload.replicas.ready = wanted;
-            workload.replicas.available = wanted;
+        let own = || self.cluster.lock().own.get(&workload.key).cloned();
+        let own = own().filter(|(uid, _)| **uid == *workload.uid).map(|(_, image)| image);
+        match self.setup.sabotage {
+            Some(Sabotage::FalseStatus) => complete(workload),
+            Some(Sabotage::FalseGood) if own.is_none() => complete(workload),
+            Some(Sabotage::FalseReturn) if self.ran_before(workload) => complete(workload),
+            Some(Sabotage::HiddenRescue) => {
+                let broken = own.filter(|own| works_never(own));
+                broken.into_iter().for_each(|own| workload.containers[0].image = own.into());
+            }
+            Some(Sabotage::PhantomEdit) => {
+                let wish = self.folder.lock().last(&workload.key);
+                if wish.as_deref() == Some(&*workload.containers[0].image) {
+                    workload.containers[0].image = "good:0".into();
+                }
+            }
+            Some(Sabotage::HiddenEdit) => {
+                own.into_iter().for_each(|own| workload.containers[0].image = own.into());
+            }
+            Some(Sabotage::PhantomHold) => workload.paused = true,
+            Some(Sabotage::HiddenHold) => {
+                workload.paused = false;
+                workload.held_by_annotation = false;
+            }
+            _ => {}
         }
+    }
+
+    /// Sabotage: a pod cannot be started.
+    pub fn falsify_pod(&self, pod: &mut Pod) {
+        if self.setup.sabotage == Some(Sabotage::PhantomTrouble) {
+            let (reason, message) = ("ErrImagePull".into(), "not found".into());
+            pod.containers[0].state = ContainerState::Waiting { reason, message };
+        }
+    }
+
+    /// Sabotage: a workload is gone, as the watch has it.
+    pub fn deletes_in_words(&self) -> bool {
+        self.setup.sabotage == Some(Sabotage::PhantomDeletion) && self.percent(20)
+    }
+
+    /// depd has set this image again, and it ran only before that.
+    fn ran_before(&self, workload: &Workload) -> bool {
+        let rollout = (workload.uid.to_string(), workload.containers[0].image.to_string());
+        let cluster = self.cluster.lock();
+        let (set, reached) = (cluster.set.get(&rollout), cluster.reached.get(&rollout));
+        matches!((set, reached), (Some(set), Some(reached)) if reached < set)
     }
 
     /// depd dies now, perhaps.
@@ -98,4 +138,18 @@ impl World {
             resume_unwind(Box::new(Crash));
         }
     }
+}
+
+fn works_never(image: &str) -> bool {
+    matches!(fate(image), Fate::Missing | Fate::Crash | Fate::Hang)
+}
+
+/// As after a rollout that went well.
+fn complete(workload: &mut Workload) {
+    let wanted = workload.replicas.wanted;
+    workload.observed_generation = workload.generation;
+    workload.replicas.total = wanted;
+    workload.replicas.updated = wanted;
+    workload.replicas.ready = wanted;
+    workload.replicas.available = wanted;
 }

@@ -5,13 +5,14 @@ use std::sync::Weak;
 
 use depd::cluster::{ApiError, Call, Class, Resource, Sent, Verb};
 use depd::model::{Alert, ImagePatch, Level, ServiceKey, Standing, What, Workload};
-use depd::reconcile::{Reply, Service, Setback, Step};
+use depd::reconcile::{Phase, Reply, Service, Setback, Step};
 use depd::store::{Message, Saved, ServiceChange};
 use depd::worker::{Entry, Journal, Kept, StepRunner, setback};
 
 use crate::checks::Said;
 use crate::cluster::Object;
 use crate::depd::{Depd, lost};
+use crate::post::payload;
 use crate::sabotage::Sabotage;
 use crate::world::World;
 
@@ -90,9 +91,8 @@ fn request(
     if let Some(patch) = &patch {
         let judged = world.depd().is_some_and(|depd| depd.start.lock().judged);
         let (folder, cluster) = (world.folder.lock(), world.cluster.lock());
-        let seen = seen.map(|seen| as_planned_for(world, seen, patch));
         let known = (&*folder, &*cluster);
-        world.checks.lock().patch_sent(patch, seen.as_ref(), known, judged);
+        world.checks.lock().patch_sent(patch, seen, known, judged);
     }
     let mut travelling = Travelling { world, patch };
     world.others();
@@ -107,7 +107,10 @@ fn request(
         return Err(lost(Sent::Maybe));
     }
     travelling.patch = None;
-    let reply = world.perform(key, step, seen);
+    let mut reply = world.perform(key, step, seen);
+    if let Ok(Reply::Looked(Some(workload))) = &mut reply {
+        world.falsify(workload);
+    }
     if world.setup.sabotage == Some(Sabotage::ForgottenIntent) && world.percent(20) {
         world.crash();
     }
@@ -116,15 +119,6 @@ fn request(
         return Err(lost(Sent::Maybe));
     }
     reply
-}
-
-/// What the PATCH was planned for.
-fn as_planned_for(world: &World, seen: &Workload, patch: &ImagePatch) -> Workload {
-    let mut seen = seen.clone();
-    if world.setup.sabotage == Some(Sabotage::NeedlessPatch) {
-        seen.containers[0].image = patch.targets[0].image.as_str().into();
-    }
-    seen
 }
 
 impl World {
@@ -170,6 +164,9 @@ impl World {
         let Some(patch) = cluster.wire.pop() else { return false };
         let image = cluster.image(&patch.key);
         let result = cluster.patch(&patch);
+        if let Ok(stored) = &result {
+            cluster.note_foreign(stored);
+        }
         if result.is_ok() && image.as_deref() == Some(&*patch.targets[0].expected) {
             cluster.unforeseen.insert(patch.key.clone());
         }
@@ -197,6 +194,11 @@ impl Journal for Hands {
             .iter()
             .map(|notice| (notice.what.clone(), notice.what.level() != Level::Quiet))
             .collect();
+        if world.setup.sabotage == Some(Sabotage::HiddenRescue)
+            && matches!(state.as_ref().map(|service| &service.phase), Some(Phase::Returning(_)))
+        {
+            world.rescue(entry.key);
+        }
         if world.setup.sabotage == Some(Sabotage::UnsaidEnd) {
             whats.retain(|(what, _)| !matches!(what, What::Superseded { .. }));
         }
@@ -247,8 +249,10 @@ fn keep(world: &World, depd: &Depd, entry: &Entry<'_>, ids: &[usize], whats: &[(
     let lost = world.setup.sabotage == Some(Sabotage::LostMessage);
     let unsaid = world.setup.sabotage == Some(Sabotage::ForgottenHalt);
     let messages = ids.iter().zip(whats).filter(|(_, (_, is_message))| *is_message && !lost);
-    let messages =
-        messages.map(|(id, _)| Message { receiver: "people".into(), payload: id.to_string() });
+    let messages = messages.map(|(id, (what, _))| Message {
+        receiver: "people".into(),
+        payload: payload(entry.key, what, *id),
+    });
     let saved = Saved {
         service: service.filter(|_| !forgotten),
         messages: messages.collect(),

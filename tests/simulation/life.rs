@@ -10,9 +10,10 @@ use depd::reconcile::{Gate, Patience, Policy};
 use depd::worker::Floor;
 use parking_lot::{Mutex, RwLock};
 
-use crate::depd::{Depd, Post, Start, Writer};
+use crate::depd::{Depd, Start, Writer};
 use crate::dice::Dice;
 use crate::hands::Hands;
+use crate::post::Post;
 use crate::sabotage::Sabotage;
 use crate::source::Source;
 use crate::world::World;
@@ -39,8 +40,8 @@ impl World {
         let disk = self.disk.lock();
         let services: Vec<(ServiceKey, String)> =
             disk.services.iter().map(|(key, state)| (key.clone(), state.clone())).collect();
-        let waiting = disk.outbox.iter().map(|(id, text)| (*id, text.clone())).collect();
-        let next_id = disk.last_id + 1;
+        let left = disk.last_id;
+        let next_id = left + 1;
         let standing = Standing::from_meta(&disk.meta);
         drop(disk);
         self.note(|| format!("--- depd starts; it remembers {} services", services.len()));
@@ -53,7 +54,7 @@ impl World {
             source: Mutex::new(Source::new()),
             streams: Mutex::default(),
             writer: Mutex::new(Writer { next_id, ..Writer::default() }),
-            post: Mutex::new(Post { waiting, ..Post::default() }),
+            post: Mutex::new(Post::new(self, left)),
             start: Mutex::new(Start::default()),
             wake: Mutex::new(None),
             wide: AtomicBool::new(self.setup.wide),
@@ -62,6 +63,9 @@ impl World {
         });
         self.checks.lock().restarted();
         *self.depd.lock() = Some(Arc::clone(&depd));
+        if self.setup.sabotage == Some(Sabotage::EarlyGate) {
+            daemon::let_in(&depd.floor);
+        }
         // First the watch, then the scan.
         depd.scan(self);
     }
@@ -81,6 +85,10 @@ impl World {
             Some(Sabotage::WideGate) => None,
             _ => self.setup.max_rollouts,
         };
+        let halt_after = match self.setup.sabotage {
+            Some(Sabotage::NoHalt) => None,
+            _ => self.setup.halt_after,
+        };
         Floor {
             queue: Default::default(),
             desired: RwLock::default(),
@@ -88,7 +96,7 @@ impl World {
             pods: RwLock::default(),
             interest: Mutex::default(),
             retries: Mutex::default(),
-            gate: Mutex::new(Gate::new(most, self.setup.halt_after, standing)),
+            gate: Mutex::new(Gate::new(most, halt_after, standing)),
             services: Default::default(),
             cluster: Box::new(Hands { world: self.me.clone() }),
             journal: Box::new(Hands { world: self.me.clone() }),

@@ -3,8 +3,8 @@
 //! **What runs.** The code of production: the parsers of file names and contents, `source::settle`,
 //! the register, the keyed queue with its shell, the caches, the gate, `worker::look` with `plan` and
 //! `after`, what takes in events of folder and watches (`daemon::take_…`, `daemon::restore`), the
-//! list-watch machine of `cluster::reflector`, the sorting of API errors into setbacks, and the batches
-//! of the store. None of it is copied: it takes its clock, its dice, its cluster and its journal from
+//! list-watch machine of `cluster::reflector`, the sorting of API errors into setbacks, the batches of the
+//! store, and of the outbox the records, the inbox with its pages and the dispatch. None of it is copied: it takes its clock, its dice, its cluster and its journal from
 //! outside, as it does in the daemon.
 //!
 //! **What stands in** for threads, sockets, files and time (`depd.rs`, `hands.rs`, `folder.rs`,
@@ -21,10 +21,11 @@
 //!
 //! **What is checked** (`checks.rs`, apart from all of that): one key in one hand; a PATCH only with an
 //! intent, with a difference, from complete content, for the uid that was seen, not while held, and
-//! within the gate; verdicts only of what really happened, and by time only of what a watch shows; each verdict once, an end for whatever began,
-//! and each message at least once, once only if nothing was lost; and after the last fault everything comes to rest within a bound
-//! of requests, the last content in force and its outcome told. `sabotage.rs` breaks the world on
-//! purpose, and tests see each checker fire.
+//! within the gate, judged by what the workload was at the version that was seen, whatever depd thinks it
+//! saw; what is told only of what really happened (`truth.rs`), and by time only of what a watch shows
+//! (`sight.rs`); each verdict once, an end for whatever began, and each message at least once, once only
+//! if nothing was lost, and in order; and after the last fault everything comes to rest within a bound of
+//! requests, the last content in force and its outcome told. `sabotage.rs` breaks the world on
 //!
 //! A seed always takes the same course, on every machine. `scripts/simulate --seeds N` runs many, and
 //! prints the seed of a failure; `scripts/simulate --seed S` shows what happened in it, line by line.
@@ -42,12 +43,14 @@ mod folder;
 mod hands;
 mod life;
 mod operate;
+mod post;
 mod rest;
 mod sabotage;
 mod setup;
 mod sight;
 mod source;
 mod streams;
+mod truth;
 mod watches;
 mod world;
 
@@ -175,18 +178,43 @@ fn each_checker_fires_when_its_promise_is_broken() {
     check_fires(Sabotage::NoImageGuard, "not converged: ");
     check_fires(Sabotage::TwoHands, "two hands: ");
     check_fires(Sabotage::TornLook, "torn content: ");
-    check_fires(Sabotage::NeedlessPatch, "needless PATCH: ");
     check_fires(Sabotage::LostMessage, "lost message: ");
     check_fires(Sabotage::RepeatedMessage, "repeated message: ");
+    check_fires(Sabotage::Disorder, "out of order: ");
     check_fires(Sabotage::RepeatedVerdict, "told twice: ");
-    check_fires(Sabotage::FalseStatus, "false verdict: ");
     check_fires(Sabotage::UnsaidLoss, "unseen: ");
     check_fires(Sabotage::LostEvent, "not converged: ");
-    check_fires(Sabotage::WideGate, "gate: ");
-    check_fires(Sabotage::EarlyGate, "gate: ");
     check_fires(Sabotage::EndlessRetry, "no rest: ");
     check_fires(Sabotage::ForgottenIntent, "outcome: ");
     check_fires(Sabotage::UnsaidIntent, "no intent: ");
     check_fires(Sabotage::UnsaidEnd, "no end: ");
-    check_fires(Sabotage::ForgottenHalt, "gate: ");
+}
+
+#[test]
+fn each_checker_of_the_gate_fires_when_its_promise_is_broken() {
+    check_fires(Sabotage::WideGate, "over the bound: ");
+    check_fires(Sabotage::EarlyGate, "too early: ");
+    check_fires(Sabotage::NoHalt, "halt: ");
+    check_fires(Sabotage::ForgottenHalt, "after a halt: ");
+}
+
+#[test]
+fn each_checker_of_a_patch_fires_when_what_is_shown_is_false() {
+    check_fires(Sabotage::PhantomEdit, "needless PATCH: ");
+    check_fires(Sabotage::HiddenEdit, "blind PATCH: ");
+    check_fires(Sabotage::HiddenHold, "held: ");
+    check_fires(Sabotage::FalseGood, "bad way back: ");
+    check_fires(Sabotage::HiddenRescue, "way back over others: ");
+}
+
+#[test]
+fn each_checker_of_what_is_told_fires_when_what_is_shown_is_false() {
+    check_fires(Sabotage::FalseStatus, "false success: ");
+    check_fires(Sabotage::PhantomTrouble, "false failure: ");
+    check_fires(Sabotage::PhantomRefusal, "false refusal: ");
+    check_fires(Sabotage::PhantomDeletion, "false deletion: ");
+    check_fires(Sabotage::FalseReturn, "false rollback: ");
+    check_fires(Sabotage::PhantomEdit, "false succession: ");
+    check_fires(Sabotage::PhantomEdit, "false drift: ");
+    check_fires(Sabotage::PhantomHold, "false hold: ");
 }

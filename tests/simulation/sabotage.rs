@@ -8,20 +8,42 @@ pub enum Sabotage {
     NoUidGuard,
     /// The API server ignores the guard of the image.
     NoImageGuard,
-    /// The queue hands a key that is in work to a second worker.
+    /// The queue takes a key that is in work for done.
     TwoHands,
     /// A look takes half-written content for complete.
     TornLook,
-    /// What is seen when a PATCH is planned runs its image already.
-    NeedlessPatch,
+    /// The watch shows another image where the one runs that the file asks for.
+    PhantomEdit,
+    /// The watch hides what somebody else made of depd's images.
+    HiddenEdit,
+    /// The same, where depd's image does not work and is about to be taken back.
+    HiddenRescue,
+    /// The watch shows pods as broken that are not.
+    PhantomTrouble,
+    /// The watch shows workloads as deleted that are there.
+    PhantomDeletion,
+    /// The API server refuses every image as if admission did.
+    PhantomRefusal,
+    /// The watch shows workloads as paused that are not.
+    PhantomHold,
+    /// The watch hides that a workload is paused.
+    HiddenHold,
     /// The store forgets messages that it was to keep.
     LostMessage,
     /// The receiver gets every message twice.
     RepeatedMessage,
+    /// What waits in the store is read from its end.
+    Disorder,
     /// Every verdict is entered twice.
     RepeatedVerdict,
     /// The watch shows rollouts as complete that are not.
     FalseStatus,
+    /// The same, where depd changed nothing.
+    FalseGood,
+    /// The same, where images are back that ran before.
+    FalseReturn,
+    /// Failures in a row halt nothing.
+    NoHalt,
     /// The state that was to be kept of failures in a row is not.
     ForgottenHalt,
     /// A watch that ends says nothing of it, and is away for long.
@@ -40,4 +62,11 @@ pub enum Sabotage {
     UnsaidIntent,
     /// A rollout that gives way to another ends without a word.
     UnsaidEnd,
+}
+
+impl Sabotage {
+    /// It shows when the last good images are put back.
+    pub fn is_of_the_way_back(self) -> bool {
+        matches!(self, Sabotage::FalseGood | Sabotage::FalseReturn | Sabotage::HiddenRescue)
+    }
 }

@@ -2,6 +2,7 @@
 
 use depd::model::ServiceKey;
 use depd::reconcile::Drift;
+use depd::report::kind::Kind;
 
 use crate::dice::Dice;
 use crate::sabotage::Sabotage;
@@ -27,6 +28,8 @@ pub struct Setup {
     /// Streams that are cut, in a thousand turns.
     pub cuts: u64,
     pub receiver_faults: u64,
+    /// What kind it is.
+    pub receiver: Kind,
     /// Crashes in ten thousand steps.
     pub crashes: u64,
     pub disk_faults: bool,
@@ -54,11 +57,11 @@ impl Setup {
                 .percent(40)
                 .then(|| 1 + usize::try_from(dice.below(3)).expect("small")),
             halt_after: match sabotage {
-                Some(Sabotage::ForgottenHalt) => Some(1),
+                Some(Sabotage::ForgottenHalt | Sabotage::NoHalt) => Some(1),
                 _ => dice.percent(20).then_some(1 + u32::try_from(dice.below(3)).expect("small")),
             },
             drift: dice.pick(&[Drift::Report, Drift::Report, Drift::Correct, Drift::Ignore]),
-            rollback: dice.percent(30),
+            rollback: dice.percent(30) || sabotage.is_some_and(Sabotage::is_of_the_way_back),
             wide: dice.percent(40),
             cover_changes: dice.percent(30),
             watch_list: dice.percent(50),
@@ -69,6 +72,8 @@ impl Setup {
             disk_faults: !quiet && dice.percent(10),
             clocks_jump: !quiet && dice.percent(50),
             final_round: dice.percent(70),
+            // From what was decided already: another throw would be another course.
+            receiver: if count.is_multiple_of(2) { Kind::Webhook } else { Kind::Slack },
             sabotage,
         }
     }

@@ -233,6 +233,9 @@ impl Stream {
     fn tell(&self, depd: &Depd, world: &World, scope: &Scope, seen: Seen) {
         let floor = &depd.floor;
         match seen {
+            Seen::Workload(workload) if world.deletes_in_words() => {
+                self.take_workload(floor, scope, WatchEvent::Deleted(workload));
+            }
             Seen::Workload(mut workload) => {
                 world.falsify(&mut workload);
                 self.take_workload(floor, scope, WatchEvent::Applied(workload));
@@ -240,7 +243,8 @@ impl Stream {
             Seen::WorkloadGone(workload) => {
                 self.take_workload(floor, scope, WatchEvent::Deleted(workload));
             }
-            Seen::Pod(pod) => {
+            Seen::Pod(mut pod) => {
+                world.falsify_pod(&mut pod);
                 daemon::take_pod(floor, &wire_scope(scope), WatchEvent::Applied(pod));
             }
             Seen::PodGone(pod) => {

@@ -12,6 +12,7 @@ use crate::model::Moment;
 use crate::net::Surroundings;
 use crate::report::http::Http;
 use crate::report::inbox::Page;
+use crate::report::record::Record;
 use crate::report::samples;
 use crate::report::webhook::WebhookUrl;
 
@@ -357,31 +358,4 @@ fn ten_that_wait_are_told_singly() {
     assert_eq!(told[1..], (1..=10).map(name).collect::<Vec<_>>());
     assert_eq!(fates.iter().take(10).count(), 10);
     assert!(delivery.finish(LIMIT));
-}
-
-#[test]
-fn a_storm_is_over_when_nothing_waits_any_more() {
-    let Route { kind, pace, transport, fetch, .. } =
-        route(WebhookUrl::parse("http://127.0.0.1:9/").expect("valid"), 1000);
-    let (bell, rung) = bounded(1);
-    let (_stopping, stop) = bounded(1);
-    let inbox = Arc::default();
-    let (settled, mut storm) = (Box::new(|_, _, _| ()), Storm::default());
-    storm.digest_sent();
-    let mut postman = Postman {
-        kind,
-        pace,
-        transport,
-        fetch,
-        inbox,
-        bell: rung,
-        stop,
-        settled,
-        storm,
-        is_unread_told: false,
-    };
-    bell.send(()).expect("room");
-    assert!(postman.turn(), "there is nothing to send");
-    (1..=2).for_each(|id| assert_eq!(postman.inbox.put(parcel(id)), Put::Kept));
-    assert_eq!(postman.load().expect("records").records.len(), 1, "each is told singly");
 }
