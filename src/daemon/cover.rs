@@ -21,7 +21,7 @@ const FEW_NAMESPACES: usize = 4;
 /// How long after a refusal the whole cluster is asked for again: somebody may have granted it.
 const ASK_AGAIN: Duration = Duration::from_secs(600);
 
-/// So many watches are opened before the first of them has listed: each is a connection, and its list
+/// So many watches are begun before the first of them is open: each is a connection, and its list
 /// a burden for the API server. Where the whole cluster may not be watched there are three for each
 /// namespace.
 pub const MOST_UNSETTLED: usize = 32;

@@ -1,11 +1,11 @@
 //! Which workloads are watched: those of the namespaces that the files name. `[E]`
 //!
 //! A thread keeps the watches: it opens and closes them as namespaces appear in the folder and
-//! vanish from it, as [`Covers`] says. A watch is closed only when those that take its place have
-//! listed, so that nothing which was known is forgotten in between, and while it is not cut off: after
+//! vanish from it, as [`Covers`] says. A watch is closed only when those that take its place are
+//! open, so that nothing which was known is forgotten in between, and while it is not cut off: after
 //! a restore of etcd only it can say what of its own words never was. The cache knows scope by scope
-//! what was listed: a workload is absent only where somebody looked. Each kind has watches of its
-//! own, because it has lists, versions and rights of its own.
+//! what was listed and is watched: a workload is absent only where somebody looks. Each kind has
+//! watches of its own, because it has lists, versions and rights of its own.
 //!
 //! A namespace that may not be listed holds up nobody else. For a user whose rights end at some
 //! namespaces the API server answers the same for one that does not exist. A kind that may not be
@@ -27,6 +27,7 @@ use super::start_up::Seen;
 use crate::clock;
 use crate::cluster::{ApiError, Client, Reflector, Scope, WatchEvent, spawn_reflector};
 use crate::model::{Kind, ServiceKey, Workload};
+use crate::observed::{self, Unopened};
 use crate::worker::Floor;
 
 /// How often the keeper looks although nobody told it anything.
@@ -54,8 +55,8 @@ enum Word {
     FolderRead,
     /// Those namespaces are others than before.
     NamespacesChanged,
-    /// This was listed.
-    Listed(Place),
+    /// This was listed, and its watch is open.
+    Open(Place),
     /// This may not be listed or watched.
     Refused(Place),
     /// A watch that was cut off is open again.
@@ -90,7 +91,7 @@ impl WorkloadWatches {
     }
 }
 
-/// Starts the thread that opens and closes watches; `seen` is told whenever every scope was listed, or
+/// Starts the thread that opens and closes watches; `seen` is told whenever every scope is watched, or
 /// cannot be.
 ///
 /// # Errors
@@ -141,7 +142,7 @@ struct Keeper {
 
 struct Watch {
     reflector: Reflector,
-    /// It was listed, or that was refused.
+    /// It was listed and opened, or that was refused.
     settled: bool,
     /// False once it is to be closed: what it still tells then is of no use.
     open: Arc<AtomicBool>,
@@ -160,7 +161,7 @@ impl Keeper {
     fn take(&mut self, word: Word) {
         match word {
             Word::FolderRead => self.folder_read = true,
-            Word::Listed(place) => self.settle(&place),
+            Word::Open(place) => self.settle(&place),
             Word::Refused(place) => {
                 if place.1 == Scope::Cluster {
                     self.covers.refuse(place.0, clock::now());
@@ -235,6 +236,7 @@ impl Keeper {
         let cut_off = Arc::new(AtomicBool::new(false));
         let is_cut_off = Arc::clone(&cut_off);
         let scene = Scene::Workloads(kind, scope.clone());
+        let mut was_open = false;
         let sink = move |event| {
             let is_open = || seen.load(Ordering::Acquire);
             let mut is_back = false;
@@ -254,7 +256,10 @@ impl Keeper {
                 _ => {}
             }
             let word = match &event {
-                WatchEvent::Restarted { .. } => Some(Word::Listed(part.place())),
+                // A list is not enough: its watch may be refused yet.
+                WatchEvent::Synced if !std::mem::replace(&mut was_open, true) => {
+                    Some(Word::Open(part.place()))
+                }
                 WatchEvent::Forbidden { .. } => Some(Word::Refused(part.place())),
                 _ if is_back => Some(Word::Resumed),
                 _ => None,
@@ -317,16 +322,15 @@ impl Part {
                 if !self.is_open() {
                     return;
                 }
-                let first = cache.grant(self.kind, scope) || !cache.is_listed(self.kind, scope);
+                cache.await_watch(self.kind, scope);
                 let found = cache.find(self.kind, scope, now);
                 let mut changed = cache.replace(self.kind, scope, items, resource_version);
+                // All of those are looked at when the last watch that they wait for is open.
+                changed.retain(|key| cache.sight(key.namespace()) != observed::Sight::Unseen);
                 drop(cache);
                 // In the same order every time, so that a simulation can be repeated.
                 changed.sort_unstable();
-                match first {
-                    true => touch_all(floor, scope),
-                    false => changed.iter().for_each(|key| touch(floor, key)),
-                }
+                changed.iter().for_each(|key| touch(floor, key));
                 if found {
                     touch_rollouts(floor, scope);
                 }
@@ -354,14 +358,16 @@ impl Part {
                 if !self.is_open() {
                     return;
                 }
-                let granted = cache.grant(self.kind, scope);
+                let before = cache.open(self.kind, scope);
                 let found = cache.find(self.kind, scope, now);
                 drop(cache);
-                if granted {
+                if let Some(Unopened::Refused(_)) = before {
                     info!("the {}s of {} may be watched again", self.kind, named(scope));
-                    touch_all(floor, scope);
-                } else if found {
-                    touch_rollouts(floor, scope);
+                }
+                match before {
+                    Some(_) => touch_all(floor, scope),
+                    None if found => touch_rollouts(floor, scope),
+                    None => {}
                 }
             }
             WatchEvent::Disconnected { why, retry_in } => {

@@ -127,6 +127,7 @@ fn fault_24_a_role_that_may_list_and_not_watch_is_told_so_and_the_right_is_notic
     depd.save("web", &namespace, "nginx:1.25");
     let message = depd.slack.wait_for("Not permitted: web");
     assert!(message.text.contains("lacks verb watch on apps/deployments"), "{message:?}");
+    assert_eq!(cluster.image(&namespace, "web"), "nginx:1.24", "nothing was sent before");
     cluster.clear_faults();
     depd.slack.wait_for("Deployed: web");
     assert_eq!(depd.slack.titles().len(), 2, "{:?}", depd.slack.titles());

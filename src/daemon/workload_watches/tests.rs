@@ -50,7 +50,7 @@ fn of_many_namespaces_only_so_many_are_listed_at_a_time_and_in_the_end_all() {
         assert_eq!(keeper.open.len(), all.min(settled + MOST_UNSETTLED));
         let waits = |(_, watch): &(&Place, &Watch)| !watch.settled;
         let place = keeper.open.iter().find(waits).map(|(place, _)| place.clone());
-        keeper.take(Word::Listed(place.expect("one is not listed yet")));
+        keeper.take(Word::Open(place.expect("one is not open yet")));
         assert_eq!(keeper.open.values().filter(|watch| watch.settled).count(), round);
     }
     keeper.adjust();
@@ -69,7 +69,7 @@ fn a_watch_that_is_cut_off_stays_beside_the_one_that_takes_its_place() {
     keeper.open.insert(own.clone(), watch);
     keeper.adjust();
     for kind in Kind::ALL {
-        keeper.take(Word::Listed((kind, Scope::Cluster)));
+        keeper.take(Word::Open((kind, Scope::Cluster)));
     }
     keeper.adjust();
     assert!(keeper.open.contains_key(&own), "only it knows what of its words never was");
@@ -124,21 +124,30 @@ fn who_may_list_and_not_watch_is_refused_until_the_watch_is_open() {
     for kind in [Kind::StatefulSet, Kind::DaemonSet] {
         floor.workloads.write().refuse(kind, Some("ns-0"), "no");
     }
-    take(&floor, WatchEvent::Restarted { items: Vec::new(), resource_version: 9 });
-    assert_eq!(sight(), "Complete");
     let looked_at = || {
         let taken = || floor.queue.try_take().inspect(|key| floor.queue.done(key));
         std::iter::from_fn(taken).count()
     };
-    assert_eq!(looked_at(), 1);
+    let listed = || WatchEvent::Restarted { items: Vec::new(), resource_version: 9 };
+    let doubted = || WatchEvent::Disconnected { why: "no".into(), retry_in: TICK };
+    take(&floor, listed());
+    assert_eq!((sight().as_str(), looked_at()), ("Unseen", 0), "its watch may be refused yet");
+    take(&floor, doubted());
+    assert_eq!((sight().as_str(), looked_at()), ("Unseen", 0));
     take(&floor, WatchEvent::Forbidden { error: missing("watch"), retry_in: TICK });
     assert!(sight().contains("lacks verb watch on apps/deployments"), "{}", sight());
     assert_eq!(looked_at(), 1, "its service is told");
+    take(&floor, listed());
+    assert!(sight().contains("lacks verb watch on apps/deployments"), "{}", sight());
+    assert_eq!(looked_at(), 0);
     take(&floor, WatchEvent::Synced);
     assert_eq!(sight(), "Complete");
     assert_eq!(looked_at(), 1, "its service goes on");
     take(&floor, WatchEvent::Synced);
     assert_eq!(looked_at(), 0);
+    take(&floor, doubted());
+    take(&floor, listed());
+    assert_eq!(sight(), "Complete", "what was watched stays in sight while it is listed anew");
 }
 
 #[test]

@@ -111,6 +111,8 @@ fn a_kind_that_may_not_be_listed_is_done_without_until_it_may() {
     assert!(!cache.refuse(Kind::DaemonSet, Some("qa"), "no"), "said already");
     assert_eq!(cache.sight("qa"), Sight::Complete);
     cache.replace(Kind::DaemonSet, Some("qa"), Vec::new(), 13);
+    assert!(!cache.refuse(Kind::DaemonSet, Some("qa"), "no"), "a list is not all");
+    assert_eq!(cache.open(Kind::DaemonSet, Some("qa")), Some(Unopened::Refused("no".into())));
     assert_eq!(cache.sight("qa"), Sight::Complete);
     assert!(cache.refuse(Kind::DaemonSet, Some("qa"), "no"), "taken away again");
     assert_eq!(cache.sight("qa"), Sight::Complete);
@@ -154,8 +156,9 @@ fn a_namespace_is_known_once_it_was_listed_itself_or_with_all_others() {
     assert_eq!(cache.sight("qa"), Sight::Complete, "the whole cluster is watched as well");
     close(&mut cache, None);
     assert_eq!(cache.sight("qa"), Sight::Refused("no more"), "what was seen gets old");
-    assert!(cache.grant(Kind::Deployment, Some("qa")));
-    assert!(!cache.grant(Kind::Deployment, Some("qa")), "it is known");
+    let refused = Unopened::Refused("no more".into());
+    assert_eq!(cache.open(Kind::Deployment, Some("qa")), Some(refused));
+    assert_eq!(cache.open(Kind::Deployment, Some("qa")), None, "it is known");
     assert_eq!(cache.sight("qa"), Sight::Complete, "its watch went on");
 }
 
@@ -169,8 +172,29 @@ fn a_workload_of_a_kind_that_may_not_be_watched_any_more_is_out_of_sight_with_it
     assert_eq!(cache.sight_of(&own.key), Sight::Refused("no more"));
     assert_eq!(cache.sight_of(&of("qa", "web", 5).key), Sight::Complete, "it is done without");
     assert_eq!(cache.sight("qa"), Sight::Complete);
-    assert!(cache.grant(Kind::StatefulSet, Some("qa")));
+    assert!(cache.open(Kind::StatefulSet, Some("qa")).is_some());
     assert_eq!(cache.sight_of(&own.key), Sight::Complete);
+}
+
+#[test]
+fn a_scope_that_was_listed_and_is_not_watched_yet_does_not_count_as_seen() {
+    let mut cache = Workloads::default();
+    Kind::ALL.into_iter().for_each(|kind| cache.await_watch(kind, None));
+    lists(&mut cache, None, vec![of("qa", "web", 5)], 9);
+    assert_eq!(cache.sight("qa"), Sight::Unseen);
+    for kind in Kind::ALL {
+        assert_eq!(cache.sight("qa"), Sight::Unseen);
+        assert_eq!(cache.open(kind, None), Some(Unopened::Listed));
+    }
+    assert_eq!(cache.sight("qa"), Sight::Complete);
+    cache.await_watch(Kind::Deployment, None);
+    assert_eq!(cache.sight("qa"), Sight::Complete, "it was watched before");
+    // What its own watch shows counts, whatever is still to be said of the whole cluster.
+    let mut both = Workloads::default();
+    lists(&mut both, Some("qa"), Vec::new(), 9);
+    both.await_watch(Kind::Deployment, None);
+    both.replace(Kind::Deployment, None, Vec::new(), 10);
+    assert_eq!((both.sight("qa"), both.sight("prod")), (Sight::Complete, Sight::Unseen));
 }
 
 #[test]
