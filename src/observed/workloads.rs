@@ -75,10 +75,10 @@ impl Workloads {
 
     /// How far this service is known: as its namespace is, but a workload of a kind that may not be
     /// watched there any more is as good as unknown, because it only gets old.
+    /// Where another kind that is in full view has the name, too, only that one counts.
     #[must_use]
     pub fn sight_of(&self, key: &ServiceKey) -> Sight<'_> {
-        let own = self.shelves.iter().filter(|shelf| shelf.by_key.contains_key(key));
-        let mut seen = own.map(|shelf| shelf.sight(key.namespace()));
+        let mut seen = self.bearers(key).map(|(kind, _)| self.shelf(kind).sight(key.namespace()));
         match seen.find(|sight| matches!(sight, Sight::Refused(_))) {
             Some(refused) => refused,
             None => self.sight(key.namespace()),
@@ -95,15 +95,27 @@ impl Workloads {
     /// when several kinds have it.
     #[must_use]
     pub fn get(&self, key: &ServiceKey) -> Option<Arc<Workload>> {
-        let mut found = self.shelves.iter().filter_map(|shelf| shelf.by_key.get(key));
-        let first = found.next()?;
+        let mut found = self.bearers(key);
+        let (_, first) = found.next()?;
         found.next().is_none().then(|| Arc::clone(first))
     }
 
     /// The kinds that have a workload of that name.
     #[must_use]
     pub fn kinds(&self, key: &ServiceKey) -> Vec<Kind> {
-        Kind::ALL.into_iter().filter(|kind| self.shelf(*kind).by_key.contains_key(key)).collect()
+        self.bearers(key).map(|(kind, _)| kind).collect()
+    }
+
+    /// The workloads of that name. One that may not be watched any more is only remembered, and does not
+    /// stand against one that is in full view: the name may have been given to another kind since.
+    fn bearers(&self, key: &ServiceKey) -> impl Iterator<Item = (Kind, &Arc<Workload>)> {
+        let known = |kind: Kind| self.shelf(kind).by_key.get(key).map(|own| (kind, own));
+        let sight = |kind: Kind| self.shelf(kind).sight(key.namespace());
+        let all = || Kind::ALL.into_iter().filter_map(known);
+        let is_any_seen =
+            all().count() > 1 && all().any(|(kind, _)| sight(kind) == Sight::Complete);
+        let counts = move |kind| !is_any_seen || !matches!(sight(kind), Sight::Refused(_));
+        Kind::ALL.into_iter().filter_map(known).filter(move |(kind, _)| counts(*kind))
     }
 
     /// Every known workload, in no order.

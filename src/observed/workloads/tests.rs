@@ -177,6 +177,22 @@ fn a_workload_of_a_kind_that_may_not_be_watched_any_more_is_out_of_sight_with_it
 }
 
 #[test]
+fn a_workload_that_is_only_remembered_does_not_hold_one_of_another_kind_that_has_its_name_now() {
+    let mut cache = Workloads::default();
+    lists(&mut cache, Some("qa"), Vec::new(), 9);
+    let old = Workload { kind: Kind::StatefulSet, ..of("qa", "web", 5) };
+    cache.replace(Kind::StatefulSet, Some("qa"), vec![old.clone()], 9);
+    cache.refuse(Kind::StatefulSet, Some("qa"), "no more");
+    assert_eq!(cache.sight_of(&old.key), Sight::Refused("no more"));
+    cache.stream(Some("qa"), of("qa", "web", 12));
+    assert_eq!(cache.sight_of(&old.key), Sight::Complete);
+    assert_eq!(cache.get(&old.key).map(|it| it.kind), Some(Kind::Deployment));
+    assert_eq!(cache.kinds(&old.key), [Kind::Deployment]);
+    cache.open(Kind::StatefulSet, Some("qa"));
+    assert_eq!(cache.get(&old.key), None, "both are in view");
+}
+
+#[test]
 fn a_scope_that_was_listed_and_is_not_watched_yet_does_not_count_as_seen() {
     let mut cache = Workloads::default();
     Kind::ALL.into_iter().for_each(|kind| cache.await_watch(kind, None));
