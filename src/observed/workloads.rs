@@ -143,6 +143,22 @@ impl Workloads {
         before != Some(now)
     }
 
+    /// This scope of a kind may not be listed or watched.
+    #[must_use]
+    pub fn is_refused(&self, kind: Kind, scope: Option<&str>) -> bool {
+        matches!(self.shelf(kind).unopened.get(&owned(scope)), Some(Unopened::Refused(_)))
+    }
+
+    /// A kind may not be watched in a namespace, is not needed to say what is there, and none of it is
+    /// remembered there: nobody waits for it.
+    #[must_use]
+    pub fn is_done_without(&self, kind: Kind, namespace: &str) -> bool {
+        let is_there = |key: &ServiceKey| key.namespace() == namespace;
+        kind != Kind::Deployment
+            && self.is_refused(kind, Some(namespace))
+            && !self.shelf(kind).by_key.keys().any(is_there)
+    }
+
     /// Takes word that a list of this scope of a kind comes, and no watch of it was open before: the
     /// list alone does not make it seen, because a role may allow that and no watch.
     pub fn await_watch(&mut self, kind: Kind, scope: Option<&str>) {

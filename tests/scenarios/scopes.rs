@@ -221,6 +221,40 @@ fn a_ninth_namespace_with_a_role_of_its_own_is_not_called_forbidden_before_it_wa
 }
 
 #[test]
+fn a_role_for_deployments_alone_is_enough_and_asks_for_the_rest_once_in_each_namespace() {
+    let cluster = Cluster::start_for_faults();
+    let all = namespaces(&cluster, 9);
+    for namespace in &all {
+        cluster.deployment(namespace, "web", "nginx:1.24", 1);
+    }
+    const OTHERS: [&str; 2] = ["statefulsets", "daemonsets"];
+    cluster.set_faults(|request: &RequestView<'_>| {
+        let path = request.target.split('?').next().unwrap_or_default();
+        let resource = OTHERS.into_iter().find(|it| path.ends_with(&format!("/{it}")))?;
+        let verb = if request.watch { "watch" } else { "list" };
+        (request.user == "depd").then(|| denied(verb, resource, "at the cluster scope"))
+    });
+    let mut depd = Depd::prepare(&cluster.kubeconfig);
+    for namespace in &all {
+        depd.save("web", namespace, "nginx:1.24");
+    }
+    depd.launch(&[]);
+    nine_are_deployed(&cluster, &all, &depd);
+    for kind in ["StatefulSets", "DaemonSets"] {
+        depd.wait_for_log(&format!("depd goes on without {kind} in 9 namespaces"));
+    }
+    let told = depd.log().iter().filter(|line| line.contains("goes on without")).count();
+    assert_eq!(told, 2, "one line for each kind");
+    for namespace in &all {
+        let asked = cluster.all_requests_of_depd(namespace);
+        for resource in OTHERS {
+            let of_it = |request: &&String| request.contains(resource);
+            assert_eq!(asked.iter().filter(of_it).count(), 2, "{asked:?}");
+        }
+    }
+}
+
+#[test]
 fn what_only_a_role_in_its_namespace_allows_is_not_lost_when_a_ninth_namespace_comes() {
     let cluster = Cluster::start_for_faults();
     if !cluster.is_real() {
