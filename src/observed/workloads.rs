@@ -85,12 +85,6 @@ impl Workloads {
         }
     }
 
-    /// This scope of a kind was listed, and not only a part of it or all of which it is a part.
-    #[must_use]
-    pub fn is_listed(&self, kind: Kind, scope: Option<&str>) -> bool {
-        self.shelf(kind).shown.is_listed(scope)
-    }
-
     /// The newest known version of the only workload of that name; `None` when there is none, and
     /// when several kinds have it.
     #[must_use]
