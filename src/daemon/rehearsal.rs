@@ -225,7 +225,11 @@ fn see_cluster(client: &Client, floor: &Floor, workers: usize) -> Result<(), Reh
     let mut asked: HashSet<Place> = HashSet::new();
     loop {
         let wanted = covers.places(floor.desired.read().namespaces(), clock::now());
-        let places: Vec<Place> = wanted.difference(&asked).cloned().collect();
+        let mut places: Vec<Place> = wanted.difference(&asked).cloned().collect();
+        // Of several that fail the same one is told every time.
+        places.sort_unstable_by(|(a, of), (b, other)| {
+            (of.namespace(), *a as usize).cmp(&(other.namespace(), *b as usize))
+        });
         if places.is_empty() {
             return Ok(());
         }
