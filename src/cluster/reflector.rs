@@ -149,6 +149,13 @@ impl ListWatch {
         }
     }
 
+    /// Nothing is known yet, but that the server has read its roles: already the first refusal of a list
+    /// is believed.
+    #[must_use]
+    pub fn believing() -> ListWatch {
+        ListWatch { refusals: DOUBTED_FIRST_REFUSALS, ..ListWatch::new() }
+    }
+
     /// What to do now.
     #[must_use]
     pub fn step(&self) -> Step {

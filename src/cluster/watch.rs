@@ -74,7 +74,7 @@ impl Drop for Reflector {
     }
 }
 
-/// Starts to list and watch on a thread of its own.
+/// Starts to list and watch on a thread of its own, from `state` on.
 ///
 /// `sink` is told [`WatchEvent::Restarted`] first, or why that is not possible yet.
 ///
@@ -84,10 +84,11 @@ pub fn spawn_reflector<T: Watched>(
     client: &Client,
     of: T::Of,
     scope: Scope,
+    state: ListWatch,
     sink: impl FnMut(WatchEvent<T>) + Send + 'static,
 ) -> io::Result<Reflector> {
     let session = client.watch_session();
-    let mut work = Loop { session: session.clone(), scope, sink, state: ListWatch::new() };
+    let mut work = Loop { session: session.clone(), scope, sink, state };
     let name = format!("watch-{}", T::resource(of).plural());
     let thread = std::thread::Builder::new().name(name).spawn(move || work.run::<T>(of))?;
     Ok(Reflector { session, thread: Some(thread) })

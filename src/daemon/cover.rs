@@ -18,10 +18,11 @@ const MOST_NAMESPACES: usize = 8;
 /// and goes does not make all of it be listed again and again.
 const FEW_NAMESPACES: usize = 4;
 
-/// How long after a refusal the whole cluster is asked for again: somebody may have granted it.
-const ASK_AGAIN: Duration = Duration::from_secs(600);
+/// How long after a refusal the whole cluster is asked for again, and a namespace whose watch rests:
+/// somebody may have granted it.
+pub const ASK_AGAIN: Duration = Duration::from_secs(600);
 
-/// So many watches are opened before the first of them has listed: each is a connection, and its list
+/// So many watches are begun before the first of them is open: each is a connection, and its list
 /// a burden for the API server. Where the whole cluster may not be watched there are three for each
 /// namespace.
 pub const MOST_UNSETTLED: usize = 32;
@@ -68,6 +69,11 @@ impl Covers {
     /// The cluster-wide watch of this kind was refused.
     pub fn refuse(&mut self, kind: Kind, now: Moment) {
         self.0[kind as usize].refuse(now);
+    }
+
+    /// The cluster-wide watch of this kind was refused lately.
+    pub fn is_refused(&self, kind: Kind) -> bool {
+        self.0[kind as usize].refused.is_some()
     }
 
     /// What to watch now.

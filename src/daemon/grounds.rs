@@ -246,7 +246,9 @@ mod tests {
         floor.workloads.write().refuse(Kind::Deployment, None, "no");
         assert_eq!(held(), alert);
         for kind in Kind::ALL {
-            floor.workloads.write().replace(kind, None, Vec::new(), 1);
+            let mut cache = floor.workloads.write();
+            cache.replace(kind, None, Vec::new(), 1);
+            cache.open(kind, None);
         }
         assert_eq!(held(), None);
     }

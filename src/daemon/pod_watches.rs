@@ -25,6 +25,7 @@ use log::{error, warn};
 
 use super::cover::{Cover, MOST_UNSETTLED};
 use crate::clock;
+use crate::cluster::reflector::ListWatch;
 use crate::cluster::{Client, Reflector, Scope, WatchEvent, spawn_reflector};
 use crate::model::{Moment, Pod};
 use crate::worker::Floor;
@@ -151,7 +152,7 @@ impl Keeper {
                 }
             }
         };
-        match spawn_reflector::<Pod>(&self.client, (), scope.clone(), sink) {
+        match spawn_reflector::<Pod>(&self.client, (), scope.clone(), ListWatch::new(), sink) {
             Ok(reflector) => Some(Watch { reflector, needed: clock::now(), settled }),
             Err(problem) => {
                 error!("cannot watch pods: {problem}; failures are told at the time limit only");

@@ -225,25 +225,32 @@ fn see_cluster(client: &Client, floor: &Floor, workers: usize) -> Result<(), Reh
     let mut asked: HashSet<Place> = HashSet::new();
     loop {
         let wanted = covers.places(floor.desired.read().namespaces(), clock::now());
-        let places: Vec<Place> = wanted.difference(&asked).cloned().collect();
+        let mut places: Vec<Place> = wanted.difference(&asked).cloned().collect();
+        // Of several that fail the same one is told every time.
+        places.sort_unstable_by(|(a, of), (b, other)| {
+            (of.namespace(), *a as usize).cmp(&(other.namespace(), *b as usize))
+        });
         if places.is_empty() {
             return Ok(());
         }
         let listed = in_parallel(workers, &places, |(kind, scope)| {
-            let (event, is_refused) = match client.list_workloads(*kind, scope) {
+            let (events, is_refused) = match client.list_workloads(*kind, scope) {
                 Ok(listed) => {
                     let resource_version = listed.resource_version.parse().unwrap_or_default();
                     let items = listed.items;
-                    (WatchEvent::<Workload>::Restarted { items, resource_version }, false)
+                    let list = WatchEvent::<Workload>::Restarted { items, resource_version };
+                    // A look at one moment needs no watch.
+                    (vec![list, WatchEvent::Synced], false)
                 }
                 Err(error) if matches!(error.class, Class::Forbidden(_)) => {
                     let is_wide = *scope == Scope::Cluster;
-                    (WatchEvent::Forbidden { error, retry_in: Duration::ZERO }, is_wide)
+                    (vec![WatchEvent::Forbidden { error, retry_in: Duration::ZERO }], is_wide)
                 }
                 Err(error) => return Err(error),
             };
             let open = Arc::new(AtomicBool::new(true));
-            Part::new(*kind, scope.clone(), open).take(floor, event);
+            let part = Part::new(*kind, scope.clone(), open);
+            events.into_iter().for_each(|event| part.take(floor, event));
             Ok(is_refused)
         });
         let listed = listed.map_err(RehearsalError::Threads)?;

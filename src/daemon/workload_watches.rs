@@ -1,15 +1,16 @@
 //! Which workloads are watched: those of the namespaces that the files name. `[E]`
 //!
 //! A thread keeps the watches: it opens and closes them as namespaces appear in the folder and
-//! vanish from it, as [`Covers`] says. A watch is closed only when those that take its place have
-//! listed, so that nothing which was known is forgotten in between, and while it is not cut off: after
+//! vanish from it, as [`Covers`] says. A watch is closed only when those that take its place are
+//! open, so that nothing which was known is forgotten in between, and while it is not cut off: after
 //! a restore of etcd only it can say what of its own words never was. The cache knows scope by scope
-//! what was listed: a workload is absent only where somebody looked. Each kind has watches of its
-//! own, because it has lists, versions and rights of its own.
+//! what was listed and is watched: a workload is absent only where somebody looks. Each kind has
+//! watches of its own, because it has lists, versions and rights of its own.
 //!
 //! A namespace that may not be listed holds up nobody else. For a user whose rights end at some
 //! namespaces the API server answers the same for one that does not exist. A kind that may not be
-//! listed is done without, except Deployments.
+//! listed is done without, except Deployments. Where many namespaces refuse one, its watches there rest,
+//! and the keeper opens them again now and then.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -21,12 +22,15 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use log::{error, info, warn};
 
-use super::cover::{Covers, MOST_UNSETTLED, Place};
+pub use part::Part;
+
+use super::cover::{ASK_AGAIN, Covers, MOST_UNSETTLED, Place};
 use super::sight::{Scene, Sight};
 use super::start_up::Seen;
 use crate::clock;
-use crate::cluster::{ApiError, Client, Reflector, Scope, WatchEvent, spawn_reflector};
-use crate::model::{Kind, ServiceKey, Workload};
+use crate::cluster::reflector::ListWatch;
+use crate::cluster::{Client, Reflector, Scope, WatchEvent, spawn_reflector};
+use crate::model::{Kind, Moment, Workload};
 use crate::worker::Floor;
 
 /// How often the keeper looks although nobody told it anything.
@@ -54,8 +58,8 @@ enum Word {
     FolderRead,
     /// Those namespaces are others than before.
     NamespacesChanged,
-    /// This was listed.
-    Listed(Place),
+    /// This was listed, and its watch is open.
+    Open(Place),
     /// This may not be listed or watched.
     Refused(Place),
     /// A watch that was cut off is open again.
@@ -90,7 +94,7 @@ impl WorkloadWatches {
     }
 }
 
-/// Starts the thread that opens and closes watches; `seen` is told whenever every scope was listed, or
+/// Starts the thread that opens and closes watches; `seen` is told whenever every scope is watched, or
 /// cannot be.
 ///
 /// # Errors
@@ -111,6 +115,7 @@ pub fn keep(
         folder_read: false,
         seen,
         introduced: false,
+        without: [0; Kind::ALL.len()],
     };
     let run = move || {
         loop {
@@ -137,11 +142,13 @@ struct Keeper {
     seen: Sender<Seen>,
     /// What was seen of it first was written into the log.
     introduced: bool,
+    /// In how many namespaces each kind rests, as the log says.
+    without: [usize; Kind::ALL.len()],
 }
 
 struct Watch {
-    reflector: Reflector,
-    /// It was listed, or that was refused.
+    pulse: Pulse,
+    /// It was listed and opened, or that was refused.
     settled: bool,
     /// False once it is to be closed: what it still tells then is of no use.
     open: Arc<AtomicBool>,
@@ -149,10 +156,31 @@ struct Watch {
     cut_off: Arc<AtomicBool>,
 }
 
+/// Whether a watch has a thread.
+#[derive(Debug)]
+enum Pulse {
+    /// It lists and watches.
+    Runs(Reflector),
+    /// It was refused, and nobody waits for it: a thread and a connection for that were a waste.
+    Rests { since: Moment },
+}
+
 impl Watch {
     /// What it told stands, or nobody can correct it any more.
     fn may_close(&self) -> bool {
-        !self.cut_off.load(Ordering::Acquire) || !self.reflector.is_running()
+        !self.cut_off.load(Ordering::Acquire) || !self.is_running()
+    }
+
+    fn is_running(&self) -> bool {
+        matches!(&self.pulse, Pulse::Runs(reflector) if reflector.is_running())
+    }
+
+    /// Its thread died, or it has rested long enough: somebody may have granted what it asks for.
+    fn is_due(&self, now: Moment) -> bool {
+        match self.pulse {
+            Pulse::Runs(_) => !self.is_running(),
+            Pulse::Rests { since } => now.since(since) >= ASK_AGAIN,
+        }
     }
 }
 
@@ -160,12 +188,13 @@ impl Keeper {
     fn take(&mut self, word: Word) {
         match word {
             Word::FolderRead => self.folder_read = true,
-            Word::Listed(place) => self.settle(&place),
+            Word::Open(place) => self.settle(&place),
             Word::Refused(place) => {
                 if place.1 == Scope::Cluster {
                     self.covers.refuse(place.0, clock::now());
                 }
                 self.settle(&place);
+                self.rest(&place);
             }
             Word::NamespacesChanged | Word::Resumed | Word::End => {}
         }
@@ -177,18 +206,34 @@ impl Keeper {
         }
     }
 
+    /// A kind that is refused in the whole cluster and in many namespaces is asked for there by the
+    /// keeper, now and then, unless something of it is known there.
+    fn rest(&mut self, (kind, scope): &Place) {
+        let Some(namespace) = scope.namespace().filter(|_| self.covers.is_refused(*kind)) else {
+            return;
+        };
+        let Some(floor) = self.floor.upgrade() else { return };
+        let Some(watch) = self.open.get_mut(&(*kind, scope.clone())) else { return };
+        // Under the lock: it may have been granted since, and what it tells from now on is of no use.
+        let cache = floor.workloads.read();
+        if cache.is_done_without(*kind, namespace) {
+            watch.open.store(false, Ordering::Release);
+            watch.pulse = Pulse::Rests { since: clock::now() };
+        }
+    }
+
     fn adjust(&mut self) {
         let Some(floor) = self.floor.upgrade().filter(|_| self.folder_read) else { return };
         let wanted = self.covers.places(floor.desired.read().namespaces(), clock::now());
-        // A watch whose thread died is opened anew; one that is not wanted has its part of the cache
-        // closed below, dead or not.
-        self.open.retain(|place, watch| !wanted.contains(place) || watch.reflector.is_running());
         self.open_more(&wanted);
-        let settled = |place| self.open.get(place).is_some_and(|watch: &Watch| watch.settled);
+        let now = clock::now();
+        let is_settled = |watch: &Watch| watch.settled && !watch.is_due(now);
+        let settled = |place| self.open.get(place).is_some_and(is_settled);
         if !wanted.iter().all(settled) {
             return;
         }
         self.close_all_but(&floor, &wanted);
+        self.tell_of_rests();
         if !std::mem::replace(&mut self.introduced, true) {
             introduce(floor.workloads.read().len(), &wanted);
         }
@@ -196,12 +241,30 @@ impl Keeper {
         let _ = self.seen.send(Seen::Cluster);
     }
 
-    /// Opens what is wanted, as far as there is room. The namespace that comes first has all of its
-    /// watches first.
+    /// One line for all of them.
+    fn tell_of_rests(&mut self) {
+        let minutes = ASK_AGAIN.as_secs() / 60;
+        for kind in Kind::ALL {
+            let rests = |watch: &Watch| matches!(watch.pulse, Pulse::Rests { .. });
+            let of_kind = self.open.iter().filter(|((of, _), _)| *of == kind);
+            let count = of_kind.filter(|(_, watch)| rests(watch)).count();
+            let told = std::mem::replace(&mut self.without[kind as usize], count);
+            if count > told {
+                warn!(
+                    "depd goes on without {kind}s in {count} namespaces, which its role does not allow \
+                     it to list or watch; it asks again every {minutes} minutes"
+                );
+            }
+        }
+    }
+
+    /// Opens what is wanted, as far as there is room, and anew what is due. The namespace that comes
+    /// first has all of its watches first.
     fn open_more(&mut self, wanted: &HashSet<Place>) {
         let unsettled = self.open.values().filter(|watch| !watch.settled).count();
-        let mut missing: Vec<&Place> =
-            wanted.iter().filter(|place| !self.open.contains_key(place)).collect();
+        let now = clock::now();
+        let is_missing = |place| self.open.get(place).is_none_or(|watch: &Watch| watch.is_due(now));
+        let mut missing: Vec<&Place> = wanted.iter().filter(|place| is_missing(place)).collect();
         missing.sort_unstable_by_key(|(kind, scope)| (scope.namespace(), *kind as usize));
         for place in missing.into_iter().take(MOST_UNSETTLED.saturating_sub(unsettled)) {
             if let Some(watch) = self.start(place) {
@@ -229,12 +292,19 @@ impl Keeper {
     fn start(&self, place: &Place) -> Option<Watch> {
         let open = Arc::new(AtomicBool::new(true));
         let (kind, scope) = place.clone();
+        // Who was refused all of an optional kind need not doubt that a part of it is refused.
+        let is_likely = kind != Kind::Deployment && self.covers.is_refused(kind);
+        let loops = match is_likely && scope != Scope::Cluster {
+            true => ListWatch::believing(),
+            false => ListWatch::new(),
+        };
         let part = Part::new(kind, scope.clone(), Arc::clone(&open));
         let (floor, words) = (self.floor.clone(), self.words.clone());
         let (sight, seen) = (Arc::clone(&self.sight), Arc::clone(&open));
         let cut_off = Arc::new(AtomicBool::new(false));
         let is_cut_off = Arc::clone(&cut_off);
         let scene = Scene::Workloads(kind, scope.clone());
+        let mut was_open = false;
         let sink = move |event| {
             let is_open = || seen.load(Ordering::Acquire);
             let mut is_back = false;
@@ -254,7 +324,10 @@ impl Keeper {
                 _ => {}
             }
             let word = match &event {
-                WatchEvent::Restarted { .. } => Some(Word::Listed(part.place())),
+                // A list is not enough: its watch may be refused yet.
+                WatchEvent::Synced if !std::mem::replace(&mut was_open, true) => {
+                    Some(Word::Open(part.place()))
+                }
                 WatchEvent::Forbidden { .. } => Some(Word::Refused(part.place())),
                 _ if is_back => Some(Word::Resumed),
                 _ => None,
@@ -266,8 +339,9 @@ impl Keeper {
                 let _ = words.send(word);
             }
         };
-        match spawn_reflector::<Workload>(&self.client, kind, scope, sink) {
-            Ok(reflector) => Some(Watch { reflector, settled: false, open, cut_off }),
+        let pulse = spawn_reflector::<Workload>(&self.client, kind, scope, loops, sink);
+        match pulse.map(Pulse::Runs) {
+            Ok(pulse) => Some(Watch { pulse, settled: false, open, cut_off }),
             Err(problem) => {
                 let seconds = TICK.as_secs();
                 error!("cannot watch {kind}s: {problem}; tried again in {seconds} s");
@@ -288,157 +362,7 @@ fn introduce(workloads: usize, wanted: &HashSet<Place>) {
     }
 }
 
-/// What one watch is for, in its own hands: it takes in what the watch tells.
-#[derive(Debug)]
-pub struct Part {
-    kind: Kind,
-    scope: Scope,
-    open: Arc<AtomicBool>,
-}
-
-impl Part {
-    /// A part that takes word as long as it is `open`.
-    #[must_use]
-    pub fn new(kind: Kind, scope: Scope, open: Arc<AtomicBool>) -> Part {
-        Part { kind, scope, open }
-    }
-
-    fn place(&self) -> Place {
-        (self.kind, self.scope.clone())
-    }
-
-    /// Into the cache, and who is concerned is looked at.
-    pub fn take(&self, floor: &Floor, event: WatchEvent<Workload>) {
-        let scope = self.scope.namespace();
-        match event {
-            WatchEvent::Restarted { items, resource_version } => {
-                let now = (floor.clock)();
-                let mut cache = floor.workloads.write();
-                if !self.is_open() {
-                    return;
-                }
-                let first = cache.grant(self.kind, scope) || !cache.is_listed(self.kind, scope);
-                let found = cache.find(self.kind, scope, now);
-                let mut changed = cache.replace(self.kind, scope, items, resource_version);
-                drop(cache);
-                // In the same order every time, so that a simulation can be repeated.
-                changed.sort_unstable();
-                match first {
-                    true => touch_all(floor, scope),
-                    false => changed.iter().for_each(|key| touch(floor, key)),
-                }
-                if found {
-                    touch_rollouts(floor, scope);
-                }
-            }
-            WatchEvent::Applied(workload) => {
-                let key = workload.key.clone();
-                let mut cache = floor.workloads.write();
-                let news = self.is_open() && cache.stream(scope, workload);
-                drop(cache);
-                if news {
-                    touch(floor, &key);
-                }
-            }
-            WatchEvent::Deleted(workload) => {
-                let mut cache = floor.workloads.write();
-                let news = self.is_open() && cache.delete(scope, &workload);
-                drop(cache);
-                if news {
-                    touch(floor, &workload.key);
-                }
-            }
-            WatchEvent::Synced => {
-                let now = (floor.clock)();
-                let mut cache = floor.workloads.write();
-                if !self.is_open() {
-                    return;
-                }
-                let granted = cache.grant(self.kind, scope);
-                let found = cache.find(self.kind, scope, now);
-                drop(cache);
-                if granted {
-                    info!("the {}s of {} may be watched again", self.kind, named(scope));
-                    touch_all(floor, scope);
-                } else if found {
-                    touch_rollouts(floor, scope);
-                }
-            }
-            WatchEvent::Disconnected { why, retry_in } => {
-                self.lose(floor);
-                warn!("{why}; again in {} ms", retry_in.as_millis());
-            }
-            WatchEvent::Forbidden { error, .. } => {
-                self.lose(floor);
-                self.refused(floor, &error);
-            }
-        }
-    }
-
-    fn is_open(&self) -> bool {
-        self.open.load(Ordering::Acquire)
-    }
-
-    /// From now on time says nothing about the rollouts there.
-    fn lose(&self, floor: &Floor) {
-        let now = (floor.clock)();
-        floor.workloads.write().lose(self.kind, self.scope.namespace(), now);
-    }
-
-    fn refused(&self, floor: &Floor, error: &ApiError) {
-        let (kind, scope) = (self.kind, self.scope.namespace());
-        let why = match scope {
-            Some(namespace) => {
-                format!("the namespace {namespace} is missing or not permitted: {error}")
-            }
-            None => error.to_string(),
-        };
-        let mut cache = floor.workloads.write();
-        let news = self.is_open() && cache.refuse(kind, scope, &why);
-        drop(cache);
-        if !news {
-            return;
-        }
-        match (kind, scope) {
-            (_, None) => warn!("{why}; each namespace is watched on its own instead"),
-            (Kind::Deployment, Some(_)) => {
-                error!("{why}; nothing can be deployed there until then");
-            }
-            (_, Some(_)) => {
-                warn!("{error}; depd goes on without {kind}s there until its role allows them");
-            }
-        }
-        touch_all(floor, scope);
-    }
-}
-
-fn named(scope: Option<&str>) -> &str {
-    scope.unwrap_or("the whole cluster")
-}
-
-/// Workloads without a dep file are none of our business.
-fn touch(floor: &Floor, key: &ServiceKey) {
-    if floor.desired.read().get(key).is_some() {
-        floor.queue.add(key);
-    }
-}
-
-/// The time in which nothing was seen of them is to be taken out of theirs.
-fn touch_rollouts(floor: &Floor, namespace: Option<&str>) {
-    let mut keys = floor.interest.lock().keys(namespace);
-    keys.sort_unstable();
-    keys.iter().for_each(|key| floor.queue.add(key));
-}
-
-fn touch_all(floor: &Floor, namespace: Option<&str>) {
-    let mut keys: Vec<ServiceKey> = {
-        let desired = floor.desired.read();
-        let concerned = |key: &&ServiceKey| namespace.is_none_or(|it| it == key.namespace());
-        desired.keys().filter(concerned).cloned().collect()
-    };
-    keys.sort_unstable();
-    keys.iter().for_each(|key| floor.queue.add(key));
-}
+mod part;
 
 #[cfg(test)]
 mod tests;

@@ -11,4 +11,4 @@ mod workloads;
 
 pub use interest::Interest;
 pub use pods::Pods;
-pub use workloads::{Sight, Workloads};
+pub use workloads::{Sight, Unopened, Workloads};

@@ -22,7 +22,7 @@ pub enum Sight<'a> {
     Unseen,
     /// They may not be listed or watched, or there is no such namespace: what the API server says.
     Refused(&'a str),
-    /// They were listed and may be watched: "not here" means "not in the cluster".
+    /// They were listed and are watched: "not here" means "not in the cluster".
     Complete,
 }
 
@@ -41,8 +41,17 @@ struct Shelf {
     by_key: HashMap<ServiceKey, Arc<Workload>>,
     /// How far the scopes were seen that were listed.
     shown: Shown,
-    /// Scopes that may not be listed or watched, with the reason.
-    refused: HashMap<Option<Box<str>>, Box<str>>,
+    /// Scopes that no watch was opened for yet, or not since that was refused.
+    unopened: HashMap<Option<Box<str>>, Unopened>,
+}
+
+/// Why a scope does not count as seen, even though it may have been listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unopened {
+    /// It was listed, and whether it may be watched is not known yet.
+    Listed,
+    /// It may not be listed or watched: what the API server says.
+    Refused(Box<str>),
 }
 
 impl Workloads {
@@ -66,35 +75,41 @@ impl Workloads {
 
     /// How far this service is known: as its namespace is, but a workload of a kind that may not be
     /// watched there any more is as good as unknown, because it only gets old.
+    /// Where another kind that is in full view has the name, too, only that one counts.
     #[must_use]
     pub fn sight_of(&self, key: &ServiceKey) -> Sight<'_> {
-        let own = self.shelves.iter().filter(|shelf| shelf.by_key.contains_key(key));
-        let mut seen = own.map(|shelf| shelf.sight(key.namespace()));
+        let mut seen = self.bearers(key).map(|(kind, _)| self.shelf(kind).sight(key.namespace()));
         match seen.find(|sight| matches!(sight, Sight::Refused(_))) {
             Some(refused) => refused,
             None => self.sight(key.namespace()),
         }
     }
 
-    /// This scope of a kind was listed, and not only a part of it or all of which it is a part.
-    #[must_use]
-    pub fn is_listed(&self, kind: Kind, scope: Option<&str>) -> bool {
-        self.shelf(kind).shown.is_listed(scope)
-    }
-
     /// The newest known version of the only workload of that name; `None` when there is none, and
     /// when several kinds have it.
     #[must_use]
     pub fn get(&self, key: &ServiceKey) -> Option<Arc<Workload>> {
-        let mut found = self.shelves.iter().filter_map(|shelf| shelf.by_key.get(key));
-        let first = found.next()?;
+        let mut found = self.bearers(key);
+        let (_, first) = found.next()?;
         found.next().is_none().then(|| Arc::clone(first))
     }
 
     /// The kinds that have a workload of that name.
     #[must_use]
     pub fn kinds(&self, key: &ServiceKey) -> Vec<Kind> {
-        Kind::ALL.into_iter().filter(|kind| self.shelf(*kind).by_key.contains_key(key)).collect()
+        self.bearers(key).map(|(kind, _)| kind).collect()
+    }
+
+    /// The workloads of that name. One that may not be watched any more is only remembered, and does not
+    /// stand against one that is in full view: the name may have been given to another kind since.
+    fn bearers(&self, key: &ServiceKey) -> impl Iterator<Item = (Kind, &Arc<Workload>)> {
+        let known = |kind: Kind| self.shelf(kind).by_key.get(key).map(|own| (kind, own));
+        let sight = |kind: Kind| self.shelf(kind).sight(key.namespace());
+        let all = || Kind::ALL.into_iter().filter_map(known);
+        let is_any_seen =
+            all().count() > 1 && all().any(|(kind, _)| sight(kind) == Sight::Complete);
+        let counts = move |kind| !is_any_seen || !matches!(sight(kind), Sight::Refused(_));
+        Kind::ALL.into_iter().filter_map(known).filter(move |(kind, _)| counts(*kind))
     }
 
     /// Every known workload, in no order.
@@ -117,13 +132,39 @@ impl Workloads {
     /// Takes word that this scope of a kind may not be listed or watched. What was listed before stays,
     /// though it gets old. True when this is news.
     pub fn refuse(&mut self, kind: Kind, scope: Option<&str>, why: &str) -> bool {
-        let refused = &mut self.shelf_mut(kind).refused;
-        refused.insert(owned(scope), why.into()).as_deref() != Some(why)
+        let now = Unopened::Refused(why.into());
+        let before = self.shelf_mut(kind).unopened.insert(owned(scope), now.clone());
+        before != Some(now)
     }
 
-    /// Takes word that this scope of a kind is watched; true when that was refused before.
-    pub fn grant(&mut self, kind: Kind, scope: Option<&str>) -> bool {
-        self.shelf_mut(kind).refused.remove(&owned(scope)).is_some()
+    /// This scope of a kind may not be listed or watched.
+    #[must_use]
+    pub fn is_refused(&self, kind: Kind, scope: Option<&str>) -> bool {
+        matches!(self.shelf(kind).unopened.get(&owned(scope)), Some(Unopened::Refused(_)))
+    }
+
+    /// A kind may not be watched in a namespace, is not needed to say what is there, and none of it is
+    /// remembered there: nobody waits for it.
+    #[must_use]
+    pub fn is_done_without(&self, kind: Kind, namespace: &str) -> bool {
+        let is_there = |key: &ServiceKey| key.namespace() == namespace;
+        kind != Kind::Deployment
+            && self.is_refused(kind, Some(namespace))
+            && !self.shelf(kind).by_key.keys().any(is_there)
+    }
+
+    /// Takes word that a list of this scope of a kind comes, and no watch of it was open before: the
+    /// list alone does not make it seen, because a role may allow that and no watch.
+    pub fn await_watch(&mut self, kind: Kind, scope: Option<&str>) {
+        let shelf = self.shelf_mut(kind);
+        if !shelf.shown.is_listed(scope) {
+            shelf.unopened.entry(owned(scope)).or_insert(Unopened::Listed);
+        }
+    }
+
+    /// Takes word that this scope of a kind is watched; says what spoke against it before.
+    pub fn open(&mut self, kind: Kind, scope: Option<&str>) -> Option<Unopened> {
+        self.shelf_mut(kind).unopened.remove(&owned(scope))
     }
 
     /// Takes a complete list of a kind and scope, as of version `listed`. Returns the keys that
@@ -212,12 +253,12 @@ impl Workloads {
     pub fn close(&mut self, kind: Kind, scope: Option<&str>) {
         let shelf = self.shelf_mut(kind);
         shelf.shown.close(scope);
-        shelf.refused.remove(&owned(scope));
+        shelf.unopened.remove(&owned(scope));
         if !shelf.shown.is_listed(None) {
-            let (shown, refused) = (&shelf.shown, &shelf.refused);
+            let (shown, unopened) = (&shelf.shown, &shelf.unopened);
             shelf.by_key.retain(|key, _| {
                 let own = Some(key.namespace());
-                shown.is_listed(own) || refused.contains_key(&owned(own))
+                shown.is_listed(own) || unopened.contains_key(&owned(own))
             });
             shelf.by_key.shrink_to_fit();
         }
@@ -235,12 +276,12 @@ impl Workloads {
 impl Shelf {
     /// A refusal of the whole cluster is no answer: each namespace is asked on its own then.
     fn sight(&self, namespace: &str) -> Sight<'_> {
-        let refusal = |scope| self.refused.get(&owned(scope));
-        let covers = |scope| self.shown.is_listed(scope) && refusal(scope).is_none();
-        match refusal(Some(namespace)) {
+        let unopened = |scope| self.unopened.get(&owned(scope));
+        let covers = |scope| self.shown.is_listed(scope) && unopened(scope).is_none();
+        match unopened(Some(namespace)) {
             _ if covers(None) || covers(Some(namespace)) => Sight::Complete,
-            Some(why) => Sight::Refused(why),
-            None => Sight::Unseen,
+            Some(Unopened::Refused(why)) => Sight::Refused(why),
+            Some(Unopened::Listed) | None => Sight::Unseen,
         }
     }
 
@@ -257,7 +298,6 @@ impl Shelf {
         listed: u64,
     ) -> Vec<ServiceKey> {
         let back_in_time = self.shown.begin(scope, listed);
-        self.refused.remove(&owned(scope));
         let is_ahead = |own: &Workload| !back_in_time && own.resource_version > listed;
         let mut names = HashSet::with_capacity(items.len());
         let mut changed = Vec::new();

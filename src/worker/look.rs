@@ -35,8 +35,10 @@ pub fn look(floor: &Floor, key: &ServiceKey) {
         let plan = after(&service, key, outcome, (floor.clock)(), (floor.dice)());
         adopt(floor, key, workload, &mut service, plan);
     }
-    // What cannot be followed, because two kinds have its name, keeps no room from others.
-    let has_place = service.has_place() && seen.namesakes.is_empty();
+    // What cannot be followed, because two kinds have its name or the right to see it is gone, keeps no
+    // room from others.
+    let is_followed = seen.namesakes.is_empty() && seen.refused.is_none();
+    let has_place = service.has_place() && is_followed;
     let admitted = floor.gate.lock().note(key, has_place);
     admitted.iter().for_each(|key| floor.queue.add(key));
     note_interest(floor, key, &service, workload);

@@ -127,6 +127,7 @@ fn fault_24_a_role_that_may_list_and_not_watch_is_told_so_and_the_right_is_notic
     depd.save("web", &namespace, "nginx:1.25");
     let message = depd.slack.wait_for("Not permitted: web");
     assert!(message.text.contains("lacks verb watch on apps/deployments"), "{message:?}");
+    assert_eq!(cluster.image(&namespace, "web"), "nginx:1.24", "nothing was sent before");
     cluster.clear_faults();
     depd.slack.wait_for("Deployed: web");
     assert_eq!(depd.slack.titles().len(), 2, "{:?}", depd.slack.titles());
@@ -217,6 +218,40 @@ fn a_ninth_namespace_with_a_role_of_its_own_is_not_called_forbidden_before_it_wa
     let log = depd.log();
     let is_wrong = |line: &&String| line.contains("goes on without");
     assert_eq!(log.iter().find(is_wrong), None, "every kind may be listed in each of them");
+}
+
+#[test]
+fn a_role_for_deployments_alone_is_enough_and_asks_for_the_rest_once_in_each_namespace() {
+    let cluster = Cluster::start_for_faults();
+    let all = namespaces(&cluster, 9);
+    for namespace in &all {
+        cluster.deployment(namespace, "web", "nginx:1.24", 1);
+    }
+    const OTHERS: [&str; 2] = ["statefulsets", "daemonsets"];
+    cluster.set_faults(|request: &RequestView<'_>| {
+        let path = request.target.split('?').next().unwrap_or_default();
+        let resource = OTHERS.into_iter().find(|it| path.ends_with(&format!("/{it}")))?;
+        let verb = if request.watch { "watch" } else { "list" };
+        (request.user == "depd").then(|| denied(verb, resource, "at the cluster scope"))
+    });
+    let mut depd = Depd::prepare(&cluster.kubeconfig);
+    for namespace in &all {
+        depd.save("web", namespace, "nginx:1.24");
+    }
+    depd.launch(&[]);
+    nine_are_deployed(&cluster, &all, &depd);
+    for kind in ["StatefulSets", "DaemonSets"] {
+        depd.wait_for_log(&format!("depd goes on without {kind} in 9 namespaces"));
+    }
+    let told = depd.log().iter().filter(|line| line.contains("goes on without")).count();
+    assert_eq!(told, 2, "one line for each kind");
+    for namespace in &all {
+        let asked = cluster.all_requests_of_depd(namespace);
+        for resource in OTHERS {
+            let of_it = |request: &&String| request.contains(resource);
+            assert_eq!(asked.iter().filter(of_it).count(), 2, "{asked:?}");
+        }
+    }
 }
 
 #[test]

@@ -24,7 +24,7 @@ pub struct Stream {
     listed: Option<Listed>,
     /// What was listed is the first part of a stream.
     streams_on: bool,
-    /// It was listed once.
+    /// It was listed and opened once.
     settled: bool,
     /// False once it is to be closed.
     part: Arc<AtomicBool>,
@@ -131,7 +131,8 @@ impl Stream {
     }
 
     /// The stream goes on.
-    fn show(&self, depd: &Depd, world: &World, scope: &Scope) {
+    fn show(&mut self, depd: &Depd, world: &World, scope: &Scope) {
+        self.settled = true;
         world.checks.lock().shows(scope);
         match scope {
             Scope::Workloads(..) => self.take_workload(&depd.floor, scope, WatchEvent::Synced),
@@ -170,9 +171,9 @@ impl Stream {
             Listed::Workloads(_, version) | Listed::Pods(_, version) => *version,
         };
         let dice = u32::try_from(world.roll() >> 32).expect("32 bits");
-        self.settled = true;
         let text = version.to_string();
-        let wait = match std::mem::take(&mut self.streams_on) {
+        let streams_on = std::mem::take(&mut self.streams_on);
+        let wait = match streams_on {
             true => {
                 self.open = Some((version, world.now().0));
                 self.state.on(Outcome::Streamed(&text), dice)
@@ -192,7 +193,9 @@ impl Stream {
                 daemon::take_pod(&depd.floor, &wire_scope(scope), event);
             }
         }
-        self.show(depd, world, scope);
+        if streams_on {
+            self.show(depd, world, scope);
+        }
     }
 
     fn read(

@@ -391,6 +391,16 @@ fn who_comes_while_the_server_still_reads_its_roles_asks_again_before_it_believe
 }
 
 #[test]
+fn who_knows_that_the_server_has_read_its_roles_believes_the_first_refusal() {
+    let refusal = error(forbidden());
+    let mut loops = ListWatch::believing();
+    loops.on(Outcome::StreamFailed(&refusal), 0);
+    assert_eq!(loops.step(), Step::List);
+    loops.on(Outcome::ListFailed(&refusal), 0);
+    assert!(loops.is_refused());
+}
+
+#[test]
 fn who_may_list_and_was_never_let_watch_hears_of_it_soon() {
     let refusal = error(forbidden());
     let mut loops = ListWatch::new();

@@ -74,8 +74,14 @@ struct Story {
 fn follow(client: &Client) -> Story {
     let (tell, events) = mpsc::channel();
     let sink = move |event| drop(tell.send(event));
-    let reflector =
-        spawn_reflector::<Workload>(client, Kind::Deployment, Scope::Cluster, sink).unwrap();
+    let reflector = spawn_reflector::<Workload>(
+        client,
+        Kind::Deployment,
+        Scope::Cluster,
+        ListWatch::new(),
+        sink,
+    )
+    .unwrap();
     Story { reflector, events }
 }
 
@@ -331,8 +337,14 @@ fn one_namespace_can_be_watched_alone() {
     let (tell, events) = mpsc::channel();
     let scope = Scope::Namespace("qa".into());
     let sink = move |event| drop(tell.send(event));
-    let reflector =
-        spawn_reflector::<Workload>(&client(&sandbox), Kind::Deployment, scope, sink).unwrap();
+    let reflector = spawn_reflector::<Workload>(
+        &client(&sandbox),
+        Kind::Deployment,
+        scope,
+        ListWatch::new(),
+        sink,
+    )
+    .unwrap();
     let story = Story { reflector, events };
     story.expect(&["restarted with [b nginx:1]", "synced"]);
     put(&sandbox, "a", "nginx:2");

@@ -1,8 +1,8 @@
 use super::*;
-use crate::cluster::{Call, Class, Permission, Resource, Verb};
+use crate::cluster::{ApiError, Call, Class, Permission, Resource, Verb};
 use crate::daemon::nowhere::{self, wait_until};
 use crate::daemon::start_up;
-use crate::model::{Gap, Image, ImageSet, fixture};
+use crate::model::{Gap, Image, ImageSet, ServiceKey, fixture};
 use crate::observed;
 use crate::worker::tests::lone_floor;
 
@@ -23,6 +23,14 @@ fn keeper(floor: &Arc<Floor>, namespaces: usize) -> Keeper {
         folder_read: true,
         seen: start_up::bell().0,
         introduced: false,
+        without: [0; Kind::ALL.len()],
+    }
+}
+
+fn end(watch: &Watch) {
+    match &watch.pulse {
+        Pulse::Runs(reflector) => nowhere::end(reflector),
+        Pulse::Rests { .. } => {}
     }
 }
 
@@ -32,10 +40,10 @@ fn a_watch_whose_thread_ended_is_opened_anew() {
     let mut keeper = keeper(&floor, 1);
     keeper.adjust();
     assert_eq!(keeper.open.len(), Kind::ALL.len());
-    keeper.open.values().for_each(|watch| nowhere::end(&watch.reflector));
+    keeper.open.values().for_each(end);
     keeper.adjust();
     assert_eq!(keeper.open.len(), Kind::ALL.len());
-    assert!(keeper.open.values().all(|watch| watch.reflector.is_running()));
+    assert!(keeper.open.values().all(|watch| watch.is_running()));
 }
 
 #[test]
@@ -50,12 +58,11 @@ fn of_many_namespaces_only_so_many_are_listed_at_a_time_and_in_the_end_all() {
         assert_eq!(keeper.open.len(), all.min(settled + MOST_UNSETTLED));
         let waits = |(_, watch): &(&Place, &Watch)| !watch.settled;
         let place = keeper.open.iter().find(waits).map(|(place, _)| place.clone());
-        keeper.take(Word::Listed(place.expect("one is not listed yet")));
+        keeper.take(Word::Open(place.expect("one is not open yet")));
         assert_eq!(keeper.open.values().filter(|watch| watch.settled).count(), round);
     }
     keeper.adjust();
     assert_eq!(keeper.open.len(), all);
-    keeper.open.values().for_each(|watch| watch.reflector.stop());
 }
 
 #[test]
@@ -69,12 +76,12 @@ fn a_watch_that_is_cut_off_stays_beside_the_one_that_takes_its_place() {
     keeper.open.insert(own.clone(), watch);
     keeper.adjust();
     for kind in Kind::ALL {
-        keeper.take(Word::Listed((kind, Scope::Cluster)));
+        keeper.take(Word::Open((kind, Scope::Cluster)));
     }
     keeper.adjust();
     assert!(keeper.open.contains_key(&own), "only it knows what of its words never was");
     // That can come no more.
-    nowhere::end(&keeper.open[&own].reflector);
+    end(&keeper.open[&own]);
     keeper.adjust();
     assert!(!keeper.open.contains_key(&own));
     assert_eq!(keeper.open.len(), Kind::ALL.len());
@@ -90,6 +97,40 @@ fn a_kind_that_the_whole_cluster_may_not_be_asked_for_is_asked_for_in_each_names
     let count = |kind| keeper.open.keys().filter(|(of, _)| *of == kind).count();
     // The refused one stays until the others have listed.
     assert_eq!(Kind::ALL.map(count), [1, 10, 1]);
+}
+
+#[test]
+fn what_many_namespaces_refuse_is_asked_for_now_and_then_unless_somebody_waits_for_it() {
+    let floor = Arc::new(lone_floor());
+    let mut keeper = keeper(&floor, 9);
+    let kinds = [Kind::Deployment, Kind::StatefulSet];
+    kinds.into_iter().for_each(|kind| keeper.covers.refuse(kind, clock::now()));
+    keeper.adjust();
+    let place = |kind, n: usize| (kind, Scope::Namespace(format!("ns-{n}").into()));
+    let mut own = fixture::workload("db");
+    own.kind = Kind::StatefulSet;
+    own.key = ServiceKey::new("db", "ns-1").expect("valid");
+    floor.workloads.write().apply(own);
+    for (kind, n) in kinds.into_iter().flat_map(|kind| [(kind, 0), (kind, 1), (kind, 2)]) {
+        floor.workloads.write().refuse(kind, Some(&format!("ns-{n}")), "no");
+        if n == 2 {
+            floor.workloads.write().open(kind, Some("ns-2"));
+        }
+        keeper.take(Word::Refused(place(kind, n)));
+    }
+    keeper.adjust();
+    let resting = |keeper: &Keeper| -> Vec<Place> {
+        let rests = |(_, watch): &(&Place, &Watch)| !watch.is_running();
+        keeper.open.iter().filter(rests).map(|(place, _)| place.clone()).collect()
+    };
+    // The others: it is needed, something is remembered there, and it was granted since.
+    let own = place(Kind::StatefulSet, 0);
+    assert_eq!(resting(&keeper), std::slice::from_ref(&own));
+    assert!(keeper.open[&own].settled && !keeper.open[&own].open.load(Ordering::Acquire));
+    keeper.open.get_mut(&own).expect("there").pulse = Pulse::Rests { since: Moment::default() };
+    keeper.adjust();
+    assert!(resting(&keeper).is_empty(), "it is asked again");
+    assert!(!keeper.open[&own].settled, "which takes room");
 }
 
 fn missing(verb: &str) -> ApiError {
@@ -124,21 +165,30 @@ fn who_may_list_and_not_watch_is_refused_until_the_watch_is_open() {
     for kind in [Kind::StatefulSet, Kind::DaemonSet] {
         floor.workloads.write().refuse(kind, Some("ns-0"), "no");
     }
-    take(&floor, WatchEvent::Restarted { items: Vec::new(), resource_version: 9 });
-    assert_eq!(sight(), "Complete");
     let looked_at = || {
         let taken = || floor.queue.try_take().inspect(|key| floor.queue.done(key));
         std::iter::from_fn(taken).count()
     };
-    assert_eq!(looked_at(), 1);
+    let listed = || WatchEvent::Restarted { items: Vec::new(), resource_version: 9 };
+    let doubted = || WatchEvent::Disconnected { why: "no".into(), retry_in: TICK };
+    take(&floor, listed());
+    assert_eq!((sight().as_str(), looked_at()), ("Unseen", 0), "its watch may be refused yet");
+    take(&floor, doubted());
+    assert_eq!((sight().as_str(), looked_at()), ("Unseen", 0));
     take(&floor, WatchEvent::Forbidden { error: missing("watch"), retry_in: TICK });
     assert!(sight().contains("lacks verb watch on apps/deployments"), "{}", sight());
     assert_eq!(looked_at(), 1, "its service is told");
+    take(&floor, listed());
+    assert!(sight().contains("lacks verb watch on apps/deployments"), "{}", sight());
+    assert_eq!(looked_at(), 0);
     take(&floor, WatchEvent::Synced);
     assert_eq!(sight(), "Complete");
     assert_eq!(looked_at(), 1, "its service goes on");
     take(&floor, WatchEvent::Synced);
     assert_eq!(looked_at(), 0);
+    take(&floor, doubted());
+    take(&floor, listed());
+    assert_eq!(sight(), "Complete", "what was watched stays in sight while it is listed anew");
 }
 
 #[test]

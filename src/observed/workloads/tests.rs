@@ -57,7 +57,6 @@ fn a_list_removes_what_it_does_not_name_but_not_what_is_newer_than_itself() {
     let mut cache = Workloads::default();
     assert_eq!(cache.sight("default"), Sight::Unseen);
     cache.replace(Kind::Deployment, None, vec![version("web", 10), version("api", 11)], 12);
-    assert!(cache.is_listed(Kind::Deployment, None));
     assert_eq!(cache.sight("default"), Sight::Unseen, "two kinds are missing");
     cache.apply(version("new", 21));
     cache.apply(version("web", 22));
@@ -111,6 +110,8 @@ fn a_kind_that_may_not_be_listed_is_done_without_until_it_may() {
     assert!(!cache.refuse(Kind::DaemonSet, Some("qa"), "no"), "said already");
     assert_eq!(cache.sight("qa"), Sight::Complete);
     cache.replace(Kind::DaemonSet, Some("qa"), Vec::new(), 13);
+    assert!(!cache.refuse(Kind::DaemonSet, Some("qa"), "no"), "a list is not all");
+    assert_eq!(cache.open(Kind::DaemonSet, Some("qa")), Some(Unopened::Refused("no".into())));
     assert_eq!(cache.sight("qa"), Sight::Complete);
     assert!(cache.refuse(Kind::DaemonSet, Some("qa"), "no"), "taken away again");
     assert_eq!(cache.sight("qa"), Sight::Complete);
@@ -154,8 +155,9 @@ fn a_namespace_is_known_once_it_was_listed_itself_or_with_all_others() {
     assert_eq!(cache.sight("qa"), Sight::Complete, "the whole cluster is watched as well");
     close(&mut cache, None);
     assert_eq!(cache.sight("qa"), Sight::Refused("no more"), "what was seen gets old");
-    assert!(cache.grant(Kind::Deployment, Some("qa")));
-    assert!(!cache.grant(Kind::Deployment, Some("qa")), "it is known");
+    let refused = Unopened::Refused("no more".into());
+    assert_eq!(cache.open(Kind::Deployment, Some("qa")), Some(refused));
+    assert_eq!(cache.open(Kind::Deployment, Some("qa")), None, "it is known");
     assert_eq!(cache.sight("qa"), Sight::Complete, "its watch went on");
 }
 
@@ -169,8 +171,45 @@ fn a_workload_of_a_kind_that_may_not_be_watched_any_more_is_out_of_sight_with_it
     assert_eq!(cache.sight_of(&own.key), Sight::Refused("no more"));
     assert_eq!(cache.sight_of(&of("qa", "web", 5).key), Sight::Complete, "it is done without");
     assert_eq!(cache.sight("qa"), Sight::Complete);
-    assert!(cache.grant(Kind::StatefulSet, Some("qa")));
+    assert!(cache.open(Kind::StatefulSet, Some("qa")).is_some());
     assert_eq!(cache.sight_of(&own.key), Sight::Complete);
+}
+
+#[test]
+fn a_workload_that_is_only_remembered_does_not_hold_one_of_another_kind_that_has_its_name_now() {
+    let mut cache = Workloads::default();
+    lists(&mut cache, Some("qa"), Vec::new(), 9);
+    let old = Workload { kind: Kind::StatefulSet, ..of("qa", "web", 5) };
+    cache.replace(Kind::StatefulSet, Some("qa"), vec![old.clone()], 9);
+    cache.refuse(Kind::StatefulSet, Some("qa"), "no more");
+    assert_eq!(cache.sight_of(&old.key), Sight::Refused("no more"));
+    cache.stream(Some("qa"), of("qa", "web", 12));
+    assert_eq!(cache.sight_of(&old.key), Sight::Complete);
+    assert_eq!(cache.get(&old.key).map(|it| it.kind), Some(Kind::Deployment));
+    assert_eq!(cache.kinds(&old.key), [Kind::Deployment]);
+    cache.open(Kind::StatefulSet, Some("qa"));
+    assert_eq!(cache.get(&old.key), None, "both are in view");
+}
+
+#[test]
+fn a_scope_that_was_listed_and_is_not_watched_yet_does_not_count_as_seen() {
+    let mut cache = Workloads::default();
+    Kind::ALL.into_iter().for_each(|kind| cache.await_watch(kind, None));
+    lists(&mut cache, None, vec![of("qa", "web", 5)], 9);
+    assert_eq!(cache.sight("qa"), Sight::Unseen);
+    for kind in Kind::ALL {
+        assert_eq!(cache.sight("qa"), Sight::Unseen);
+        assert_eq!(cache.open(kind, None), Some(Unopened::Listed));
+    }
+    assert_eq!(cache.sight("qa"), Sight::Complete);
+    cache.await_watch(Kind::Deployment, None);
+    assert_eq!(cache.sight("qa"), Sight::Complete, "it was watched before");
+    // What its own watch shows counts, whatever is still to be said of the whole cluster.
+    let mut both = Workloads::default();
+    lists(&mut both, Some("qa"), Vec::new(), 9);
+    both.await_watch(Kind::Deployment, None);
+    both.replace(Kind::Deployment, None, Vec::new(), 10);
+    assert_eq!((both.sight("qa"), both.sight("prod")), (Sight::Complete, Sight::Unseen));
 }
 
 #[test]

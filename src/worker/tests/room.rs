@@ -30,6 +30,30 @@ fn a_rollout_that_cannot_be_followed_because_two_kinds_share_its_name_keeps_no_r
 }
 
 #[test]
+fn a_rollout_that_may_not_be_followed_any_more_keeps_no_room_from_others() {
+    let floor = narrow_floor();
+    let there = ServiceKey::new("web", "qa").expect("valid");
+    let image = || ImageSet::Single(Image::parse("nginx:1.25").expect("valid"));
+    let own = Workload { key: there.clone(), ..fixture::workload("web") };
+    for kind in Kind::ALL {
+        let own = (kind == Kind::Deployment).then(|| own.clone());
+        let mut cache = floor.workloads.write();
+        cache.replace(kind, Some("qa"), own.into_iter().collect(), 1);
+        let other = (kind == Kind::Deployment).then(|| fixture::workload("api"));
+        cache.replace(kind, Some("default"), other.into_iter().collect(), 1);
+    }
+    floor.desired.write().images(&there, image());
+    look(&floor, &there);
+    ask(&floor, "api", "nginx:1.25");
+    look(&floor, &fixture::key("api"));
+    assert_eq!(runs(&floor, "api"), "nginx:1.24", "there is room for one");
+    floor.workloads.write().refuse(Kind::Deployment, Some("qa"), "no more");
+    look(&floor, &there);
+    look(&floor, &fixture::key("api"));
+    assert_eq!(runs(&floor, "api"), "nginx:1.25");
+}
+
+#[test]
 fn a_way_back_that_gave_its_place_up_waits_for_room() {
     let floor = narrow_floor();
     assert!(floor.gate.lock().admit(&fixture::key("api"), Ask::Rollout));
