@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use depd::model::{Moment, Notice, ServiceKey, What};
 use depd::report::dispatch::{Dispatch, Fate, Next, Outcome, settle};
-use depd::report::inbox::{Fetch, Inbox, Page, Parcel};
+use depd::report::inbox::{Fetch, Inbox, Page, Parcel, STORE_RETRY};
 use depd::report::record::{Circumstances, Record};
 use depd::report::transport;
 use depd::report::words::words;
@@ -17,9 +17,6 @@ use crate::depd::Depd;
 use crate::disk::Disk;
 use crate::sabotage::Sabotage;
 use crate::world::World;
-
-/// What is left in the store is looked for again after this.
-const STORE_RETRY: Duration = Duration::from_secs(5);
 
 pub struct Post {
     inbox: Inbox,
@@ -95,7 +92,7 @@ impl Depd {
         let post = &mut *post;
         if post.dispatch.is_free() {
             // What cannot be read now is left there.
-            let _ = post.inbox.refill(&mut post.fetch);
+            let _ = post.inbox.refill(&mut post.fetch, || world.now());
         }
         post.until = None;
         match post.dispatch.next(&post.inbox, now) {
