@@ -19,7 +19,7 @@ mod folder;
 mod haste;
 mod holder;
 mod lock;
-mod outbox;
+pub mod outbox;
 mod read;
 mod rescue;
 mod schema;
