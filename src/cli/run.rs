@@ -374,13 +374,19 @@ pub fn end(daemon: Daemon, asked: Asked, requests: Requests) -> Result<ExitCode,
         Asked::Stop(name) => name,
         Asked::Reload | Asked::Dump => "asked to end",
     };
+    daemon.expect_end();
     requests.end_at_once().map_err(Failure::work)?;
     let must_end = daemon.must_end();
     match &must_end {
         Some(why) => error!("{why}"),
         None => info!("{name}: finishing what is in hand"),
     }
-    let in_order = daemon.stop();
+    let in_order = daemon.stop().map_err(|why| {
+        if must_end.is_none() {
+            error!("{why}");
+        }
+        Failure::work(why)
+    })?;
     info!("{}", if in_order { "stopped" } else { "stopped, with work left undone" });
-    must_end.map_or(Ok(ExitCode::SUCCESS), |why| Err(Failure::work(why)))
+    Ok(ExitCode::SUCCESS)
 }

@@ -12,8 +12,9 @@ use crate::report::transport::{Answer, Transport};
 /// Credentials that are not accepted are tried again after this: a person has to renew them.
 const SLOW_RETRY: Duration = Duration::from_secs(60);
 /// So often in a row a namespace may refuse an Event before it is believed: an API server that has just
-/// started does not know its roles yet.
-const DOUBTS: u32 = 4;
+/// started does not know its roles yet, for a second or some. With the back-off between them these are
+/// four to eight seconds, in which the Events of other namespaces wait.
+const DOUBTS: u32 = 6;
 
 /// Makes Events, once there is a client.
 pub struct EventSink {
@@ -94,6 +95,7 @@ impl Refusals {
 mod tests {
     use super::*;
     use crate::cluster::{Call, Permission, Resource, Verb};
+    use crate::queue::backoff;
 
     fn failed(class: Class) -> Result<(), ApiError> {
         let (namespace, name) = (Some("b".into()), None);
@@ -104,6 +106,12 @@ mod tests {
     fn refused() -> Result<(), ApiError> {
         let (verb, resource) = ("create".into(), "events.k8s.io/events".into());
         failed(Class::Forbidden(Permission { verb, resource, user: "depd".into() }))
+    }
+
+    #[test]
+    fn an_api_server_has_some_seconds_to_read_its_roles() {
+        let shortest: Duration = (1..DOUBTS).map(|times| backoff::delay(times, 0)).sum();
+        assert!(shortest >= Duration::from_millis(3_500), "{shortest:?}");
     }
 
     #[test]

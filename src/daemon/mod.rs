@@ -11,6 +11,7 @@ mod filters;
 mod grounds;
 mod http;
 mod idle;
+mod introduce;
 mod journal;
 mod logging;
 #[cfg(test)]

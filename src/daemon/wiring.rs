@@ -14,7 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
-use log::{debug, error, info, warn};
+use log::{error, info, warn};
 use parking_lot::{Mutex, RwLock};
 
 use super::authors::Authors;
@@ -22,8 +22,8 @@ use super::control::Control;
 use super::grounds::{self, Grounds};
 use super::http::Probes;
 use super::idle;
+use super::introduce;
 use super::journal::Ledger;
-use super::permissions;
 use super::pod_watches::{self, PodWatches};
 use super::progress::{Bell, Progress};
 use super::receivers::{self, Outbox, Receivers};
@@ -38,8 +38,8 @@ use super::start_up::{self, Seen, StartUp};
 use super::survey::Survey;
 use super::workload_watches::{self, WorkloadWatches};
 use crate::clock;
-use crate::cluster::{Access, Authorization, Client, ConnectError, Trust};
-use crate::model::{ServiceKey, Standing, shown};
+use crate::cluster::{Access, Client, ConnectError};
+use crate::model::{ServiceKey, Standing};
 use crate::reconcile::{Gate, Service};
 use crate::source::{FileReport, FolderEvent, FolderState, Source, SourceError};
 use crate::store::{
@@ -96,7 +96,7 @@ impl Daemon {
         // First the lock: a second depd has nothing to say but who runs.
         let clients: Arc<OnceLock<Client>> = Arc::default();
         let (ledger, mut remembered, _lock) = open_ledger(settings, &clients)?;
-        introduce(settings);
+        introduce::introduce(settings);
         let (store, receivers) = (ledger.store.clone(), Arc::clone(&ledger.receivers));
         let (authors, steps) = (Arc::clone(&ledger.authors), ledger.bell.clone());
         let client = Client::new(&settings.access, settings.client());
@@ -205,10 +205,21 @@ impl Daemon {
         manager.watch_over(&self.floor).map_err(StartError::Threads)
     }
 
+    /// From now on a take-over of the state folder does not ask this process to end: it does already, and
+    /// a second request would cut that short.
+    pub fn expect_end(&self) {
+        if let Some(store) = &self.store {
+            store.when_taken_over(|| ());
+        }
+    }
+
     /// Ends everything in order, within a bound of about two seconds: no new work, what is in hand
     /// is finished, what waits is sent and kept. True when all of it was done in time.
-    #[must_use]
-    pub fn stop(self) -> bool {
+    ///
+    /// # Errors
+    /// Another depd has taken the state folder over, before this or meanwhile.
+    pub fn stop(self) -> Result<bool, StoreError> {
+        self.expect_end();
         self.floor.queue.close();
         self.workloads.end();
         // Its name must be gone before the lock of the folder is.
@@ -222,14 +233,26 @@ impl Daemon {
         }
         let reported = self.receivers.finish(REPORT_LIMIT);
         self.client.shutdown();
+        let store = self.store.as_deref();
+        let closed = store.is_none_or(|store| store.close(REPORT_LIMIT));
+        let taken_over = store.and_then(Store::taken_over);
         if !reported {
-            match self.store.as_ref().is_some_and(|store| store.keeps()) {
-                true => info!("messages still wait; they are sent at the next start"),
-                false => warn!("messages still wait, and without a store they are lost"),
+            match store.filter(|store| store.keeps()) {
+                None => warn!("messages still wait, and without a store they are lost"),
+                Some(_) if taken_over.is_some() => {
+                    warn!("messages still wait, and with the state folder they are lost");
+                }
+                Some(_) if closed => info!("messages still wait; they are sent at the next start"),
+                Some(_) => warn!(
+                    "messages still wait; those that are in the store are sent at the next start, and \
+                     what could not be saved is lost"
+                ),
             }
         }
-        let closed = self.store.as_deref().is_none_or(|store| store.close(REPORT_LIMIT));
-        drained && closed
+        match taken_over {
+            Some(why) => Err(why),
+            None => Ok(drained && closed),
+        }
     }
 }
 
@@ -319,34 +342,6 @@ fn forget_unread(
     for key in keys.filter(|key| !read.contains_key(*key)) {
         store.save(Saved { service: Some(ServiceChange::Remove), ..Saved::of(key.clone()) });
     }
-}
-
-fn introduce(settings: &Settings) {
-    let Access { origin, context, server, .. } = &settings.access;
-    let folder = shown(&settings.deps);
-    info!("depd {}: folder {folder}, API server {server}", env!("CARGO_PKG_VERSION"));
-    info!("credentials from {origin}, context {context:?}");
-    introduce_access(settings);
-    if settings.access.trust == Trust::Unverified {
-        warn!("the kubeconfig says insecure-skip-tls-verify: anybody can pretend to be {server}");
-    }
-    receivers::introduce(&settings.receivers);
-}
-
-/// What is out of the ordinary about the way to the cluster, so that nobody has to guess.
-fn introduce_access(settings: &Settings) {
-    let Access { server, proxy, impersonation, authorization, .. } = &settings.access;
-    match proxy {
-        Some(proxy) => info!("{server} is reached through {} ({})", proxy.url, proxy.source),
-        None => debug!("no proxy stands before {server}"),
-    }
-    if let Some(who) = impersonation {
-        info!("acting as {:?}, as the kubeconfig says", who.user);
-    }
-    if let Authorization::Exec(plugin) = authorization {
-        info!("tokens come from the credential plugin {:?}", plugin.command);
-    }
-    permissions::warn_of_exposed(&settings.secret_files);
 }
 
 fn start_timer(floor: &Arc<Floor>) -> io::Result<()> {

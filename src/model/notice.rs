@@ -129,8 +129,11 @@ pub enum What {
     NamespaceCreated,
     /// The namespace is there, the workload is not.
     WorkloadMissing,
-    /// The namespace was deleted by somebody, so depd does not create it again.
+    /// The namespace is not there, and depd is not to create it: that is turned off, or somebody deleted it.
     NamespaceGone,
+    /// The namespace was asked for before a restart, and is not there: the request may never have got
+    /// through, or somebody deleted what it made, so depd does not ask again.
+    NamespaceInDoubt,
     /// The namespace is being deleted.
     NamespaceTerminating,
     /// The workload was deleted, possibly in the middle of a rollout.
@@ -241,6 +244,7 @@ impl What {
             | What::NamespaceCreated
             | What::WorkloadMissing
             | What::NamespaceGone
+            | What::NamespaceInDoubt
             | What::NamespaceTerminating
             | What::WorkloadDeleted
             | What::WorkloadReplaced

@@ -170,11 +170,15 @@ impl Draft<'_> {
                 waiting.create = true;
             }
             NamespaceState::Missing => {
+                let is_in_doubt = waiting.creation == Creation::InDoubt;
                 waiting.create = false;
                 waiting.may_create = false;
                 waiting.creation = Creation::NotAsked;
                 waiting.looked = true;
-                self.pending(What::NamespaceGone);
+                self.pending(match is_in_doubt {
+                    true => What::NamespaceInDoubt,
+                    false => What::NamespaceGone,
+                });
             }
             NamespaceState::Terminating => self.namespace_terminating(),
         }
@@ -273,8 +277,7 @@ impl Draft<'_> {
             return self.rollout_question_failed(setback);
         }
         match &setback {
-            // A server that names a time has answered, and has not done it.
-            Setback::Transient { retry_after: None, .. } => {
+            Setback::Unanswered(_) => {
                 if let Phase::Waiting(waiting) = &mut self.plan.service.phase
                     && waiting.creation == Creation::Asked
                 {
@@ -284,13 +287,8 @@ impl Draft<'_> {
             _ => self.namespace_was_not_created(),
         }
         match setback {
-            Setback::Transient { text, retry_after } => {
-                self.back_off();
-                self.wait_at_least(retry_after.unwrap_or_default().min(RETRY_AFTER_CAP));
-                if self.plan.service.failures == FAILURES_TO_SAY {
-                    self.complain_of_requests(What::Unreachable(text));
-                }
-            }
+            Setback::Transient { text, retry_after } => self.failed(text, retry_after),
+            Setback::Unanswered(text) => self.failed(text, None),
             Setback::Outdated => self.outdated(),
             Setback::NamespaceTerminating => self.namespace_terminating(),
             Setback::NotPermitted(text) => self.not_permitted(text),
@@ -303,6 +301,14 @@ impl Draft<'_> {
             Setback::Busy => {
                 self.pause(BUSY_RETRY + Duration::from_millis(self.jitter % 200));
             }
+        }
+    }
+
+    fn failed(&mut self, text: String, retry_after: Option<Duration>) {
+        self.back_off();
+        self.wait_at_least(retry_after.unwrap_or_default().min(RETRY_AFTER_CAP));
+        if self.plan.service.failures == FAILURES_TO_SAY {
+            self.complain_of_requests(What::Unreachable(text));
         }
     }
 

@@ -67,13 +67,15 @@ pub enum Reply {
 /// A step that did not go through, by what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Setback {
-    /// It may work later: network, 429, 5xx.
+    /// It was not done, and may work later: no connection, 429, some 5xx.
     Transient {
         /// What happened, for people.
         text: String,
         /// How long the server asked to wait.
         retry_after: Option<Duration>,
     },
+    /// No answer, or none that says: it may have been done all the same, and may work later.
+    Unanswered(String),
     /// A guard of the PATCH failed, or the workload is not there: look afresh.
     Outdated,
     /// The namespace is being deleted.

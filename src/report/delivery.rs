@@ -14,15 +14,13 @@ use log::{Level, error, log, warn};
 
 pub use super::dispatch::{Behind, Fate};
 use super::dispatch::{Dispatch, Load, Next, Outcome, settle};
-use super::inbox::{Fetch, Inbox, Parcel, Put, ROOM};
+use super::inbox::{Fetch, Inbox, Parcel, Put, ROOM, STORE_RETRY};
 use super::kind::Kind;
 use super::pace::Pace;
 use super::transport::{Answer, Transport};
 use crate::clock;
 use crate::model::Moment;
 
-/// A store that could not be read is asked again after this.
-const STORE_RETRY: Duration = Duration::from_secs(5);
 /// Without anything to wait for, the bell is waited for in turns of this length.
 const QUIET: Duration = Duration::from_secs(3600);
 
@@ -152,7 +150,7 @@ impl Postman {
     /// Takes what waits in the store, as far as there is room for it.
     fn refill(&mut self) {
         let Some(fetch) = &mut self.fetch else { return };
-        match self.inbox.refill(fetch) {
+        match self.inbox.refill(fetch, clock::now) {
             Ok(()) => self.is_unread_told &= self.inbox.has_more(),
             Err(why) => {
                 if !std::mem::replace(&mut self.is_unread_told, true) {

@@ -5,11 +5,17 @@
 //! is nowhere to leave it, and what has no room is gone, which the caller says.
 
 use std::collections::{HashSet, VecDeque};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use crate::model::Moment;
+
 /// Messages in memory. A page of the store is half of it.
 pub const ROOM: usize = 2_000;
+
+/// A store that could not be read is asked again after this.
+pub const STORE_RETRY: Duration = Duration::from_secs(5);
 
 /// A message on its way.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +54,8 @@ struct State {
     taken: u64,
     /// The greatest id that is in the store and was not put into `waiting`; 0 if there is none.
     left: u64,
+    /// The store could not be read, and is left alone until then while there is anything to send.
+    unread_until: Option<Moment>,
     /// No more will come.
     closed: bool,
 }
@@ -113,21 +121,27 @@ impl Inbox {
         state.waiting.drain(..count);
     }
 
-    /// Reads a page from the store when there is room for it and something was left there.
+    /// Reads a page from the store when there is room for it and something was left there. One that could
+    /// not be read is not asked again before each message that is in memory: every time may cost seconds.
     ///
     /// # Errors
     /// The store cannot be read at the moment, or only what it has in memory could be.
-    pub fn refill(&self, fetch: &mut Fetch) -> Result<(), String> {
+    pub fn refill(&self, fetch: &mut Fetch, now: impl Fn() -> Moment) -> Result<(), String> {
         let after = {
             let state = self.state.lock();
-            if state.left == 0 || state.waiting.len() > ROOM / 2 {
+            let rests = || state.unread_until.is_some_and(|until| now() < until);
+            let has_time = !state.waiting.is_empty() && rests();
+            if state.left == 0 || state.waiting.len() > ROOM / 2 || has_time {
                 return Ok(());
             }
             state.taken
         };
         // Without the lock: the disk may be slow, and whoever puts a message in must not wait.
-        let Page { parcels, up_to, unread } = fetch(after, ROOM / 2)?;
+        let page = fetch(after, ROOM / 2);
         let mut state = self.state.lock();
+        let is_read = page.as_ref().is_ok_and(|page| page.unread.is_none());
+        state.unread_until = (!is_read).then(|| now() + STORE_RETRY);
+        let Page { parcels, up_to, unread } = page?;
         // A page without what the disk has does not count, so its parcels come once more.
         let known: HashSet<_> = state.waiting.iter().filter_map(|parcel| parcel.id).collect();
         let is_new = |parcel: &Parcel| parcel.id.is_none_or(|id| !known.contains(&id));
@@ -156,7 +170,14 @@ impl Inbox {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
     use super::*;
+
+    fn start() -> Moment {
+        Moment(0)
+    }
 
     fn parcel(id: u64) -> Parcel {
         Parcel { id: Some(id), payload: format!("message {id}") }
@@ -192,10 +213,10 @@ mod tests {
                 fetch = store(all + 1);
                 assert_eq!(inbox.put(parcel(all + 1)), Put::Left);
             }
-            inbox.refill(&mut fetch).expect("readable");
+            inbox.refill(&mut fetch, start).expect("readable");
         }
         seen.extend(drain(&inbox));
-        inbox.refill(&mut fetch).expect("readable");
+        inbox.refill(&mut fetch, start).expect("readable");
         seen.extend(drain(&inbox));
         assert_eq!(seen, (1..=all + 1).collect::<Vec<_>>());
         assert_eq!(inbox.put(parcel(all + 2)), Put::Kept, "nothing is left in the store");
@@ -205,7 +226,7 @@ mod tests {
     fn what_waited_at_the_start_comes_first() {
         let inbox = Inbox::new(3);
         assert_eq!(inbox.put(parcel(4)), Put::Left);
-        inbox.refill(&mut store(4)).expect("readable");
+        inbox.refill(&mut store(4), start).expect("readable");
         assert_eq!(inbox.put(parcel(5)), Put::Kept);
         assert_eq!(drain(&inbox), [1, 2, 3, 4, 5]);
     }
@@ -213,7 +234,7 @@ mod tests {
     #[test]
     fn what_a_page_brought_between_its_commit_and_its_bell_is_there_once() {
         let inbox = Inbox::new(3);
-        inbox.refill(&mut store(5)).expect("readable");
+        inbox.refill(&mut store(5), start).expect("readable");
         assert_eq!([4, 5, 6].map(|id| inbox.put(parcel(id))), [Put::Kept; 3]);
         assert_eq!(drain(&inbox), [1, 2, 3, 4, 5, 6]);
     }
@@ -221,11 +242,11 @@ mod tests {
     #[test]
     fn what_cannot_be_read_yet_is_waited_for() {
         let inbox = Inbox::new(2);
-        inbox.refill(&mut store(0)).expect("readable");
+        inbox.refill(&mut store(0), start).expect("readable");
         assert_eq!(inbox.put(parcel(3)), Put::Left);
         let mut broken: Fetch = Box::new(|_, _| Err("no disk".into()));
-        assert!(inbox.refill(&mut broken).is_err());
-        inbox.refill(&mut store(3)).expect("readable");
+        assert!(inbox.refill(&mut broken, start).is_err());
+        inbox.refill(&mut store(3), start).expect("readable");
         assert_eq!(drain(&inbox), [1, 2, 3]);
     }
 
@@ -238,19 +259,43 @@ mod tests {
             let unread = Some("no disk".into());
             Ok(Page { parcels: vec![parcel(3)], up_to: 0, unread })
         });
-        for _ in 0..2 {
-            assert_eq!(inbox.refill(&mut without_a_disk), Err("no disk".into()));
-        }
-        inbox.refill(&mut store(3)).expect("readable");
+        assert_eq!(inbox.refill(&mut without_a_disk, start), Err("no disk".into()));
+        let later = || Moment(0) + STORE_RETRY;
+        assert_eq!(inbox.refill(&mut without_a_disk, later), Err("no disk".into()));
+        inbox.refill(&mut store(3), || later() + STORE_RETRY).expect("readable");
         assert_eq!(drain(&inbox), [3, 1, 2]);
         assert_eq!(inbox.put(parcel(4)), Put::Kept);
+    }
+
+    #[test]
+    fn what_is_in_memory_does_not_wait_for_a_store_that_cannot_be_read() {
+        let inbox = Inbox::new(9);
+        let (asked, clock) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+        let now = || Moment(clock.load(Ordering::Relaxed));
+        let mut fetch: Fetch = Box::new({
+            let (asked, clock) = (Arc::clone(&asked), Arc::clone(&clock));
+            move |_, _| {
+                // The disk hangs for longer than the pause, which begins when it has answered.
+                clock.fetch_add(10_000, Ordering::Relaxed);
+                let is_first = asked.fetch_add(1, Ordering::Relaxed) == 0;
+                let parcels = if is_first { vec![parcel(8), parcel(9)] } else { Vec::new() };
+                Ok(Page { parcels, up_to: 0, unread: Some("no disk".into()) })
+            }
+        });
+        assert!(inbox.refill(&mut fetch, now).is_err());
+        for left in [1, 0] {
+            inbox.refill(&mut fetch, now).expect("it is left alone");
+            assert_eq!((inbox.peek(9).len(), asked.load(Ordering::Relaxed)), (left + 1, 1));
+            inbox.settle(1);
+        }
+        assert!(inbox.refill(&mut fetch, now).is_err(), "there is nothing else to do");
     }
 
     #[test]
     fn what_was_delivered_long_ago_is_not_waited_for() {
         let inbox = Inbox::new(100);
         let mut others: Fetch = Box::new(|_, _| Ok(Page { up_to: 100, ..Page::default() }));
-        inbox.refill(&mut others).expect("readable");
+        inbox.refill(&mut others, start).expect("readable");
         assert_eq!(inbox.put(parcel(101)), Put::Kept);
     }
 

@@ -147,12 +147,18 @@ pub fn words(notice: &Notice) -> Words {
             Some(apply_yaml(service, namespace)),
         ),
         What::NamespaceGone => (
-            "Namespace gone",
-            format!("namespace {namespace} was deleted, and is not created again"),
-            Some(format!(
-                "Create it (kubectl create namespace {namespace}) and apply the YAML of {service}, \
-                 or delete {file}."
-            )),
+            "Namespace missing",
+            format!("namespace {namespace} is not there, and depd does not create it"),
+            Some(create_namespace(service, namespace, &file)),
+        ),
+        What::NamespaceInDoubt => (
+            "Namespace missing",
+            format!(
+                "namespace {namespace} was asked for before depd was started anew, and is not there: \
+                 the request did not get through, or somebody deleted the namespace since; it is not \
+                 asked for again"
+            ),
+            Some(create_namespace(service, namespace, &file)),
         ),
         What::NamespaceTerminating => (
             "Namespace terminating",
@@ -296,6 +302,13 @@ fn rejected(changes: &[Change]) -> String {
 fn named(changes: &[Change], image: fn(&Change) -> &str) -> String {
     let list: Vec<String> = changes.iter().map(|change| printable(image(change))).collect();
     list.join(", ")
+}
+
+fn create_namespace(service: &str, namespace: &str, file: &str) -> String {
+    format!(
+        "Create it (kubectl create namespace {namespace}) and apply the YAML of {service}, or delete \
+         {file}."
+    )
 }
 
 fn apply_yaml(service: &str, namespace: &str) -> String {

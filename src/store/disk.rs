@@ -194,11 +194,15 @@ impl Disk {
 
     fn read(&mut self, receiver: &str, after: u64, limit: usize) -> Result<Vec<Outgoing>, Trouble> {
         let read = |connection: &Connection| page(connection, receiver, after, limit);
-        match self.open() {
-            Ok(open) => read(&open.connection).map_err(|error| self.failed(error)),
-            // One that cannot be written may be read all the same.
-            Err(Trouble::Refused { .. }) => Ok(read(&connect_to_read(&self.path)?)?),
-            Err(trouble) => Err(trouble),
+        let trouble = match self.open() {
+            Ok(open) => return read(&open.connection).map_err(|error| self.failed(error)),
+            Err(trouble) => trouble,
+        };
+        let has_all = self.rescued.is_none() && identity(&self.path).ok() == self.known;
+        match trouble {
+            // One that cannot be written may be read all the same, if it has all that was saved.
+            Trouble::Refused { .. } if has_all => Ok(read(&connect_to_read(&self.path)?)?),
+            trouble => Err(trouble),
         }
     }
 
@@ -379,7 +383,7 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
 mod tests {
     use super::*;
     use crate::model::ServiceKey;
-    use crate::store::{STATES_LOST, ServiceChange};
+    use crate::store::{Message, STATES_LOST, ServiceChange};
 
     fn put(service: &str) -> Batch {
         let key = ServiceKey::new(service, "prod").expect("valid");
@@ -409,6 +413,27 @@ mod tests {
         let (_disk, contents) = start();
         assert_eq!(contents.services.len(), 1);
         assert_eq!((&*contents.meta["cluster"], lost(&contents)), ("uid", Some("yes".to_owned())));
+    }
+
+    #[test]
+    fn messages_of_a_lost_database_are_still_to_come_while_the_next_one_cannot_take_them() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let room = Room { pages: 1 << 18, outbox: 100 };
+        let started = Disk::start(folder.path(), room, &mut Vec::new()).expect("starts");
+        let mut disk = started.0.expect("a disk");
+        let mut batch = put("web");
+        let message = Message { receiver: "slack".into(), payload: "x".repeat(20_000) };
+        batch.tell(vec![message], &mut 1, 0);
+        disk.write(&batch).expect("writes");
+        fs::remove_file(folder.path().join(schema::NAME)).expect("there");
+        disk.room.pages = 1;
+        for _ in 0..2 {
+            let page = disk.page("slack", 0, 9);
+            assert!(matches!(page, Err(Trouble::Refused { .. })), "{page:?}");
+        }
+        disk.room = room;
+        let page = disk.page("slack", 0, 9).expect("reads");
+        assert_eq!(page.iter().map(|message| message.id).collect::<Vec<_>>(), [1]);
     }
 
     #[test]

@@ -19,7 +19,7 @@ mod folder;
 mod haste;
 mod holder;
 mod lock;
-mod outbox;
+pub mod outbox;
 mod read;
 mod rescue;
 mod schema;
@@ -169,13 +169,16 @@ impl Store {
 
     /// Queues a step and waits until it is committed, or the disk refused it: intent before action.
     ///
-    /// A disk that does not answer is waited for some seconds once, and not at all while it stays so.
+    /// A disk that does not answer is waited for some seconds once, and not at all while it stays so. What
+    /// another depd has taken over is waited for until the end: nothing may be done without an intent there.
     pub fn save_and_wait(&self, step: Saved) {
         let Some(mut pending) = self.add(Haste::Now, |pending| pending.add(step)) else { return };
-        if self.shared.stuck.load(Ordering::Relaxed) {
-            return;
+        let is_stuck = self.shared.stuck.load(Ordering::Relaxed);
+        let is_lost = || self.shared.taken_over.get().is_some();
+        let finished = is_stuck || is_lost() || self.shared.wait(&mut pending, self.wait);
+        if is_lost() {
+            return self.shared.wait_for_end(&mut pending);
         }
-        let finished = self.shared.wait(&mut pending, self.wait);
         drop(pending);
         if !finished {
             self.shared.stuck.store(true, Ordering::Relaxed);

@@ -80,6 +80,8 @@ pub struct Pending {
     pub turn: u64,
     /// No more will come.
     pub closing: bool,
+    /// The thread has ended.
+    ended: bool,
     /// Whether everything was on disk at the end; known once the thread has ended.
     pub saved_all: bool,
 }
@@ -124,6 +126,7 @@ impl Shared {
             next_id: last_id + 1,
             turn: 0,
             closing: false,
+            ended: false,
             saved_all: false,
         };
         Shared {
@@ -153,6 +156,11 @@ impl Shared {
         let number = pending.number;
         let unfinished = |pending: &mut Pending| pending.finished <= number;
         !self.written.wait_while_for(pending, unfinished, limit).timed_out()
+    }
+
+    /// Waits until the thread has ended.
+    pub fn wait_for_end(&self, pending: &mut MutexGuard<'_, Pending>) {
+        self.written.wait_while(pending, |pending| !pending.ended);
     }
 
     /// Says into the log what is wrong, but not all the time.
@@ -208,7 +216,10 @@ impl<F: Fn(Outgoing)> Writer<F> {
         let saved_all = self.backlog.is_empty() && self.disk.is_some();
         self.disk = None;
         self.lock = None;
-        self.shared.pending.lock().saved_all = saved_all;
+        let mut pending = self.shared.pending.lock();
+        (pending.saved_all, pending.ended) = (saved_all, true);
+        drop(pending);
+        self.shared.written.notify_all();
     }
 
     /// One batch; false after the last.

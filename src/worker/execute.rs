@@ -2,7 +2,7 @@
 
 use super::StepRunner;
 use crate::clock;
-use crate::cluster::{ApiError, Class, Client};
+use crate::cluster::{ApiError, Class, Client, Sent};
 use crate::failpoint::Failpoint;
 use crate::model::{Event, ServiceKey, Workload};
 use crate::reconcile::{Reply, Setback, Step};
@@ -92,6 +92,65 @@ pub fn setback(error: &ApiError) -> Setback {
             Setback::NotPermitted(text)
         }
         Class::Denied { message } | Class::Invalid { message } => Setback::Refused(message.clone()),
+        class if may_be_done(class) => Setback::Unanswered(text),
         _ => Setback::Transient { text, retry_after: error.retry_after() },
+    }
+}
+
+/// The request may have been carried out all the same. A server that names a time has answered, and has
+/// not done it.
+fn may_be_done(class: &Class) -> bool {
+    match class {
+        Class::Network { sent, .. } => *sent == Sent::Maybe,
+        // Taken, by what the status says.
+        Class::Decode { .. } => true,
+        // A proxy on the way answers so as well, when it lost the API server in the middle.
+        Class::Unavailable { retry_after, .. } => retry_after.is_none(),
+        // Webhooks are asked before anything is stored.
+        Class::ServerError { message, retry_after, .. } => {
+            retry_after.is_none() && !message.contains("failed calling webhook")
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::{Call, Resource, Verb};
+
+    #[test]
+    fn only_a_request_that_may_have_been_carried_out_leaves_a_doubt() {
+        let is_in_doubt = |class: Class| {
+            let (namespace, name) = (None, Some("prod".into()));
+            let call = Call { verb: Verb::Create, resource: Resource::Namespaces, namespace, name };
+            let error = ApiError { call: Box::new(call), class };
+            match setback(&error) {
+                Setback::Unanswered(_) => true,
+                Setback::Transient { .. } => false,
+                other => panic!("{other:?}"),
+            }
+        };
+        let network = |sent| Class::Network { text: String::new(), sent };
+        let failed = |status, message: &str, retry_after| {
+            let message = message.to_owned();
+            Class::ServerError { status, message, retry_after }
+        };
+        let soon = Some(std::time::Duration::from_secs(1));
+        let webhook = "Internal error occurred: failed calling webhook \"quota.example\": EOF";
+        for (class, expect) in [
+            (network(Sent::Maybe), true),
+            (network(Sent::No), false),
+            (failed(504, "Timeout: request did not complete", None), true),
+            (failed(500, "etcdserver: request timed out", None), true),
+            (failed(500, webhook, None), false),
+            (failed(500, "", soon), false),
+            (Class::Unavailable { message: String::new(), retry_after: None }, true),
+            (Class::Unavailable { message: String::new(), retry_after: soon }, false),
+            (Class::TooManyRequests { retry_after: None }, false),
+            (Class::Decode { text: String::new() }, true),
+        ] {
+            assert_eq!(is_in_doubt(class.clone()), expect, "{class:?}");
+        }
     }
 }

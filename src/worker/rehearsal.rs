@@ -129,6 +129,7 @@ impl StepRunner for Rehearsing {
             tried.is_busy = matches!((step, &outcome), (Step::CheckImages(_), Err(Setback::Busy)));
             if let Err(
                 Setback::Transient { text, .. }
+                | Setback::Unanswered(text)
                 | Setback::NotPermitted(text)
                 | Setback::Registry(text),
             ) = &outcome

@@ -155,6 +155,12 @@ impl Cluster {
     /// A fresh namespace.
     pub fn namespace(&self) -> String {
         let name = self.unused_namespace();
+        self.create_namespace(&name);
+        name
+    }
+
+    /// Creates the namespace, as a person does who reads that it is missing.
+    pub fn create_namespace(&self, name: &str) {
         let namespace =
             json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
         self.admin.post("/api/v1/namespaces", &namespace);
@@ -163,7 +169,6 @@ impl Cluster {
             let account = format!("/api/v1/namespaces/{name}/serviceaccounts/default");
             wait_for("the default service account", || self.admin.get(&account));
         }
-        name
     }
 
     /// Creates a Deployment whose container is named like it, and waits until its rollout is done.

@@ -69,8 +69,8 @@ fn a_crash_before_the_acknowledgement_is_kept_repeats_the_message_at_worst() {
     check(Failpoint::AfterMessage, WORKS, 2);
 }
 
-/// A depd that died right after it had created a namespace, and that namespace.
-fn dead_after_a_namespace(cluster: &Cluster) -> Option<(Depd, String)> {
+/// A depd that died there when it was about to create a namespace, and that namespace.
+fn dead_at_a_namespace(cluster: &Cluster, failpoint: Failpoint) -> Option<(Depd, String)> {
     if !cfg!(debug_assertions) {
         println!("skipped: a release build has no failpoints");
         return None;
@@ -78,17 +78,34 @@ fn dead_after_a_namespace(cluster: &Cluster) -> Option<(Depd, String)> {
     let namespace = cluster.unused_namespace();
     let mut depd = Depd::prepare(&cluster.kubeconfig);
     depd.save("web", &namespace, "nginx:1.25");
-    depd.launch_to_die_at(Failpoint::AfterNamespace);
+    depd.launch_to_die_at(failpoint);
     let status = depd.wait();
     assert!(!status.success(), "it died: {status}");
-    assert!(cluster.namespace_exists(&namespace));
+    let is_created = failpoint == Failpoint::AfterNamespace;
+    assert_eq!(cluster.namespace_exists(&namespace), is_created);
     Some((depd, namespace))
+}
+
+#[test]
+fn a_crash_before_a_namespace_was_created_calls_it_missing_and_not_deleted() {
+    let cluster = Cluster::start();
+    let dead = dead_at_a_namespace(&cluster, Failpoint::BeforePatch);
+    let Some((mut depd, namespace)) = dead else { return };
+    depd.launch(&[]);
+    let message = depd.slack.wait_for("Namespace missing: web");
+    assert!(message.text.contains("the request did not get through, or somebody"), "{message:?}");
+    assert!(!cluster.namespace_exists(&namespace));
+    // What it says helps.
+    cluster.create_namespace(&namespace);
+    cluster.deployment(&namespace, "web", "nginx:1.24", 1);
+    depd.slack.wait_for("Deployed: web");
 }
 
 #[test]
 fn a_crash_after_a_namespace_was_created_tells_it() {
     let cluster = Cluster::start();
-    let Some((mut depd, namespace)) = dead_after_a_namespace(&cluster) else { return };
+    let dead = dead_at_a_namespace(&cluster, Failpoint::AfterNamespace);
+    let Some((mut depd, namespace)) = dead else { return };
     depd.launch(&[]);
     depd.slack.wait_for("Namespace created: web");
     assert_eq!(depd.slack.titles().len(), 1, "{:?}", depd.slack.titles());
@@ -98,10 +115,11 @@ fn a_crash_after_a_namespace_was_created_tells_it() {
 #[test]
 fn fault_45_a_namespace_that_a_person_deleted_after_a_crash_is_not_made_again() {
     let cluster = Cluster::start();
-    let Some((mut depd, namespace)) = dead_after_a_namespace(&cluster) else { return };
+    let dead = dead_at_a_namespace(&cluster, Failpoint::AfterNamespace);
+    let Some((mut depd, namespace)) = dead else { return };
     cluster.delete_namespace(&namespace);
     wait_for("the namespace to be gone", || (!cluster.namespace_exists(&namespace)).then_some(()));
     depd.launch(&[]);
-    depd.slack.wait_for("Namespace gone: web");
+    depd.slack.wait_for("Namespace missing: web");
     assert!(!cluster.namespace_exists(&namespace));
 }

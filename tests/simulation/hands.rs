@@ -12,7 +12,7 @@ use depd::worker::{Entry, Journal, Kept, StepRunner, setback};
 use crate::checks::Said;
 use crate::cluster::Object;
 use crate::depd::{Depd, lost};
-use crate::post::payload;
+use crate::post::{PEOPLE, payload};
 use crate::sabotage::Sabotage;
 use crate::world::World;
 
@@ -250,7 +250,7 @@ fn keep(world: &World, depd: &Depd, entry: &Entry<'_>, ids: &[usize], whats: &[(
     let unsaid = world.setup.sabotage == Some(Sabotage::ForgottenHalt);
     let messages = ids.iter().zip(whats).filter(|(_, (_, is_message))| *is_message && !lost);
     let messages = messages.map(|(id, (what, _))| Message {
-        receiver: "people".into(),
+        receiver: PEOPLE.into(),
         payload: payload(entry.key, what, *id),
     });
     let saved = Saved {

@@ -1,25 +1,27 @@
 //! The thread that speaks to the receiver, in the simulated world. What is sent next, when, and what an
-//! answer means is decided by `report::dispatch`, and what waits is in `report::inbox`, which reads from the
-//! disk what was left there: all of production.
+//! answer means is decided by `report::dispatch`, what waits is in `report::inbox`, and a page of what was
+//! left in the store is made by `store::outbox`: all of production. Only a read that fails brings nothing
+//! here, where production brings what the disk has not taken before the rest, out of order.
 
 use std::sync::Weak;
 use std::time::Duration;
 
+use crossbeam_channel::bounded;
 use depd::model::{Moment, Notice, ServiceKey, What};
 use depd::report::dispatch::{Dispatch, Fate, Next, Outcome, settle};
-use depd::report::inbox::{Fetch, Inbox, Page, Parcel};
+use depd::report::inbox::{Fetch, Inbox, Page, Parcel, STORE_RETRY};
 use depd::report::record::{Circumstances, Record};
 use depd::report::transport;
 use depd::report::words::words;
+use depd::store::outbox::{self, OutboxPage, Wanted};
 use depd::store::{Answer, Outgoing};
 
 use crate::depd::Depd;
-use crate::disk::Disk;
 use crate::sabotage::Sabotage;
 use crate::world::World;
 
-/// What is left in the store is looked for again after this.
-const STORE_RETRY: Duration = Duration::from_secs(5);
+/// The only receiver.
+pub const PEOPLE: &str = "people";
 
 pub struct Post {
     inbox: Inbox,
@@ -69,7 +71,7 @@ fn fetch(world: Weak<World>) -> Fetch {
         if world.fault_of_receiver() {
             return Err("the disk is busy".into());
         }
-        let mut page = page(&world.disk.lock(), after, limit);
+        let mut page = page(&world, after, limit);
         if world.setup.sabotage == Some(Sabotage::Disorder) {
             page.parcels.reverse();
         }
@@ -78,13 +80,28 @@ fn fetch(world: Weak<World>) -> Fetch {
     })
 }
 
-fn page(disk: &Disk, after: u64, limit: usize) -> Page {
-    let waiting = disk.outbox.range(after + 1..).take(limit);
-    let parcel =
-        |(id, payload): (&u64, &String)| Parcel { id: Some(*id), payload: payload.clone() };
-    let parcels: Vec<Parcel> = waiting.map(parcel).collect();
-    let last = parcels.last().and_then(|parcel| parcel.id).filter(|_| parcels.len() == limit);
-    Page { parcels, up_to: last.unwrap_or(disk.last_id), unread: None }
+/// The page of production, of what is on the disk and what it has not taken.
+fn page(world: &World, after: u64, limit: usize) -> Page {
+    let Some(depd) = world.depd() else { return Page::default() };
+    let writer = depd.writer.lock();
+    // What came since the store's thread last looked is not announced yet, and comes by itself.
+    let fresh = writer.batch.waiting(PEOPLE, 0).next().map(|message| message.id);
+    let newest = fresh.unwrap_or(writer.next_id) - 1;
+    let waiting = |(id, payload): (&u64, &String)| Outgoing {
+        id: *id,
+        key: None,
+        receiver: PEOPLE.into(),
+        payload: payload.clone(),
+    };
+    let disk = world.disk.lock();
+    let on_disk = disk.outbox.range(after + 1..).take(limit).map(waiting).collect();
+    // Whose page it is waits for it right here.
+    let (reply, _) = bounded(1);
+    let wanted = Wanted { receiver: PEOPLE.into(), after, limit, reply };
+    let OutboxPage { messages, up_to, unread } =
+        outbox::page(&wanted, Ok(on_disk), &writer.backlog, newest);
+    let parcel = |Outgoing { id, payload, .. }: Outgoing| Parcel { id: Some(id), payload };
+    Page { parcels: messages.into_iter().map(parcel).collect(), up_to, unread }
 }
 
 impl Depd {
@@ -95,7 +112,7 @@ impl Depd {
         let post = &mut *post;
         if post.dispatch.is_free() {
             // What cannot be read now is left there.
-            let _ = post.inbox.refill(&mut post.fetch);
+            let _ = post.inbox.refill(&mut post.fetch, || world.now());
         }
         post.until = None;
         match post.dispatch.next(&post.inbox, now) {

@@ -30,12 +30,47 @@ fn creating() -> Desk {
 #[test]
 fn a_namespace_whose_creation_was_answered_in_vain_is_said_to_be_created() {
     let mut desk = creating();
-    let lost = Setback::Transient { text: "reset".into(), retry_after: None };
-    desk.reply(Err(lost), "");
+    desk.reply(Err(Setback::Unanswered("reset".into())), "");
     desk.later(5);
     desk.look("→ CreateNamespace");
     desk.reply(Ok(Reply::Namespace(NamespaceState::Active)), "NamespaceCreated");
     desk.look("");
+}
+
+/// The creation was asked for in vain: there was no connection.
+fn refused(desk: &mut Desk) {
+    let refused = Setback::Transient { text: "connection refused".into(), retry_after: None };
+    desk.reply(Err(refused), "");
+}
+
+#[test]
+fn a_namespace_that_could_not_be_asked_for_is_created_after_a_restart() {
+    let mut desk = creating();
+    refused(&mut desk);
+    restart(&mut desk);
+    desk.look("→ CreateNamespace");
+    desk.reply(Ok(Reply::NamespaceCreated), "NamespaceCreated");
+}
+
+#[test]
+fn a_namespace_that_somebody_else_created_while_it_could_not_be_asked_for_is_theirs() {
+    let mut desk = creating();
+    refused(&mut desk);
+    desk.later(5);
+    desk.look("→ CreateNamespace");
+    desk.reply(Ok(Reply::Namespace(NamespaceState::Active)), "WorkloadMissing");
+}
+
+#[test]
+fn what_is_in_doubt_stays_so_when_it_cannot_be_asked_for_again() {
+    let mut desk = creating();
+    desk.reply(Err(Setback::Unanswered("reset".into())), "");
+    desk.later(5);
+    desk.look("→ CreateNamespace");
+    refused(&mut desk);
+    desk.later(5);
+    desk.look("→ CreateNamespace");
+    desk.reply(Ok(Reply::Namespace(NamespaceState::Active)), "NamespaceCreated");
 }
 
 #[test]
@@ -55,11 +90,11 @@ fn a_restart_after_a_namespace_was_created_says_so() {
 }
 
 #[test]
-fn a_namespace_that_a_person_deleted_during_a_restart_is_not_created_again() {
+fn a_namespace_that_is_not_there_after_a_restart_in_doubt_is_not_created_and_not_called_deleted() {
     let mut desk = creating();
     restart(&mut desk);
     desk.look("→ LookAtNamespace");
-    desk.reply(Ok(Reply::Namespace(NamespaceState::Missing)), "NamespaceGone");
+    desk.reply(Ok(Reply::Namespace(NamespaceState::Missing)), "NamespaceInDoubt");
     desk.look("");
     // What is written newly counts.
     desk.save("nginx:1.26");

@@ -143,6 +143,7 @@ fn everything() -> Vec<What> {
         What::NamespaceCreated,
         What::WorkloadMissing,
         What::NamespaceGone,
+        What::NamespaceInDoubt,
         What::NamespaceTerminating,
         What::WorkloadDeleted,
         What::WorkloadReplaced,

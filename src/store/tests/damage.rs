@@ -262,6 +262,36 @@ fn fault_40_a_depd_whose_state_was_deleted_and_taken_by_another_ends_and_writes_
 }
 
 #[test]
+fn fault_40_nobody_acts_on_an_intent_that_a_taken_over_store_cannot_keep() {
+    let folder = temp();
+    let state = folder.path().join("state");
+    let limits = Limits { wait: Duration::from_millis(20), ..Limits::default() };
+    let (first, ..) = open_within(&state, limits);
+    first.save_and_wait(put("web", "1"));
+    fs::remove_dir_all(&state).expect("ours");
+    let (_second, ..) = open(&state);
+    first.save(tell("web", "2"));
+    wait_until("it is noticed", || first.taken_over().is_some());
+    // As a disk leaves it that did not answer before.
+    first.shared.stuck.store(true, std::sync::atomic::Ordering::Relaxed);
+    let (told, returned) = crossbeam_channel::bounded(2);
+    std::thread::scope(|scope| {
+        for service in ["api", "db"] {
+            let (first, told) = (&first, told.clone());
+            scope.spawn(move || {
+                first.save_and_wait(put(service, "1"));
+                let is_closed = first.shared.pending.lock().closing;
+                told.send(is_closed).expect("there is room");
+            });
+        }
+        let early = returned.recv_timeout(limits.wait * 5);
+        assert!(!first.close(LIMIT), "nothing more is saved");
+        assert_eq!(early, Err(crossbeam_channel::RecvTimeoutError::Timeout));
+    });
+    assert!(returned.iter().take(2).all(|is_closed| is_closed));
+}
+
+#[test]
 fn the_store_of_a_newer_depd_is_refused_and_left_as_it_is() {
     let folder = temp();
     filled(folder.path());
