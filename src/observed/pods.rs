@@ -116,6 +116,14 @@ impl Pods {
         self.shown.find(scope, now)
     }
 
+    /// Nobody watches this namespace by itself any more.
+    pub fn close(&mut self, namespace: &str) {
+        self.shown.close(Some(namespace));
+        if !self.shown.is_listed(None) {
+            self.namespaces.remove(namespace);
+        }
+    }
+
     /// Forgets every namespace but these: nobody watches the others any more.
     pub fn keep_only(&mut self, namespaces: &HashSet<Box<str>>) {
         self.namespaces.retain(|name, _| namespaces.contains(name));
@@ -303,6 +311,25 @@ mod tests {
         assert!(pods.find(OWN, Moment(3000)), "it is news");
         assert!(!pods.find(OWN, Moment(3000)), "it is none");
         assert_eq!(held(&pods), "a@5");
+    }
+
+    #[test]
+    fn a_watch_that_another_has_taken_over_from_vouches_for_nothing() {
+        let mut pods = Pods::default();
+        pods.replace(OWN, vec![version("a", 5)], 10);
+        pods.replace(None, vec![version("a", 5)], 12);
+        pods.close("default");
+        assert_eq!(held(&pods), "a@5", "the other one shows them");
+        pods.lose(None, Moment(1000));
+        assert_eq!(held(&pods), "");
+    }
+
+    #[test]
+    fn what_the_only_watch_showed_is_forgotten_with_it() {
+        let mut pods = Pods::default();
+        pods.replace(OWN, vec![version("a", 5)], 10);
+        pods.close("default");
+        assert_eq!(held(&pods), "", "the next one has yet to list");
     }
 
     #[test]
