@@ -130,6 +130,7 @@ impl StepRunner for Rehearsing {
             if let Err(
                 Setback::Transient { text, .. }
                 | Setback::NotPermitted(text)
+                | Setback::Unauthenticated(text)
                 | Setback::Registry(text),
             ) = &outcome
             {
