@@ -34,6 +34,13 @@ impl Gap {
         self.until.is_none()
     }
 
+    /// Nothing is shown at all. Where no stream lasts, lists come all the same, and each is the truth of its
+    /// moment.
+    #[must_use]
+    pub fn is_dark(self) -> bool {
+        self.is_open() && !self.relapsed
+    }
+
     /// When what happened in it is known as well; not before this, while it is open.
     #[must_use]
     pub fn end(self, now: Moment) -> Moment {

@@ -37,11 +37,11 @@ struct Namespace {
 }
 
 impl Pods {
-    /// The pods of `namespace` that `selector` matches, by name; none while no watch shows what becomes
+    /// The pods of `namespace` that `selector` matches, by name; none while nothing shows what becomes
     /// of them.
     #[must_use]
     pub fn select(&self, namespace: &str, selector: &Selector) -> Vec<Arc<Pod>> {
-        if self.shown.gap(namespace).is_some_and(Gap::is_open) {
+        if self.shown.gap(namespace).is_some_and(Gap::is_dark) {
             return Vec::new();
         }
         let Some(all) = self.namespaces.get(namespace) else { return Vec::new() };
@@ -311,6 +311,21 @@ mod tests {
         assert!(pods.find(OWN, Moment(3000)), "it is news");
         assert!(!pods.find(OWN, Moment(3000)), "it is none");
         assert_eq!(held(&pods), "a@5");
+    }
+
+    #[test]
+    fn where_no_stream_lasts_the_pods_of_each_list_are_evidence_all_the_same() {
+        let mut pods = Pods::default();
+        pods.replace(OWN, vec![version("a", 5)], 10);
+        pods.lose(OWN, Moment(1_000));
+        assert_eq!(held(&pods), "");
+        assert!(pods.find(OWN, Moment(2_000)));
+        pods.replace(OWN, vec![version("a", 15)], 20);
+        pods.lose(OWN, Moment(3_000));
+        assert_eq!(held(&pods), "a@15");
+        assert!(pods.find(OWN, Moment(4_000)));
+        pods.lose(OWN, Moment(60_000));
+        assert_eq!(held(&pods), "", "that one had lasted");
     }
 
     #[test]
