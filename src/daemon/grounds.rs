@@ -7,19 +7,24 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 
 use log::warn;
 
 use super::settings::Settings;
+use crate::clock;
 use crate::cluster::{ApiError, Class, Client};
 use crate::model::{Alert, ImageSet, NamespaceState, ServiceKey};
 use crate::observed::Sight;
+use crate::queue::backoff;
 use crate::reconcile::{FIRST_START_LIMIT, Identity, Service, differs};
 use crate::store::STATES_LOST;
 use crate::worker::Floor;
 
 /// Keys that an alert names as examples.
 const EXAMPLES: usize = 5;
+/// How often each namespace is asked for before the answer is that there is none.
+const TRIES: u32 = 4;
 
 /// What folder, cluster, store and settings say.
 pub struct Grounds {
@@ -87,7 +92,8 @@ impl Grounds {
         let differing = self.differing().into_iter().map(|(key, _)| key);
         let mut concerned: BTreeSet<_> = differing.chain(unseen(&self.floor)).collect();
         if self.floor.policy.create_namespaces {
-            let exists = |namespace: &str| exists(client, namespace);
+            let pause = |failures| thread::sleep(backoff::delay(failures, clock::now().0));
+            let exists = |namespace: &str| patiently(|| exists(client, namespace), pause);
             add_homeless(&self.floor, &mut concerned, exists)?;
         }
         Ok(too_many(concerned))
@@ -182,6 +188,18 @@ fn exists(client: &Client, namespace: &str) -> Result<bool, ApiError> {
     }
 }
 
+/// Asks a few times: where a thousand questions are asked one after another, one that fails must not
+/// cost the answers to the others.
+fn patiently<T, E>(ask: impl Fn() -> Result<T, E>, pause: impl Fn(u32)) -> Result<T, E> {
+    for failures in 1..TRIES {
+        match ask() {
+            Ok(answer) => return Ok(answer),
+            Err(_) => pause(failures),
+        }
+    }
+    ask()
+}
+
 /// Adds the services whose namespace would be created. One that shows one of their workloads is not
 /// asked for.
 fn add_homeless<E>(
@@ -223,7 +241,7 @@ fn absolute(folder: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
+    use std::cell::{Cell, RefCell};
 
     use super::*;
     use crate::daemon::wiring::restore;
@@ -278,6 +296,23 @@ mod tests {
         add_homeless(&floor, &mut concerned, exists).expect("answers");
         assert_eq!(concerned, expect);
         assert_eq!(asked.into_inner(), ["empty", "missing"]);
+    }
+
+    #[test]
+    fn one_question_that_fails_costs_no_answers_to_others() {
+        let (asked, pauses) = (Cell::new(0), RefCell::new(Vec::new()));
+        let answer = |failing: u32| {
+            asked.set(0);
+            let ask = || {
+                asked.set(asked.get() + 1);
+                if asked.get() <= failing { Err("500") } else { Ok(true) }
+            };
+            patiently(ask, |failures| pauses.borrow_mut().push(failures))
+        };
+        assert_eq!((answer(0), asked.get()), (Ok(true), 1));
+        assert_eq!((answer(2), asked.get()), (Ok(true), 3));
+        assert_eq!((answer(TRIES), asked.get()), (Err("500"), TRIES), "it is left to whoever asks");
+        assert_eq!(pauses.into_inner(), [1, 2, 1, 2, 3]);
     }
 
     #[test]

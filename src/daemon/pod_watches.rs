@@ -95,6 +95,8 @@ struct Watch {
     needed: Moment,
     /// It was listed, or that was refused.
     settled: Arc<AtomicBool>,
+    /// Nobody needs it any more: what its thread has still to tell does not count.
+    closed: Arc<AtomicBool>,
 }
 
 impl Keeper {
@@ -121,7 +123,16 @@ impl Keeper {
                 self.open.insert(scope, watch);
             }
         }
-        self.open.retain(|_, watch| now.since(watch.needed) < LINGER);
+        self.open.retain(|scope, watch| {
+            let stays = now.since(watch.needed) < LINGER;
+            if !stays && let Scope::Namespace(name) = scope {
+                // Else it would vouch for its pods when the watch that took over is cut.
+                let mut pods = floor.pods.write();
+                watch.closed.store(true, Ordering::Release);
+                pods.close(name);
+            }
+            stays
+        });
         if !self.open.contains_key(&Scope::Cluster) {
             let watched = self.open.keys().filter_map(|scope| match scope {
                 Scope::Namespace(name) => Some(name.clone()),
@@ -136,8 +147,12 @@ impl Keeper {
         let refused = Arc::clone(&self.refused);
         let settled = Arc::new(AtomicBool::new(false));
         let is_settled = Arc::clone(&settled);
+        let closed = Arc::new(AtomicBool::new(false));
+        let is_closed = Arc::clone(&closed);
         let sink = move |event| {
-            if let Some(floor) = floor.upgrade() {
+            if let Some(floor) = floor.upgrade()
+                && !is_closed.load(Ordering::Acquire)
+            {
                 let is_refused = matches!(event, WatchEvent::Forbidden { .. });
                 let is_listed = matches!(event, WatchEvent::Restarted { .. });
                 take(&floor, &of, event);
@@ -153,7 +168,7 @@ impl Keeper {
             }
         };
         match spawn_reflector::<Pod>(&self.client, (), scope.clone(), ListWatch::new(), sink) {
-            Ok(reflector) => Some(Watch { reflector, needed: clock::now(), settled }),
+            Ok(reflector) => Some(Watch { reflector, needed: clock::now(), settled, closed }),
             Err(problem) => {
                 error!("cannot watch pods: {problem}; failures are told at the time limit only");
                 None

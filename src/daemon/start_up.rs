@@ -132,7 +132,11 @@ impl StartUp {
     /// copying, or the volume may not be mounted yet.
     fn wait_until_filled(&mut self, seen: &Receiver<Seen>) -> Option<()> {
         if self.grounds.is_any_gone() {
-            return self.wait_until_quiet(seen);
+            self.wait_until_quiet(seen)?;
+            // That they are gone is accepted; what a first start waits for is not there all the same.
+            if self.grounds.is_asked() || !self.grounds.settings.accept_change {
+                return Some(());
+            }
         }
         if !self.grounds.is_first() {
             return Some(());

@@ -17,19 +17,28 @@ pub struct Gap {
     pub since: Moment,
     /// Since then it is again; `None` while it is not.
     pub until: Option<Moment>,
+    /// It was over before, and that stream ended before it had caught up.
+    pub relapsed: bool,
 }
 
 impl Gap {
     /// One that begins.
     #[must_use]
     pub fn begin(now: Moment) -> Gap {
-        Gap { since: now, until: None }
+        Gap { since: now, until: None, relapsed: false }
     }
 
     /// Nothing is shown.
     #[must_use]
     pub fn is_open(self) -> bool {
         self.until.is_none()
+    }
+
+    /// Nothing is shown at all. Where no stream lasts, lists come all the same, and each is the truth of its
+    /// moment.
+    #[must_use]
+    pub fn is_dark(self) -> bool {
+        self.is_open() && !self.relapsed
     }
 
     /// When what happened in it is known as well; not before this, while it is open.
@@ -43,7 +52,8 @@ impl Gap {
     pub fn common(self, other: Gap) -> Option<Gap> {
         let since = self.since.max(other.since);
         let until = self.until.into_iter().chain(other.until).min();
-        until.is_none_or(|until| until > since).then_some(Gap { since, until })
+        let relapsed = self.relapsed || other.relapsed;
+        until.is_none_or(|until| until > since).then_some(Gap { since, until, relapsed })
     }
 }
 
@@ -53,8 +63,11 @@ mod tests {
 
     #[test]
     fn two_watches_have_in_common_what_neither_showed() {
-        let gap =
-            |since, until: Option<u64>| Gap { since: Moment(since), until: until.map(Moment) };
+        let gap = |since, until: Option<u64>| Gap {
+            since: Moment(since),
+            until: until.map(Moment),
+            relapsed: false,
+        };
         for (one, other, expect) in [
             (gap(1, Some(4)), gap(2, Some(5)), Some(gap(2, Some(4)))),
             (gap(1, None), gap(2, Some(5)), Some(gap(2, Some(5)))),

@@ -46,6 +46,9 @@ pub struct Rollout {
     /// Up to then, times in which nothing was shown of the workload are taken out of that.
     #[serde(default)]
     pub gaps_until: Moment,
+    /// How much of that was because streams did not last.
+    #[serde(default)]
+    pub relapses: Duration,
     /// `pod-template-hash` of the new ReplicaSet, once it was asked for, and the generation for
     /// which it was: somebody may change the template on the way.
     pub template: Option<(i64, Box<str>)>,

@@ -37,11 +37,11 @@ struct Namespace {
 }
 
 impl Pods {
-    /// The pods of `namespace` that `selector` matches, by name; none while no watch shows what becomes
+    /// The pods of `namespace` that `selector` matches, by name; none while nothing shows what becomes
     /// of them.
     #[must_use]
     pub fn select(&self, namespace: &str, selector: &Selector) -> Vec<Arc<Pod>> {
-        if self.shown.gap(namespace).is_some_and(Gap::is_open) {
+        if self.shown.gap(namespace).is_some_and(Gap::is_dark) {
             return Vec::new();
         }
         let Some(all) = self.namespaces.get(namespace) else { return Vec::new() };
@@ -114,6 +114,14 @@ impl Pods {
     /// This scope shows what happens; true when it did not before.
     pub fn find(&mut self, scope: Option<&str>, now: Moment) -> bool {
         self.shown.find(scope, now)
+    }
+
+    /// Nobody watches this namespace by itself any more.
+    pub fn close(&mut self, namespace: &str) {
+        self.shown.close(Some(namespace));
+        if !self.shown.is_listed(None) {
+            self.namespaces.remove(namespace);
+        }
     }
 
     /// Forgets every namespace but these: nobody watches the others any more.
@@ -303,6 +311,40 @@ mod tests {
         assert!(pods.find(OWN, Moment(3000)), "it is news");
         assert!(!pods.find(OWN, Moment(3000)), "it is none");
         assert_eq!(held(&pods), "a@5");
+    }
+
+    #[test]
+    fn where_no_stream_lasts_the_pods_of_each_list_are_evidence_all_the_same() {
+        let mut pods = Pods::default();
+        pods.replace(OWN, vec![version("a", 5)], 10);
+        pods.lose(OWN, Moment(1_000));
+        assert_eq!(held(&pods), "");
+        assert!(pods.find(OWN, Moment(2_000)));
+        pods.replace(OWN, vec![version("a", 15)], 20);
+        pods.lose(OWN, Moment(3_000));
+        assert_eq!(held(&pods), "a@15");
+        assert!(pods.find(OWN, Moment(4_000)));
+        pods.lose(OWN, Moment(60_000));
+        assert_eq!(held(&pods), "", "that one had lasted");
+    }
+
+    #[test]
+    fn a_watch_that_another_has_taken_over_from_vouches_for_nothing() {
+        let mut pods = Pods::default();
+        pods.replace(OWN, vec![version("a", 5)], 10);
+        pods.replace(None, vec![version("a", 5)], 12);
+        pods.close("default");
+        assert_eq!(held(&pods), "a@5", "the other one shows them");
+        pods.lose(None, Moment(1000));
+        assert_eq!(held(&pods), "");
+    }
+
+    #[test]
+    fn what_the_only_watch_showed_is_forgotten_with_it() {
+        let mut pods = Pods::default();
+        pods.replace(OWN, vec![version("a", 5)], 10);
+        pods.close("default");
+        assert_eq!(held(&pods), "", "the next one has yet to list");
     }
 
     #[test]

@@ -97,10 +97,13 @@ impl Shown {
             return;
         }
         let gap = self.gaps.entry(owned(scope)).or_insert(Gap::begin(now));
-        match gap.is_open() || now < gap.end(now) {
-            true => gap.until = None,
-            false => *gap = Gap::begin(now),
+        if gap.is_open() {
+            return;
         }
+        *gap = match now < gap.end(now) {
+            true => Gap { until: None, relapsed: true, ..*gap },
+            false => Gap::begin(now),
+        };
     }
 
     /// The scope shows what happens; true when it did not before.
@@ -115,5 +118,30 @@ impl Shown {
         let mut listed = scopes.iter().filter(|scope| self.scopes.contains_key(*scope));
         let first = self.gaps.get(listed.next()?).copied()?;
         listed.try_fold(first, |gap, scope| gap.common(*self.gaps.get(scope)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_that_ends_before_it_has_caught_up_goes_on_with_the_gap() {
+        let mut shown = Shown::default();
+        shown.listed(None, 1);
+        let gap = |since, until: Option<u64>, relapsed| {
+            Some(Gap { since: Moment(since), until: until.map(Moment), relapsed })
+        };
+        shown.lose(None, Moment(1_000));
+        assert_eq!(shown.gap("default"), gap(1_000, None, false));
+        shown.lose(None, Moment(2_000));
+        assert_eq!(shown.gap("default"), gap(1_000, None, false), "it was none");
+        assert!(shown.find(None, Moment(3_000)));
+        shown.lose(None, Moment(4_000));
+        assert_eq!(shown.gap("default"), gap(1_000, None, true));
+        assert!(shown.find(None, Moment(5_000)));
+        assert_eq!(shown.gap("default"), gap(1_000, Some(5_000), true));
+        shown.lose(None, Moment(50_000));
+        assert_eq!(shown.gap("default"), gap(50_000, None, false), "another one");
     }
 }

@@ -291,7 +291,9 @@ impl Draft<'_> {
             Setback::Unanswered(text) => self.failed(text, None),
             Setback::Outdated => self.outdated(),
             Setback::NamespaceTerminating => self.namespace_terminating(),
-            Setback::NotPermitted(text) => self.not_permitted(text),
+            Setback::NotPermitted(text) | Setback::Unauthenticated(text) => {
+                self.not_permitted(text)
+            }
             Setback::Refused(message) => self.refused(message),
             Setback::ImageMissing(message) => self.image_missing(message),
             Setback::Registry(text) => {
@@ -329,17 +331,25 @@ impl Draft<'_> {
                 return;
             }
             // The watch is all that there is.
-            Some(Question::Workload) if matches!(setback, Setback::NotPermitted(_)) => {
+            Some(Question::Workload)
+                if matches!(setback, Setback::NotPermitted(_) | Setback::Refused(_)) =>
+            {
                 rollout.looked = true;
                 return;
             }
             Some(Question::Workload) => {}
             Some(Question::ReplicaSet) | None => rollout.asked_early.clear(),
         }
-        if let Setback::NotPermitted(text) = setback {
-            self.complain_of_requests(What::NotPermitted(text));
-        }
         self.back_off();
+        match setback {
+            Setback::NotPermitted(text) | Setback::Unauthenticated(text) => {
+                self.complain_of_requests(What::NotPermitted(text));
+            }
+            Setback::Transient { text, .. } if self.plan.service.failures == FAILURES_TO_SAY => {
+                self.complain_of_requests(What::Unreachable(text));
+            }
+            _ => {}
+        }
     }
 
     /// An API server that has just started refuses everybody until it has read its roles, for a second

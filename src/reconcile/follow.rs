@@ -98,7 +98,8 @@ impl Draft<'_> {
     /// The verdict, if there is one already. Otherwise sets the alarm and asks what must be known.
     fn judge(&mut self, rollout: &mut Rollout, workload: &Workload) -> Option<Verdict> {
         let now = self.view.now;
-        rollout::pass_over(rollout, self.view.gap, now);
+        let limit = rollout::time_limit(workload, self.view.policy.timeout);
+        rollout::pass_over(rollout, self.view.gap, limit, now);
         let forward = rollout::note_progress(rollout, workload, now);
         found::note_life(rollout, workload);
         if rollout::is_complete(rollout, workload) {
@@ -109,7 +110,6 @@ impl Draft<'_> {
         }
         let known =
             rollout::is_observed(rollout, workload) || rollout::is_known_early(rollout, workload);
-        let limit = rollout::time_limit(workload, self.view.policy.timeout);
         let waits_for = waits_for(rollout, workload);
         let mut lateness = None;
         if waits_for.is_some() {

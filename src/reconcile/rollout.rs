@@ -12,6 +12,8 @@ use crate::reconcile::Intent;
 
 /// The API reference's default of `spec.progressDeadlineSeconds`: says nothing about a wish.
 const DEFAULT_PROGRESS_DEADLINE: Duration = Duration::from_secs(600);
+/// For so many time limits, streams that do not last put a time-out off.
+const RELAPSES: u32 = 4;
 
 /// The rollout that begins with the PATCH that `workload` is the reply to.
 ///
@@ -35,6 +37,7 @@ pub fn begin(attempt: u32, intent: &Intent, workload: &Workload, now: Moment) ->
         best: None,
         progressed: now,
         gaps_until: now,
+        relapses: Duration::ZERO,
         template: None,
         asked_for: 0,
         asked_early: Vec::new(),
@@ -136,19 +139,29 @@ pub fn note_progress(rollout: &mut Rollout, workload: &Workload, now: Moment) ->
     forward
 }
 
-/// Takes the time in which nothing was shown of the workload out of the time without progress: nothing at
-/// all may have gone on. A sign of trouble that showed before it may have passed, so its grace begins anew.
-pub fn pass_over(rollout: &mut Rollout, gap: Option<Gap>, now: Moment) {
+/// Takes the time in which nothing was shown of the workload out of the time without progress, and out of
+/// the grace of a sign of trouble: nothing at all may have gone on.
+///
+/// Where lists come and no stream lasts, that would go on for ever, so there is an end to it: the workload
+/// is looked at before a time-out in any case.
+pub fn pass_over(rollout: &mut Rollout, gap: Option<Gap>, limit: Duration, now: Moment) {
     let Some(gap) = gap else { return };
     let until = gap.end(now);
     if until <= rollout.gaps_until {
         return;
     }
     let length = until.since(gap.since.max(rollout.gaps_until));
+    if gap.relapsed {
+        if rollout.relapses >= limit * RELAPSES {
+            return;
+        }
+        rollout.relapses += length;
+    }
     // What began within the gap has nothing before it.
-    rollout.progressed = (rollout.progressed + length).min(until.max(rollout.progressed));
+    let moved = |since: Moment| (since + length).min(until.max(since));
+    rollout.progressed = moved(rollout.progressed);
     if let Some((_, since)) = &mut rollout.suspicion {
-        *since = until.max(*since);
+        *since = moved(*since);
     }
     rollout.gaps_until = until;
 }

@@ -1,5 +1,7 @@
 //! The state of one service: which phase it is in, and what was said about it already.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::GivenUp;
@@ -234,6 +236,7 @@ impl Service {
             rollout.best = None;
             rollout.progressed = rollout.started;
             rollout.gaps_until = rollout.started;
+            rollout.relapses = Duration::ZERO;
             rollout.template = None;
             rollout.asked_for = 0;
             rollout.asked_early = Vec::new();

@@ -82,6 +82,8 @@ pub enum Setback {
     NamespaceTerminating,
     /// The role does not allow it.
     NotPermitted(String),
+    /// The API server does not know who asks, or nobody says who that is.
+    Unauthenticated(String),
     /// Refused for good: admission or validation.
     Refused(String),
     /// An image is not in its registry.

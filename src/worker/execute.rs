@@ -88,9 +88,8 @@ pub fn setback(error: &ApiError) -> Setback {
     match &error.class {
         Class::TestFailed | Class::NotFound | Class::Conflict { .. } => Setback::Outdated,
         Class::NamespaceTerminating => Setback::NamespaceTerminating,
-        Class::Forbidden(_) | Class::Unauthorized | Class::Credentials { .. } => {
-            Setback::NotPermitted(text)
-        }
+        Class::Forbidden(_) => Setback::NotPermitted(text),
+        Class::Unauthorized | Class::Credentials { .. } => Setback::Unauthenticated(text),
         Class::Denied { message } | Class::Invalid { message } => Setback::Refused(message.clone()),
         class if may_be_done(class) => Setback::Unanswered(text),
         _ => Setback::Transient { text, retry_after: error.retry_after() },

@@ -159,11 +159,15 @@ fn adopt(
     plan.step
 }
 
-/// What changes the cluster, or is done for that.
+/// What changes the cluster, or is done for that: to look at a workload is the first step of the way back.
 fn leads_to_action(step: &Step) -> bool {
     matches!(
         step,
-        Step::Patch(_) | Step::CheckImages(_) | Step::EnsurePullSecret(_) | Step::CreateNamespace
+        Step::Patch(_)
+            | Step::LookAtWorkload
+            | Step::CheckImages(_)
+            | Step::EnsurePullSecret(_)
+            | Step::CreateNamespace
     )
 }
 

@@ -131,6 +131,7 @@ impl StepRunner for Rehearsing {
                 Setback::Transient { text, .. }
                 | Setback::Unanswered(text)
                 | Setback::NotPermitted(text)
+                | Setback::Unauthenticated(text)
                 | Setback::Registry(text),
             ) = &outcome
             {

@@ -10,8 +10,8 @@ use parking_lot::{Mutex, RwLock};
 use super::*;
 use crate::desired::Register;
 use crate::model::{
-    Alert, Image, ImagePatch, ImageSet, Kind, NamespaceState, ServiceKey, Standing, Workload,
-    fixture,
+    Alert, Condition, Image, ImagePatch, ImageSet, Kind, NamespaceState, ServiceKey, Standing,
+    Workload, fixture,
 };
 use crate::reconcile::{Drift, Gate, Patience, Phase, Policy, Reply, Setback, Step};
 
@@ -28,6 +28,7 @@ enum Event {
     /// The journal was told of anything else.
     Entered,
     Patch,
+    LookAtWorkload,
     LookAtNamespace,
     CreateNamespace,
 }
@@ -88,6 +89,10 @@ impl Cluster {
                 stored.resource_version = self.restored_at.unwrap_or(stored.resource_version);
                 Reply::Patched(Box::new(stored))
             }
+            Step::LookAtWorkload => {
+                self.events.lock().push(Event::LookAtWorkload);
+                Reply::Looked(workload.cloned().map(Box::new))
+            }
             Step::LookAtNamespace => {
                 self.events.lock().push(Event::LookAtNamespace);
                 Reply::Namespace(match self.is_bare {
@@ -121,7 +126,7 @@ struct Recorder(Events);
 
 impl Journal for Recorder {
     fn enter(&self, entry: Entry<'_>) {
-        let is_intent = |kept: &Kept<'_>| matches!(kept, Kept::State(service) if matches!(service.phase, Phase::Patching(_) | Phase::Waiting(_)));
+        let is_intent = |kept: &Kept<'_>| matches!(kept, Kept::State(service) if matches!(service.phase, Phase::Patching(_) | Phase::Returning(_) | Phase::Waiting(_)));
         let kept = entry.before_action && entry.service.as_ref().is_some_and(is_intent);
         self.0.lock().push(if kept { Event::IntentKept } else { Event::Entered });
     }
@@ -209,6 +214,35 @@ fn the_intent_is_kept_before_the_patch_is_sent() {
     look(&floor, &fixture::key("web"));
     assert_eq!(events.lock()[..2], [Event::IntentKept, Event::Patch]);
     assert_eq!(events.lock().iter().filter(|event| **event == Event::Patch).count(), 1);
+}
+
+#[test]
+fn the_way_back_is_kept_before_the_patch_is_sent() {
+    let cluster = Cluster::default();
+    let events = Arc::clone(&cluster.events);
+    let mut floor = floor(cluster);
+    floor.policy.rollback = true;
+    lists(&floor, vec![fixture::workload("web")]);
+    ask(&floor, "web", "nginx:1.25");
+    look(&floor, &fixture::key("web"));
+    let given_up = Condition {
+        holds: false,
+        reason: "Broken".into(),
+        message: "".into(),
+        updated_at: "10:00".into(),
+    };
+    let mut failed = (*floor.workloads.read().get(&fixture::key("web")).expect("known")).clone();
+    failed.resource_version += 1;
+    failed.replicas.available = 2;
+    failed.progressing = Some(given_up);
+    floor.workloads.write().answer(failed, None);
+    events.lock().clear();
+    look(&floor, &fixture::key("web"));
+    look(&floor, &fixture::key("web"));
+    let events = events.lock();
+    assert_eq!(runs(&floor, "web"), "nginx:1.24");
+    assert_eq!(events[..2], [Event::IntentKept, Event::LookAtWorkload]);
+    assert!(events[2..].contains(&Event::Patch));
 }
 
 #[test]

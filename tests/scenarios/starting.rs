@@ -78,6 +78,29 @@ fn a_folder_that_was_emptied_on_purpose_while_depd_was_down_is_accepted_by_a_per
 }
 
 #[test]
+fn a_start_like_a_first_one_waits_for_its_files_also_where_it_is_accepted_that_they_are_gone() {
+    let cluster = Cluster::start();
+    let namespace = cluster.namespace();
+    let names = cluster.many_deployments(&namespace, 25);
+    let mut depd = Depd::prepare(&cluster.kubeconfig);
+    names.iter().for_each(|name| depd.save(name, &namespace, "nginx:1.24"));
+    depd.launch(&[]);
+    depd.look_at_everything(&namespace);
+    depd.kill();
+    let database = rusqlite::Connection::open(depd.folder().join("state/depd.db")).expect("opens");
+    let lost = "UPDATE service SET state = 'of another depd' WHERE service <> ?1";
+    database.execute(lost, [&names[0]]).expect("writes");
+    drop(database);
+    names.iter().for_each(|name| cluster.set_image(&namespace, name, "nginx:1.20"));
+    let back = take_away(&depd, &names, &namespace);
+    depd.launch(&["--accept-change"]);
+    depd.wait_for_log("the folder asks for nothing yet");
+    back.iter().for_each(|(from, to)| fs::rename(from, to).expect("moved"));
+    depd.slack.wait_for("Everything is held");
+    assert!(cluster.changes_by_depd(&namespace).is_empty());
+}
+
+#[test]
 fn a_folder_that_is_filled_only_in_part_lets_go_of_nothing() {
     let cluster = Cluster::start();
     let namespace = cluster.namespace();

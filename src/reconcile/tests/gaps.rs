@@ -15,8 +15,8 @@ fn cut(desk: &mut Desk) {
 }
 
 fn mend(desk: &mut Desk) {
-    let since = desk.gap.expect("a gap").since;
-    desk.gap = Some(Gap { since, until: Some(desk.now) });
+    let gap = desk.gap.expect("a gap");
+    desk.gap = Some(Gap { until: Some(desk.now), ..gap });
 }
 
 /// Rolling, the new ReplicaSet is known, and no pod is ready.
@@ -128,10 +128,52 @@ fn a_sign_of_trouble_has_its_grace_in_sight() {
     desk.later(20);
     mend(&mut desk);
     desk.look("");
-    desk.later(19);
+    // It has shown for 10 s, and what happened since has five more to be read.
+    desk.later(9);
     desk.look("");
     desk.later(1);
     desk.look("failed(FailedCreate  3/3 old 3 log \"\")");
+}
+
+#[test]
+fn a_watch_that_is_cut_every_minute_puts_off_no_sign_of_trouble_for_ever() {
+    let mut desk = hanging();
+    desk.pods = vec![waiting("web-new", "bbb", "ErrImagePull", "unauthorized")];
+    desk.look("");
+    for wait in [53, 7] {
+        cut(&mut desk);
+        desk.look("");
+        desk.later(2);
+        mend(&mut desk);
+        desk.look("");
+        desk.later(wait);
+        desk.look("");
+    }
+    // Two gaps of 7 s each are taken out of 64 s.
+    desk.later(9);
+    desk.look("");
+    desk.later(1);
+    desk.look("failed(ErrImagePull nginx:1.25 1/1 old 3 log \"\")");
+}
+
+/// Lists go through, and every stream is refused or cut at once.
+#[test]
+fn streams_that_never_last_put_off_no_verdict_for_ever() {
+    let mut desk = hanging();
+    desk.pods.clear();
+    let since = desk.now;
+    let limit = desk.policy.timeout;
+    while desk.step.is_none() {
+        assert!(desk.now.since(since) < limit * 6, "it is put off for ever");
+        desk.later(4);
+        desk.gap = Some(Gap { since, until: Some(desk.now), relapsed: true });
+        let plan = desk.peek();
+        let says = plan.step.as_ref().map(|_| "→ LookAtWorkload").unwrap_or_default();
+        desk.take(plan, says);
+    }
+    assert!(desk.now.since(since) > limit * 4, "a gap is not held against it at once");
+    desk.look_goes_through();
+    desk.look("timed out: NoProgress(240s)");
 }
 
 /// A watch that was silent for a while before anybody noticed.
@@ -186,4 +228,42 @@ fn where_a_workload_may_not_be_looked_at_the_watch_is_believed() {
     desk.look("→ LookAtWorkload");
     desk.reply(Err(Setback::NotPermitted("no get".into())), "");
     desk.look("timed out: NoProgress(240s)");
+}
+
+#[test]
+fn where_a_workload_cannot_be_looked_at_for_good_the_watch_is_believed() {
+    let mut desk = hanging();
+    desk.pods.clear();
+    desk.later(120);
+    desk.look("→ LookAtWorkload");
+    desk.reply(Err(Setback::Refused("a proxy says no".into())), "");
+    desk.look("timed out: NoProgress(240s)");
+}
+
+#[test]
+fn without_valid_credentials_nothing_is_told_from_a_watch_that_may_be_silent() {
+    let mut desk = hanging();
+    desk.pods.clear();
+    desk.later(120);
+    desk.look("→ LookAtWorkload");
+    let said = "NotPermitted(\"token expired\")";
+    desk.reply(Err(Setback::Unauthenticated("token expired".into())), said);
+    desk.look("");
+    desk.now = desk.wake.expect("it is asked again");
+    desk.look("→ LookAtWorkload");
+}
+
+#[test]
+fn a_late_rollout_that_cannot_be_looked_at_is_told_of() {
+    let mut desk = hanging();
+    desk.pods.clear();
+    desk.later(120);
+    for said in ["", "", "Unreachable(\"500\")", ""] {
+        desk.look("→ LookAtWorkload");
+        let away = Setback::Transient { text: "500".into(), retry_after: None };
+        desk.reply(Err(away), said);
+        desk.look("");
+        desk.now = desk.wake.expect("it is asked again");
+    }
+    desk.look("→ LookAtWorkload");
 }
