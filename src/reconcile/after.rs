@@ -1,11 +1,11 @@
 //! The reply to a step → the service's next state.
 
+mod namespace;
+
 use std::time::Duration;
 
 use super::{Creation, Phase, Plan, Refusal, Reply, Service, Setback, Settled, rollout};
-use crate::model::{
-    Change, Event, Moment, NamespaceState, Notice, Question, Rollout, ServiceKey, What, Workload,
-};
+use crate::model::{Change, Event, Moment, Notice, Question, Rollout, ServiceKey, What, Workload};
 use crate::queue::backoff;
 
 /// How long to wait before asking again for something that a person has to change first.
@@ -149,74 +149,6 @@ impl Draft<'_> {
                     rollout.warning = Some(warning.filter(is_fresh));
                 }
             }
-        }
-    }
-
-    fn namespace(&mut self, state: NamespaceState) {
-        let Phase::Waiting(waiting) = &mut self.plan.service.phase else { return };
-        match state {
-            NamespaceState::Active if waiting.creation == Creation::InDoubt => {
-                self.namespace_created();
-            }
-            NamespaceState::Active => {
-                waiting.create = false;
-                waiting.creation = Creation::NotAsked;
-                waiting.looked = true;
-                self.pending(What::WorkloadMissing);
-            }
-            NamespaceState::Missing
-                if waiting.may_create && waiting.creation != Creation::InDoubt =>
-            {
-                waiting.create = true;
-            }
-            NamespaceState::Missing => {
-                let is_in_doubt = waiting.creation == Creation::InDoubt;
-                waiting.create = false;
-                waiting.may_create = false;
-                waiting.creation = Creation::NotAsked;
-                waiting.looked = true;
-                self.pending(match is_in_doubt {
-                    true => What::NamespaceInDoubt,
-                    false => What::NamespaceGone,
-                });
-            }
-            NamespaceState::Terminating => self.namespace_terminating(),
-        }
-    }
-
-    /// Says what the service waits for, unless its workload's deletion was told just before.
-    fn pending(&mut self, what: What) {
-        match &self.plan.service.phase {
-            Phase::Waiting(waiting) if waiting.told => self.plan.service.complaint = Some(what),
-            _ => self.complain(what),
-        }
-    }
-
-    fn namespace_terminating(&mut self) {
-        self.namespace_was_not_created();
-        if let Phase::Waiting(waiting) = &mut self.plan.service.phase {
-            waiting.create = false;
-        }
-        self.pending(What::NamespaceTerminating);
-        self.pause(Duration::from_secs(5));
-    }
-
-    fn namespace_created(&mut self) {
-        if let Phase::Waiting(waiting) = &mut self.plan.service.phase {
-            waiting.create = false;
-            waiting.may_create = false;
-            waiting.creation = Creation::NotAsked;
-            waiting.looked = true;
-            self.complain(What::NamespaceCreated);
-        }
-    }
-
-    /// The answer to what was asked for now is no. What is in doubt of before stays so.
-    fn namespace_was_not_created(&mut self) {
-        if let Phase::Waiting(waiting) = &mut self.plan.service.phase
-            && waiting.creation == Creation::Asked
-        {
-            waiting.creation = Creation::NotAsked;
         }
     }
 
@@ -424,30 +356,5 @@ impl Draft<'_> {
                 self.pause(SLOW_RETRY);
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::{Image, ImageSet, fixture};
-    use crate::reconcile::Waiting;
-
-    #[test]
-    fn a_namespace_that_somebody_else_created_meanwhile_is_not_created_again() {
-        let image = Image::parse("nginx:1.25").expect("valid");
-        let waiting = Waiting {
-            desired: ImageSet::Single(image),
-            looked: false,
-            told: false,
-            may_create: true,
-            create: true,
-            creation: Creation::Asked,
-        };
-        let service = Service { phase: Phase::Waiting(waiting), ..Service::default() };
-        let found = Ok(Reply::Namespace(NamespaceState::Active));
-        let plan = after(&service, &fixture::key("web"), found, Moment(0), 0);
-        let Phase::Waiting(waiting) = &plan.service.phase else { panic!("{plan:?}") };
-        assert!(waiting.looked && !waiting.create, "{waiting:?}");
     }
 }
