@@ -106,7 +106,7 @@ impl Scene<'_> {
         let (pid, sizes) = (self.depd.pid(), self.sizes);
         let before = process::cpu_of_living_threads(pid);
         thread::sleep(sizes.idle);
-        let used = process::cpu_of_living_threads(pid) - before;
+        let used = process::cpu_since(&before, pid);
         let (resident, parts) = (process::resident_mib(pid), process::resident_parts(pid));
         let what = format!("idle with {} services with a pod each: resident", sizes.services);
         self.add("resident", |id| {

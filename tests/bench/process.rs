@@ -1,5 +1,7 @@
 //! What the kernel says about a process: CPU time and memory (`proc(5)`).
 
+use std::collections::HashMap;
+use std::ffi::OsString;
 use std::fs;
 use std::time::Duration;
 
@@ -19,14 +21,24 @@ pub fn cpu_of_ended_children() -> Duration {
     TICK * (fields[CUTIME] + fields[CSTIME])
 }
 
-/// Time that the living threads of a process have run; to the nanosecond, but without threads that
-/// ended.
-pub fn cpu_of_living_threads(pid: u32) -> Duration {
+/// Time that each living thread of a process has run, by its id; to the nanosecond.
+pub fn cpu_of_living_threads(pid: u32) -> HashMap<OsString, Duration> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("a living process");
-    tasks.flatten().map(|task| on_cpu(&task.path().join("schedstat").to_string_lossy())).sum()
+    let run = |task: fs::DirEntry| {
+        (task.file_name(), on_cpu(&task.path().join("schedstat").to_string_lossy()))
+    };
+    tasks.flatten().map(run).collect()
 }
 
-/// The same for those of its threads whose name begins like this.
+/// What the threads that live still have run since `before`.
+pub fn cpu_since(before: &HashMap<OsString, Duration>, pid: u32) -> Duration {
+    let since = |(id, run): (OsString, Duration)| {
+        run.saturating_sub(before.get(&id).copied().unwrap_or_default())
+    };
+    cpu_of_living_threads(pid).into_iter().map(since).sum()
+}
+
+/// Time that those of its living threads have run whose name begins like this.
 pub fn cpu_of_threads(pid: u32, name: &str) -> Duration {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("a living process");
     let is_named = |task: &fs::DirEntry| {
