@@ -16,7 +16,8 @@
 //! So a refusal for want of a permission is always that of the list, too.
 //!
 //! kube-apiserver that has just started refuses everybody until it has read its roles, for a second or
-//! some (seen on 1.37). So nobody believes the first refusal, and who was let in before asks a few times
+//! some (seen on 1.37). So nobody believes the first refusal who does not know better
+//! ([`ListWatch::believing`]), and who was let in before asks a few times
 //! more.
 //!
 //! No clock and no dice here: how long a stream lived and what was rolled come in with the call.

@@ -95,8 +95,8 @@ struct Watch {
     needed: Moment,
     /// It was listed, or that was refused.
     settled: Arc<AtomicBool>,
-    /// Nobody needs it any more: what its thread has still to tell does not count.
-    closed: Arc<AtomicBool>,
+    /// False once nobody needs it any more: what its thread has still to tell does not count.
+    open: Arc<AtomicBool>,
 }
 
 impl Keeper {
@@ -128,7 +128,7 @@ impl Keeper {
             if !stays && let Scope::Namespace(name) = scope {
                 // Else it would vouch for its pods when the watch that took over is cut.
                 let mut pods = floor.pods.write();
-                watch.closed.store(true, Ordering::Release);
+                watch.open.store(false, Ordering::Release);
                 pods.close(name);
             }
             stays
@@ -147,15 +147,13 @@ impl Keeper {
         let refused = Arc::clone(&self.refused);
         let settled = Arc::new(AtomicBool::new(false));
         let is_settled = Arc::clone(&settled);
-        let closed = Arc::new(AtomicBool::new(false));
-        let is_closed = Arc::clone(&closed);
+        let open = Arc::new(AtomicBool::new(true));
+        let is_open = Arc::clone(&open);
         let sink = move |event| {
-            if let Some(floor) = floor.upgrade()
-                && !is_closed.load(Ordering::Acquire)
-            {
+            if let Some(floor) = floor.upgrade() {
                 let is_refused = matches!(event, WatchEvent::Forbidden { .. });
                 let is_listed = matches!(event, WatchEvent::Restarted { .. });
-                take(&floor, &of, event);
+                take(&floor, &of, &is_open, event);
                 let is_first =
                     (is_refused || is_listed) && !is_settled.swap(true, Ordering::AcqRel);
                 let is_wide = is_refused && of == Scope::Cluster;
@@ -168,7 +166,7 @@ impl Keeper {
             }
         };
         match spawn_reflector::<Pod>(&self.client, (), scope.clone(), ListWatch::new(), sink) {
-            Ok(reflector) => Some(Watch { reflector, needed: clock::now(), settled, closed }),
+            Ok(reflector) => Some(Watch { reflector, needed: clock::now(), settled, open }),
             Err(problem) => {
                 error!("cannot watch pods: {problem}; failures are told at the time limit only");
                 None
@@ -177,22 +175,36 @@ impl Keeper {
     }
 }
 
-/// Takes word from a watch of pods: into the cache, and the rollouts concerned are looked at.
-pub fn take(floor: &Floor, scope: &Scope, event: WatchEvent<Pod>) {
+/// Takes word from a watch of pods, as long as it is `open`: into the cache, and the rollouts concerned
+/// are looked at.
+pub fn take(floor: &Floor, scope: &Scope, open: &AtomicBool, event: WatchEvent<Pod>) {
     let namespace = scope.namespace();
+    // A watch is closed under the same lock.
+    let cache = || {
+        let pods = floor.pods.write();
+        open.load(Ordering::Acquire).then_some(pods)
+    };
+    // What is known of the pods there says nothing any more.
+    let lose = || {
+        let now = (floor.clock)();
+        if let Some(mut pods) = cache() {
+            pods.lose(namespace, now);
+        }
+    };
     match event {
         WatchEvent::Restarted { items, resource_version } => {
             let now = (floor.clock)();
-            let mut pods = floor.pods.write();
+            let Some(mut pods) = cache() else { return };
             pods.find(namespace, now);
             pods.replace(namespace, items, resource_version);
             drop(pods);
-            touch_all(floor, namespace);
+            touch_rollouts(floor, namespace);
         }
         WatchEvent::Applied(pod) => {
             // First the cache, then the question whom it concerns: whoever becomes interested in
             // between finds the pod in the cache.
-            let Some(news) = floor.pods.write().apply(namespace, pod.clone()) else { return };
+            let news = cache().and_then(|mut pods| pods.apply(namespace, pod.clone()));
+            let Some(news) = news else { return };
             touch(floor, &pod);
             // A pod that changed its labels concerns those that it left as well.
             if let Some(before) = news.before.filter(|before| before.labels != pod.labels) {
@@ -200,37 +212,33 @@ pub fn take(floor: &Floor, scope: &Scope, event: WatchEvent<Pod>) {
             }
         }
         WatchEvent::Deleted(pod) => {
-            let news = floor.pods.write().delete(namespace, &pod);
+            let news = cache().is_some_and(|mut pods| pods.delete(namespace, &pod));
             if news {
                 touch(floor, &pod);
             }
         }
         WatchEvent::Synced => {
             let now = (floor.clock)();
-            let found = floor.pods.write().find(namespace, now);
+            let found = cache().is_some_and(|mut pods| pods.find(namespace, now));
             if found {
-                touch_all(floor, namespace);
+                touch_rollouts(floor, namespace);
             }
         }
         WatchEvent::Disconnected { why, retry_in } => {
-            lose(floor, namespace);
+            lose();
             warn!("{why}; again in {} ms", retry_in.as_millis());
         }
         WatchEvent::Forbidden { error, retry_in } => {
-            lose(floor, namespace);
+            lose();
             let seconds = retry_in.as_secs();
             warn!("{error}; failures are told at the time limit only; again in {seconds} s");
         }
     }
 }
 
-/// What is known of the pods there says nothing any more.
-fn lose(floor: &Floor, namespace: Option<&str>) {
-    let now = (floor.clock)();
-    floor.pods.write().lose(namespace, now);
-}
-
-fn touch_all(floor: &Floor, namespace: Option<&str>) {
+/// All rollouts there should be looked at: the time in which nothing was seen of them is to be taken out
+/// of theirs.
+pub(super) fn touch_rollouts(floor: &Floor, namespace: Option<&str>) {
     let mut concerned = floor.interest.lock().keys(namespace);
     concerned.sort_unstable();
     concerned.iter().for_each(|key| floor.queue.add(key));

@@ -225,11 +225,9 @@ fn see_cluster(client: &Client, floor: &Floor, workers: usize) -> Result<(), Reh
     let mut asked: HashSet<Place> = HashSet::new();
     loop {
         let wanted = covers.places(floor.desired.read().namespaces(), clock::now());
-        let mut places: Vec<Place> = wanted.difference(&asked).cloned().collect();
+        let mut places: Vec<&Place> = wanted.difference(&asked).collect();
         // Of several that fail the same one is told every time.
-        places.sort_unstable_by(|(a, of), (b, other)| {
-            (of.namespace(), *a as usize).cmp(&(other.namespace(), *b as usize))
-        });
+        places.sort_unstable_by_key(|(kind, scope)| (scope.namespace(), *kind));
         if places.is_empty() {
             return Ok(());
         }
@@ -259,7 +257,7 @@ fn see_cluster(client: &Client, floor: &Floor, workers: usize) -> Result<(), Reh
         for ((kind, _), _) in places.iter().zip(refused).filter(|(_, is_refused)| *is_refused) {
             covers.refuse(*kind, clock::now());
         }
-        asked.extend(places);
+        asked.extend(wanted);
     }
 }
 

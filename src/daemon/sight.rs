@@ -39,7 +39,7 @@ pub struct Sight(Mutex<HashMap<Scene, Moment>>);
 impl Sight {
     /// It is not seen any more; the first word of that counts.
     pub fn lost(&self, scene: Scene, now: Moment) {
-        self.0.lock().entry(scene).or_insert(now);
+        self.lost_while(scene, now, || true);
     }
 
     /// It is not seen any more, unless nobody looks at it at this very moment: whoever stops looking

@@ -58,12 +58,10 @@ enum Word {
     FolderRead,
     /// Those namespaces are others than before.
     NamespacesChanged,
-    /// This was listed, and its watch is open.
+    /// This was listed, and its watch is open, for the first time or again after it was cut off.
     Open(Place),
     /// This may not be listed or watched.
     Refused(Place),
-    /// A watch that was cut off is open again.
-    Resumed,
     /// The daemon ends.
     End,
 }
@@ -119,10 +117,16 @@ pub fn keep(
     };
     let run = move || {
         loop {
-            match words.heard.recv_timeout(TICK) {
-                Ok(Word::End) | Err(RecvTimeoutError::Disconnected) => return,
-                Ok(word) => keeper.take(word),
-                Err(RecvTimeoutError::Timeout) => {}
+            let first = match words.heard.recv_timeout(TICK) {
+                Err(RecvTimeoutError::Disconnected) => return,
+                word => word.ok(),
+            };
+            // All that waits at once: a thousand watches come back together.
+            for word in first.into_iter().chain(words.heard.try_iter()) {
+                if matches!(word, Word::End) {
+                    return;
+                }
+                keeper.take(word);
             }
             keeper.adjust();
         }
@@ -196,7 +200,7 @@ impl Keeper {
                 self.settle(&place);
                 self.rest(&place);
             }
-            Word::NamespacesChanged | Word::Resumed | Word::End => {}
+            Word::NamespacesChanged | Word::End => {}
         }
     }
 
@@ -208,12 +212,13 @@ impl Keeper {
 
     /// A kind that is refused in the whole cluster and in many namespaces is asked for there by the
     /// keeper, now and then, unless something of it is known there.
-    fn rest(&mut self, (kind, scope): &Place) {
+    fn rest(&mut self, place: &Place) {
+        let (kind, scope) = place;
         let Some(namespace) = scope.namespace().filter(|_| self.covers.is_refused(*kind)) else {
             return;
         };
         let Some(floor) = self.floor.upgrade() else { return };
-        let Some(watch) = self.open.get_mut(&(*kind, scope.clone())) else { return };
+        let Some(watch) = self.open.get_mut(place) else { return };
         // Under the lock: it may have been granted since, and what it tells from now on is of no use.
         let cache = floor.workloads.read();
         if cache.is_done_without(*kind, namespace) {
@@ -265,7 +270,7 @@ impl Keeper {
         let now = clock::now();
         let is_missing = |place| self.open.get(place).is_none_or(|watch: &Watch| watch.is_due(now));
         let mut missing: Vec<&Place> = wanted.iter().filter(|place| is_missing(place)).collect();
-        missing.sort_unstable_by_key(|(kind, scope)| (scope.namespace(), *kind as usize));
+        missing.sort_unstable_by_key(|(kind, scope)| (scope.namespace(), *kind));
         for place in missing.into_iter().take(MOST_UNSETTLED.saturating_sub(unsettled)) {
             if let Some(watch) = self.start(place) {
                 self.open.insert(place.clone(), watch);
@@ -293,8 +298,7 @@ impl Keeper {
         let open = Arc::new(AtomicBool::new(true));
         let (kind, scope) = place.clone();
         // Who was refused all of an optional kind need not doubt that a part of it is refused.
-        let is_likely = kind != Kind::Deployment && self.covers.is_refused(kind);
-        let loops = match is_likely && scope != Scope::Cluster {
+        let loops = match kind != Kind::Deployment && self.covers.is_refused(kind) {
             true => ListWatch::believing(),
             false => ListWatch::new(),
         };
@@ -325,11 +329,10 @@ impl Keeper {
             }
             let word = match &event {
                 // A list is not enough: its watch may be refused yet.
-                WatchEvent::Synced if !std::mem::replace(&mut was_open, true) => {
+                WatchEvent::Synced if is_back | !std::mem::replace(&mut was_open, true) => {
                     Some(Word::Open(part.place()))
                 }
                 WatchEvent::Forbidden { .. } => Some(Word::Refused(part.place())),
-                _ if is_back => Some(Word::Resumed),
                 _ => None,
             };
             if let Some(floor) = floor.upgrade() {

@@ -13,19 +13,18 @@ use std::collections::{HashMap, HashSet};
 
 use crate::model::{Gap, Moment};
 
-/// The newest version that the list or the stream of each scope showed.
+/// What the list and the stream of each scope that was listed showed.
 #[derive(Debug, Default)]
-pub struct Shown {
-    scopes: HashMap<Option<Box<str>>, Seen>,
-    /// The last gap of each scope that had one.
-    gaps: HashMap<Option<Box<str>>, Gap>,
-}
+pub struct Shown(HashMap<Option<Box<str>>, Seen>);
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug, Default)]
 struct Seen {
+    /// The newest version.
     version: u64,
-    /// Another scope went back in time since.
+    /// It does not count: another scope went back in time since, or its next list is being taken in.
     outdated: bool,
+    /// The last gap, if there was one.
+    gap: Option<Gap>,
 }
 
 /// A scope as a key.
@@ -36,7 +35,7 @@ pub fn owned(scope: Option<&str>) -> Option<Box<str>> {
 impl Shown {
     /// This scope itself was listed.
     pub fn is_listed(&self, scope: Option<&str>) -> bool {
-        self.scopes.contains_key(&owned(scope))
+        self.0.contains_key(&owned(scope))
     }
 
     /// Something in `namespace` that is as old as `version` and is not known was seen to go. Versions
@@ -48,14 +47,14 @@ impl Shown {
     /// The newest version that the scopes which cover `namespace` showed.
     pub fn of(&self, namespace: &str) -> Option<u64> {
         let scopes = [None, owned(Some(namespace))];
-        let seen = scopes.iter().filter_map(|scope| self.scopes.get(scope));
+        let seen = scopes.iter().filter_map(|scope| self.0.get(scope));
         seen.filter(|seen| !seen.outdated).map(|seen| seen.version).max()
     }
 
     /// The stream of a scope showed this version. A stream follows a list, so a scope that has none is
     /// not made one here.
     pub fn note(&mut self, scope: Option<&str>, version: u64) {
-        if let Some(seen) = self.scopes.get_mut(&owned(scope)) {
+        if let Some(seen) = self.0.get_mut(&owned(scope)) {
             seen.version = version.max(seen.version);
         }
     }
@@ -63,40 +62,36 @@ impl Shown {
     /// A list of a scope begins to be taken in, as of version `listed`; true when it goes back in time.
     /// Until [`Shown::listed`] only the other scopes count.
     pub fn begin(&mut self, scope: Option<&str>, listed: u64) -> bool {
-        let Some(seen) = self.scopes.remove(&owned(scope)) else { return false };
+        let Some(seen) = self.0.get_mut(&owned(scope)) else { return false };
         let back_in_time = listed < seen.version;
-        if back_in_time && !seen.outdated {
-            self.scopes.values_mut().for_each(|other| other.outdated |= other.version > listed);
+        let was_outdated = std::mem::replace(&mut seen.outdated, true);
+        if back_in_time && !was_outdated {
+            self.0.values_mut().for_each(|other| other.outdated |= other.version > listed);
         }
         back_in_time
     }
 
     /// The list was taken in.
     pub fn listed(&mut self, scope: Option<&str>, version: u64) {
-        self.scopes.insert(owned(scope), Seen { version, outdated: false });
+        let seen = self.0.entry(owned(scope)).or_default();
+        (seen.version, seen.outdated) = (version, false);
     }
 
     /// Nobody watches this scope any more.
     pub fn close(&mut self, scope: Option<&str>) {
-        self.scopes.remove(&owned(scope));
-        self.gaps.remove(&owned(scope));
+        self.0.remove(&owned(scope));
     }
 
     /// Nobody watches anything but these namespaces any more.
     pub fn keep_only(&mut self, namespaces: &HashSet<Box<str>>) {
-        let stays =
-            |scope: &Option<Box<str>>| scope.as_ref().is_some_and(|name| namespaces.contains(name));
-        self.scopes.retain(|scope, _| stays(scope));
-        self.gaps.retain(|scope, _| stays(scope));
+        self.0.retain(|scope, _| scope.as_ref().is_some_and(|name| namespaces.contains(name)));
     }
 
     /// The stream of a scope is over, and no other one goes on yet. One that ends again before it has
     /// caught up was none.
     pub fn lose(&mut self, scope: Option<&str>, now: Moment) {
-        if !self.is_listed(scope) {
-            return;
-        }
-        let gap = self.gaps.entry(owned(scope)).or_insert(Gap::begin(now));
+        let Some(seen) = self.0.get_mut(&owned(scope)) else { return };
+        let gap = seen.gap.get_or_insert(Gap::begin(now));
         if gap.is_open() {
             return;
         }
@@ -108,16 +103,16 @@ impl Shown {
 
     /// The scope shows what happens; true when it did not before.
     pub fn find(&mut self, scope: Option<&str>, now: Moment) -> bool {
-        let gap = self.gaps.get_mut(&owned(scope)).filter(|gap| gap.is_open());
-        gap.map(|gap| gap.until = Some(now)).is_some()
+        let gap = self.0.get_mut(&owned(scope)).and_then(|seen| seen.gap.as_mut());
+        gap.filter(|gap| gap.is_open()).map(|gap| gap.until = Some(now)).is_some()
     }
 
     /// The last time in which no scope showed what happened in `namespace`.
     pub fn gap(&self, namespace: &str) -> Option<Gap> {
         let scopes = [None, owned(Some(namespace))];
-        let mut listed = scopes.iter().filter(|scope| self.scopes.contains_key(*scope));
-        let first = self.gaps.get(listed.next()?).copied()?;
-        listed.try_fold(first, |gap, scope| gap.common(*self.gaps.get(scope)?))
+        let mut seen = scopes.iter().filter_map(|scope| self.0.get(scope));
+        let first = seen.next()?.gap?;
+        seen.try_fold(first, |gap, other| gap.common(other.gap?))
     }
 }
 

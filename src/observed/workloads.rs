@@ -18,7 +18,7 @@ use crate::model::{Gap, Kind, Moment, ServiceKey, Workload};
 /// What the cache says about the workloads of one namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sight<'a> {
-    /// Nobody has listed them yet; an absent workload may be there all the same.
+    /// They were not listed yet, or their watch is not open yet; an absent workload may be there all the same.
     Unseen,
     /// They may not be listed or watched, or there is no such namespace: what the API server says.
     Refused(&'a str),

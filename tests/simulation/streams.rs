@@ -136,7 +136,7 @@ impl Stream {
         world.checks.lock().shows(scope);
         match scope {
             Scope::Workloads(..) => self.take_workload(&depd.floor, scope, WatchEvent::Synced),
-            Scope::Pods(_) => daemon::take_pod(&depd.floor, &wire_scope(scope), WatchEvent::Synced),
+            Scope::Pods(_) => self.take_pod(&depd.floor, scope, WatchEvent::Synced),
         }
     }
 
@@ -156,7 +156,7 @@ impl Stream {
             }
             Scope::Pods(_) => {
                 let event = WatchEvent::Disconnected { why, retry_in };
-                daemon::take_pod(&depd.floor, &wire_scope(scope), event);
+                self.take_pod(&depd.floor, scope, event);
             }
         }
     }
@@ -190,7 +190,7 @@ impl Stream {
             }
             Listed::Pods(items, resource_version) => {
                 let event = WatchEvent::Restarted { items, resource_version };
-                daemon::take_pod(&depd.floor, &wire_scope(scope), event);
+                self.take_pod(&depd.floor, scope, event);
             }
         }
         if streams_on {
@@ -248,10 +248,10 @@ impl Stream {
             }
             Seen::Pod(mut pod) => {
                 world.falsify_pod(&mut pod);
-                daemon::take_pod(floor, &wire_scope(scope), WatchEvent::Applied(pod));
+                self.take_pod(floor, scope, WatchEvent::Applied(pod));
             }
             Seen::PodGone(pod) => {
-                daemon::take_pod(floor, &wire_scope(scope), WatchEvent::Deleted(pod));
+                self.take_pod(floor, scope, WatchEvent::Deleted(pod));
             }
         }
     }
@@ -260,6 +260,11 @@ impl Stream {
     fn take_workload(&self, floor: &Floor, scope: &Scope, event: WatchEvent<Workload>) {
         let part = Arc::clone(&self.part);
         daemon::Part::new(kind_of(scope), wire_scope(scope), part).take(floor, event);
+    }
+
+    /// The same of pods.
+    fn take_pod(&self, floor: &Floor, scope: &Scope, event: WatchEvent<Pod>) {
+        daemon::take_pod(floor, &wire_scope(scope), &self.part, event);
     }
 
     fn end(&mut self, depd: &Depd, world: &World, scope: &Scope, end: &End, lived_ms: u64) {

@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use log::{debug, error, info, warn};
+use parking_lot::RwLockWriteGuard;
 
 use crate::cluster::{ApiError, Scope, WatchEvent};
 use crate::daemon::cover::Place;
+use crate::daemon::pod_watches::touch_rollouts;
 use crate::model::{Kind, ServiceKey, Workload};
-use crate::observed::{Sight, Unopened};
+use crate::observed::{Sight, Unopened, Workloads};
 use crate::worker::Floor;
 
 /// What one watch is for, in its own hands: it takes in what the watch tells.
@@ -38,10 +40,7 @@ impl Part {
         match event {
             WatchEvent::Restarted { items, resource_version } => {
                 let now = (floor.clock)();
-                let mut cache = floor.workloads.write();
-                if !self.is_open() {
-                    return;
-                }
+                let Some(mut cache) = self.cache(floor) else { return };
                 cache.await_watch(self.kind, scope);
                 let found = cache.find(self.kind, scope, now);
                 let mut changed = cache.replace(self.kind, scope, items, resource_version);
@@ -57,16 +56,16 @@ impl Part {
             }
             WatchEvent::Applied(workload) => {
                 let key = workload.key.clone();
-                let mut cache = floor.workloads.write();
-                let news = self.is_open() && cache.stream(scope, workload);
+                let Some(mut cache) = self.cache(floor) else { return };
+                let news = cache.stream(scope, workload);
                 drop(cache);
                 if news {
                     touch(floor, &key);
                 }
             }
             WatchEvent::Deleted(workload) => {
-                let mut cache = floor.workloads.write();
-                let news = self.is_open() && cache.delete(scope, &workload);
+                let Some(mut cache) = self.cache(floor) else { return };
+                let news = cache.delete(scope, &workload);
                 drop(cache);
                 if news {
                     touch(floor, &workload.key);
@@ -74,10 +73,7 @@ impl Part {
             }
             WatchEvent::Synced => {
                 let now = (floor.clock)();
-                let mut cache = floor.workloads.write();
-                if !self.is_open() {
-                    return;
-                }
+                let Some(mut cache) = self.cache(floor) else { return };
                 let before = cache.open(self.kind, scope);
                 let found = cache.find(self.kind, scope, now);
                 drop(cache);
@@ -101,14 +97,18 @@ impl Part {
         }
     }
 
-    fn is_open(&self) -> bool {
-        self.open.load(Ordering::Acquire)
+    /// The cache, unless this watch was closed, which is done under the same lock.
+    fn cache<'a>(&self, floor: &'a Floor) -> Option<RwLockWriteGuard<'a, Workloads>> {
+        let cache = floor.workloads.write();
+        self.open.load(Ordering::Acquire).then_some(cache)
     }
 
     /// From now on time says nothing about the rollouts there.
     fn lose(&self, floor: &Floor) {
         let now = (floor.clock)();
-        floor.workloads.write().lose(self.kind, self.scope.namespace(), now);
+        if let Some(mut cache) = self.cache(floor) {
+            cache.lose(self.kind, self.scope.namespace(), now);
+        }
     }
 
     fn refused(&self, floor: &Floor, error: &ApiError) {
@@ -119,8 +119,8 @@ impl Part {
             }
             None => error.to_string(),
         };
-        let mut cache = floor.workloads.write();
-        let news = self.is_open() && cache.refuse(kind, scope, &why);
+        let Some(mut cache) = self.cache(floor) else { return };
+        let news = cache.refuse(kind, scope, &why);
         let is_one_of_many = scope.is_some() && cache.is_refused(kind, None);
         drop(cache);
         if !news {
@@ -150,13 +150,6 @@ fn touch(floor: &Floor, key: &ServiceKey) {
     if floor.desired.read().get(key).is_some() {
         floor.queue.add(key);
     }
-}
-
-/// The time in which nothing was seen of them is to be taken out of theirs.
-fn touch_rollouts(floor: &Floor, namespace: Option<&str>) {
-    let mut keys = floor.interest.lock().keys(namespace);
-    keys.sort_unstable();
-    keys.iter().for_each(|key| floor.queue.add(key));
 }
 
 fn touch_all(floor: &Floor, namespace: Option<&str>) {

@@ -95,7 +95,7 @@ fn a_kind_that_the_whole_cluster_may_not_be_asked_for_is_asked_for_in_each_names
     keeper.take(Word::Refused((Kind::StatefulSet, Scope::Cluster)));
     keeper.adjust();
     let count = |kind| keeper.open.keys().filter(|(of, _)| *of == kind).count();
-    // The refused one stays until the others have listed.
+    // The refused one stays until the others are open.
     assert_eq!(Kind::ALL.map(count), [1, 10, 1]);
 }
 
