@@ -208,16 +208,10 @@ impl Draft<'_> {
         if self.plan.service.in_flight() {
             return self.rollout_question_failed(setback);
         }
-        match &setback {
-            Setback::Unanswered(_) => {
-                if let Phase::Waiting(waiting) = &mut self.plan.service.phase
-                    && waiting.creation == Creation::Asked
-                {
-                    waiting.creation = Creation::InDoubt;
-                }
-            }
-            _ => self.namespace_was_not_created(),
-        }
+        self.creation_came_to(match setback {
+            Setback::Unanswered(_) => Creation::InDoubt,
+            _ => Creation::NotAsked,
+        });
         match setback {
             Setback::Transient { text, retry_after } => self.failed(text, retry_after),
             Setback::Unanswered(text) => self.failed(text, None),
@@ -272,15 +266,13 @@ impl Draft<'_> {
             Some(Question::Workload) => {}
             Some(Question::ReplicaSet) | None => rollout.asked_early.clear(),
         }
-        self.back_off();
         match setback {
+            Setback::Transient { text, .. } | Setback::Unanswered(text) => self.failed(text, None),
             Setback::NotPermitted(text) | Setback::Unauthenticated(text) => {
+                self.back_off();
                 self.complain_of_requests(What::NotPermitted(text));
             }
-            Setback::Transient { text, .. } if self.plan.service.failures == FAILURES_TO_SAY => {
-                self.complain_of_requests(What::Unreachable(text));
-            }
-            _ => {}
+            _ => self.back_off(),
         }
     }
 

@@ -48,7 +48,7 @@ impl Draft<'_> {
     }
 
     pub(super) fn namespace_terminating(&mut self) {
-        self.namespace_was_not_created();
+        self.creation_came_to(Creation::NotAsked);
         if let Phase::Waiting(waiting) = &mut self.plan.service.phase {
             waiting.create = false;
         }
@@ -66,12 +66,12 @@ impl Draft<'_> {
         }
     }
 
-    /// The answer to what was asked for now is no. What is in doubt of before stays so.
-    pub(super) fn namespace_was_not_created(&mut self) {
+    /// What was asked for now came to this. What is in doubt of before stays so.
+    pub(super) fn creation_came_to(&mut self, known: Creation) {
         if let Phase::Waiting(waiting) = &mut self.plan.service.phase
             && waiting.creation == Creation::Asked
         {
-            waiting.creation = Creation::NotAsked;
+            waiting.creation = known;
         }
     }
 }
@@ -79,10 +79,8 @@ impl Draft<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Moment;
-    use crate::model::{Image, ImageSet, fixture};
-    use crate::reconcile::Waiting;
-    use crate::reconcile::{Reply, Service, after};
+    use crate::model::{Image, ImageSet, Moment, fixture};
+    use crate::reconcile::{Reply, Service, Waiting, after};
 
     #[test]
     fn a_namespace_that_somebody_else_created_meanwhile_is_not_created_again() {

@@ -255,15 +255,17 @@ fn without_valid_credentials_nothing_is_told_from_a_watch_that_may_be_silent() {
 
 #[test]
 fn a_late_rollout_that_cannot_be_looked_at_is_told_of() {
-    let mut desk = hanging();
-    desk.pods.clear();
-    desk.later(120);
-    for said in ["", "", "Unreachable(\"500\")", ""] {
+    let refused = || Setback::Transient { text: "500".into(), retry_after: None };
+    for away in [refused, || Setback::Unanswered("500".into())] {
+        let mut desk = hanging();
+        desk.pods.clear();
+        desk.later(120);
+        for said in ["", "", "Unreachable(\"500\")", ""] {
+            desk.look("→ LookAtWorkload");
+            desk.reply(Err(away()), said);
+            desk.look("");
+            desk.now = desk.wake.expect("it is asked again");
+        }
         desk.look("→ LookAtWorkload");
-        let away = Setback::Transient { text: "500".into(), retry_after: None };
-        desk.reply(Err(away), said);
-        desk.look("");
-        desk.now = desk.wake.expect("it is asked again");
     }
-    desk.look("→ LookAtWorkload");
 }
