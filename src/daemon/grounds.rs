@@ -23,7 +23,7 @@ use crate::worker::Floor;
 
 /// Keys that an alert names as examples.
 const EXAMPLES: usize = 5;
-/// How often each namespace is asked for before the answer is that there is none.
+/// How often each namespace is asked for before its error counts.
 const TRIES: u32 = 4;
 
 /// What folder, cluster, store and settings say.
@@ -45,7 +45,7 @@ impl Grounds {
     /// It does not answer, and may be any cluster.
     pub fn identity(&self, client: &Client) -> Result<Identity, ApiError> {
         let uid = match client.cluster_uid() {
-            Err(error) if matches!(error.class, Class::Forbidden(_) | Class::Denied { .. }) => {
+            Err(error) if is_refusal(&error) => {
                 warn!("{error}; the cluster is known by its address instead");
                 None
             }
@@ -89,8 +89,8 @@ impl Grounds {
         if !self.is_first() {
             return Ok(None);
         }
-        let differing = self.differing().into_iter().map(|(key, _)| key);
-        let mut concerned: BTreeSet<_> = differing.chain(unseen(&self.floor)).collect();
+        let mut concerned = self.differing();
+        concerned.extend(unseen(&self.floor));
         if self.floor.policy.create_namespaces {
             let pause = |failures| thread::sleep(backoff::delay(failures, clock::now().0));
             let exists = |namespace: &str| patiently(|| exists(client, namespace), pause);
@@ -117,17 +117,17 @@ impl Grounds {
     pub fn files_gone(&self) -> Option<Alert> {
         let gone = gone(&self.floor, &self.remembered);
         let is_all = !gone.is_empty() && !self.is_asked();
-        let examples = gone.iter().take(EXAMPLES).map(ServiceKey::to_string).collect();
+        let examples = examples(&gone);
         let is_too_many = is_all || gone.len() > FIRST_START_LIMIT;
         is_too_many.then_some(Alert::FilesGone { gone: gone.len(), examples })
     }
 
-    /// The services whose workload runs something else than a changed file asks for, with what.
+    /// The services whose workload runs something else than a changed file asks for.
     ///
     /// It asks what the store remembered and not the services themselves: those belong to the
     /// workers, and no lock is held while another is taken.
     #[must_use]
-    pub fn differing(&self) -> Vec<(ServiceKey, String)> {
+    pub fn differing(&self) -> BTreeSet<ServiceKey> {
         let wishes: Vec<(ServiceKey, ImageSet)> = {
             let desired = self.floor.desired.read();
             desired.asked().map(|(key, images)| (key.clone(), images.clone())).collect()
@@ -137,10 +137,7 @@ impl Grounds {
             let workload = self.floor.workloads.read().get(key);
             !known && workload.is_some_and(|workload| differs(images, &workload, &[]))
         };
-        let differing = wishes.into_iter().filter(differs_now);
-        let mut found: Vec<_> = differing.map(|(key, images)| (key, images.to_string())).collect();
-        found.sort();
-        found
+        wishes.into_iter().filter(differs_now).map(|(key, _)| key).collect()
     }
 }
 
@@ -164,7 +161,6 @@ fn unseen(floor: &Floor) -> Vec<ServiceKey> {
         floor.desired.read().asked().map(|(key, _)| key.clone()).collect();
     let workloads = floor.workloads.read();
     keys.retain(|key| workloads.sight(key.namespace()) != Sight::Complete);
-    keys.sort_unstable();
     keys
 }
 
@@ -183,7 +179,7 @@ fn gone(floor: &Floor, remembered: &HashMap<ServiceKey, Service>) -> Vec<Service
 /// The cluster has it, or does not say.
 fn exists(client: &Client, namespace: &str) -> Result<bool, ApiError> {
     match client.namespace_exists(namespace) {
-        Err(error) if matches!(error.class, Class::Forbidden(_) | Class::Denied { .. }) => Ok(true),
+        Err(error) if is_refusal(&error) => Ok(true),
         answer => answer.map(|state| state == NamespaceState::Active),
     }
 }
@@ -230,8 +226,17 @@ fn add_homeless<E>(
 /// What speaks against a first start that would or could change these services.
 fn too_many(concerned: BTreeSet<ServiceKey>) -> Option<Alert> {
     let differing = concerned.len();
-    let examples = concerned.iter().take(EXAMPLES).map(ServiceKey::to_string).collect();
+    let examples = examples(&concerned);
     (differing > FIRST_START_LIMIT).then_some(Alert::FirstStart { differing, examples })
+}
+
+fn examples<'a>(keys: impl IntoIterator<Item = &'a ServiceKey>) -> Vec<String> {
+    keys.into_iter().take(EXAMPLES).map(ServiceKey::to_string).collect()
+}
+
+/// The cluster answers, and does not want to.
+fn is_refusal(error: &ApiError) -> bool {
+    matches!(error.class, Class::Forbidden(_) | Class::Denied { .. })
 }
 
 fn absolute(folder: &Path) -> String {

@@ -17,6 +17,14 @@ pub struct Change {
     pub to: Box<str>,
 }
 
+impl Change {
+    /// The way back from it.
+    #[must_use]
+    pub fn reversed(self) -> Change {
+        Change { container: self.container, from: self.to, to: self.from }
+    }
+}
+
 /// A rollout in flight, or one that failed and may still recover.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rollout {

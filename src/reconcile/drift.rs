@@ -20,10 +20,8 @@ impl Draft<'_> {
         differing: &[Target],
         accepted: &[Change],
     ) {
-        let mut changes = resolve::changes(differing, workload);
-        for change in &mut changes {
-            std::mem::swap(&mut change.from, &mut change.to);
-        }
+        let changes = resolve::changes(differing, workload);
+        let changes: Vec<Change> = changes.into_iter().map(Change::reversed).collect();
         let interrupted = self.plan.service.in_flight();
         if interrupted {
             let by = Successor::SomebodyElse;

@@ -1,9 +1,9 @@
 //! Whether a rollout may start now: no mass accident, and no more in flight than asked for.
 //!
-//! The planner asks before every PATCH. A service that is told to wait is remembered, and named
+//! The planner asks before every PATCH, and before a namespace is created. A service that is told to wait is remembered, and named
 //! again when there is room or when the gate opens.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use crate::model::{Alert, ServiceKey, Standing};
 
@@ -25,9 +25,8 @@ pub struct Gate {
     /// looked, whether they take it or not.
     offered: HashSet<ServiceKey>,
     waiting: VecDeque<ServiceKey>,
-    waits: HashSet<ServiceKey>,
-    /// Those that wait for room to put the last good images back, which a halt does not keep from it.
-    returning: HashSet<ServiceKey>,
+    /// What each of those asked for last.
+    waits: HashMap<ServiceKey, Ask>,
 }
 
 /// What a service asks the gate for.
@@ -79,8 +78,7 @@ impl Gate {
             in_flight: HashSet::new(),
             offered: HashSet::new(),
             waiting: VecDeque::new(),
-            waits: HashSet::new(),
-            returning: HashSet::new(),
+            waits: HashMap::new(),
         }
     }
 
@@ -127,7 +125,7 @@ impl Gate {
         }
     }
 
-    /// Rollouts in flight, and services that wait for room among them.
+    /// Rollouts in flight, and services that wait for room among them, but none during a halt.
     #[must_use]
     pub fn in_flight(&self) -> usize {
         let waiting = if self.lets_in() { self.waiting.len() } else { 0 };
@@ -169,20 +167,15 @@ impl Gate {
     }
 
     fn wait(&mut self, key: &ServiceKey, ask: Ask) {
-        if self.waits.insert(key.clone()) {
+        if self.waits.insert(key.clone(), ask).is_none() {
             self.waiting.push_back(key.clone());
         }
-        match ask {
-            Ask::Return => self.returning.insert(key.clone()),
-            Ask::Rollout | Ask::Namespace => self.returning.remove(key),
-        };
     }
 
     /// It has what it may have waited for; it was looked at for another reason.
     fn take_place(&mut self, key: &ServiceKey) {
         self.in_flight.insert(key.clone());
-        self.returning.remove(key);
-        if self.waits.remove(key) {
+        if self.waits.remove(key).is_some() {
             self.waiting.retain(|waiting| waiting != key);
         }
     }
@@ -230,17 +223,14 @@ impl Gate {
         let (mut free, halted) = (self.free(), self.standing.halted);
         let mut ready = Vec::new();
         self.waiting.retain(|key| {
-            let goes = free > 0 && (!halted || self.returning.contains(key));
+            let goes = free > 0 && (!halted || self.waits.get(key) == Some(&Ask::Return));
             if goes {
                 free -= 1;
+                self.waits.remove(key);
                 ready.push(key.clone());
             }
             !goes
         });
-        for key in &ready {
-            self.waits.remove(key);
-            self.returning.remove(key);
-        }
         if self.most.is_some() {
             self.offered.extend(ready.iter().cloned());
         }

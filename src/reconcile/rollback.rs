@@ -51,8 +51,12 @@ impl Draft<'_> {
         if workload.replicas.updated == 0 {
             return;
         }
-        let images = rollout.changes.iter().map(|c| (c.container.clone(), c.to.clone())).collect();
-        self.remember_good(&rollout.uid, images);
+        self.remember_changed(&rollout.uid, &rollout.changes);
+    }
+
+    fn remember_changed(&mut self, uid: &str, changes: &[Change]) {
+        let images = changes.iter().map(|c| (c.container.clone(), c.to.clone())).collect();
+        self.remember_good(uid, images);
     }
 
     fn remember_good(&mut self, uid: &str, images: Vec<(Box<str>, Box<str>)>) {
@@ -149,14 +153,9 @@ impl Draft<'_> {
 
     /// The rollout is complete after all, before anything was put back.
     fn got_well(&mut self, intent: &Intent, workload: &Workload) {
-        let swapped = |change: &Change| Change {
-            from: change.to.clone(),
-            to: change.from.clone(),
-            ..change.clone()
-        };
-        let changes: Vec<Change> = intent.changes.iter().map(swapped).collect();
-        let images = changes.iter().map(|c| (c.container.clone(), c.to.clone())).collect();
-        self.remember_good(&intent.uid, images);
+        let changes = intent.changes.iter().cloned();
+        let changes: Vec<Change> = changes.map(Change::reversed).collect();
+        self.remember_changed(&intent.uid, &changes);
         self.plan.service.rejected = None;
         let took = intent.undoes.map_or(Duration::ZERO, |began| self.view.now.since(began));
         self.say(What::Recovered { changes: changes.clone(), took });
@@ -204,10 +203,8 @@ impl Draft<'_> {
         workload: &Workload,
         targets: &[Target],
     ) {
-        let mut changes = resolve::changes(targets, workload);
-        for change in &mut changes {
-            std::mem::swap(&mut change.from, &mut change.to);
-        }
+        let changes = resolve::changes(targets, workload);
+        let changes: Vec<Change> = changes.into_iter().map(Change::reversed).collect();
         self.complain(What::Rejected { changes: changes.clone() });
         self.settle(images, workload, changes);
     }

@@ -269,14 +269,12 @@ impl Service {
             Phase::Refused(refusal) => {
                 refusal.again = refusal.again.map(|at| at.min(now + MISSING_RETRY));
             }
-            _ => {}
-        }
-        if let Phase::Waiting(waiting) = &mut self.phase
-            && waiting.creation != Creation::NotAsked
-        {
             // Looked at first: it must not be created again.
-            waiting.creation = Creation::InDoubt;
-            waiting.create = false;
+            Phase::Waiting(waiting) if waiting.creation != Creation::NotAsked => {
+                waiting.creation = Creation::InDoubt;
+                waiting.create = false;
+            }
+            _ => {}
         }
         self
     }
