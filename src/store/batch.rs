@@ -160,8 +160,7 @@ impl Batch {
             .collect()
     }
 
-    /// The oldest go first; in a batch that was announced before, those are in the hands of the
-    /// delivery already.
+    /// The oldest go first, and are counted.
     fn bound(&mut self) {
         while self.history.len() > HISTORY_LIMIT {
             self.history.pop_front();

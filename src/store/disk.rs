@@ -16,6 +16,8 @@ use rusqlite::Connection;
 use super::batch::{Batch, UnixMs};
 use super::corrupt::set_aside;
 use super::error::StoreError;
+use super::file_identity::{FileIdentity, identity, is_taken_away};
+use super::outbox::Wanted;
 use super::read::{Contents, contents, page, waiting};
 use super::rescue::Rescued;
 use super::schema::{self, Trouble, VERSION, connect, connect_to_read, protect};
@@ -38,7 +40,7 @@ pub struct Disk {
     /// What was set with `set_meta`: small, so a database that is begun anew gets it back.
     meta: BTreeMap<String, String>,
     /// The file that has all that was saved; another one in its place has nothing of it.
-    known: Option<(u64, u64)>,
+    known: Option<FileIdentity>,
     /// What was read of that file when it was lost, until it is in the next one.
     rescued: Option<Rescued>,
     /// A damaged database was set aside once; that is not done over and over.
@@ -58,7 +60,7 @@ pub struct Room {
 struct Open {
     connection: Connection,
     /// Device and inode, to notice that the file was taken away.
-    identity: (u64, u64),
+    identity: FileIdentity,
     /// Messages that wait in the outbox.
     waiting: i64,
     /// `total_changes` when the log was folded back last.
@@ -131,33 +133,15 @@ impl Disk {
     /// Nothing of it is written; it can be given again later.
     pub fn write(&mut self, batch: &Batch) -> Result<Done, Trouble> {
         self.meta.extend(batch.meta.iter().map(|(name, value)| (name.clone(), value.clone())));
-        match self.attempt(batch) {
-            Err(Trouble::Corrupt(why)) if !self.repaired => {
-                self.begin_anew(&why);
-                self.attempt(batch)
-            }
-            result => result,
-        }
+        self.repairing(|disk| disk.attempt(batch))
     }
 
-    /// The oldest messages that wait on disk for `receiver` and have a greater id than `after`, at most
-    /// `limit`.
+    /// The messages on disk that are wanted, oldest first.
     ///
     /// # Errors
     /// They cannot be read now.
-    pub fn page(
-        &mut self,
-        receiver: &str,
-        after: u64,
-        limit: usize,
-    ) -> Result<Vec<Outgoing>, Trouble> {
-        match self.read(receiver, after, limit) {
-            Err(Trouble::Corrupt(why)) if !self.repaired => {
-                self.begin_anew(&why);
-                self.read(receiver, after, limit)
-            }
-            result => result,
-        }
+    pub fn page(&mut self, wanted: &Wanted) -> Result<Vec<Outgoing>, Trouble> {
+        self.repairing(|disk| disk.read(wanted))
     }
 
     /// Folds the log back into the database when there is enough of it. Never waits for readers.
@@ -173,6 +157,20 @@ impl Disk {
         open.folded_at = rows;
         open.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", (), |_| Ok(()))?;
         Ok(())
+    }
+
+    /// Once more with a database that is begun anew, where this one is damaged.
+    fn repairing<T>(
+        &mut self,
+        run: impl Fn(&mut Disk) -> Result<T, Trouble>,
+    ) -> Result<T, Trouble> {
+        match run(self) {
+            Err(Trouble::Corrupt(why)) if !self.repaired => {
+                self.begin_anew(&why);
+                run(self)
+            }
+            result => result,
+        }
     }
 
     fn remember(&mut self) -> Result<Contents, Trouble> {
@@ -192,8 +190,8 @@ impl Disk {
         }
     }
 
-    fn read(&mut self, receiver: &str, after: u64, limit: usize) -> Result<Vec<Outgoing>, Trouble> {
-        let read = |connection: &Connection| page(connection, receiver, after, limit);
+    fn read(&mut self, wanted: &Wanted) -> Result<Vec<Outgoing>, Trouble> {
+        let read = |connection: &Connection| page(connection, wanted);
         let trouble = match self.open() {
             Ok(open) => return read(&open.connection).map_err(|error| self.failed(error)),
             Err(trouble) => trouble,
@@ -220,7 +218,7 @@ impl Disk {
 
     /// The open database; a new connection where there is none, or to another file.
     fn open(&mut self) -> Result<&mut Open, Trouble> {
-        if self.open.as_ref().is_some_and(|open| self.is_taken_away(open)) {
+        if self.open.as_ref().is_some_and(|open| is_taken_away(&self.path, open.identity)) {
             self.lose();
         }
         let open = match self.open.take() {
@@ -295,14 +293,6 @@ impl Disk {
         self.rescued.get_or_insert(rescued).text()
     }
 
-    /// SQLite writes on happily into a file that has no name any more.
-    fn is_taken_away(&self, open: &Open) -> bool {
-        match identity(&self.path) {
-            Ok(now) => now != open.identity,
-            Err(error) => error.kind() == io::ErrorKind::NotFound,
-        }
-    }
-
     /// Moves a damaged database out of the way; says what was done, and `then` what follows.
     fn set_aside(&mut self, why: &str, then: &str) -> String {
         self.open = None;
@@ -375,10 +365,6 @@ fn is_open(mode: u32, group: u32) -> bool {
     mode & if is_ours { 0o002 } else { 0o022 } != 0
 }
 
-fn identity(path: &Path) -> io::Result<(u64, u64)> {
-    fs::symlink_metadata(path).map(|file| (file.dev(), file.ino()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -427,12 +413,13 @@ mod tests {
         disk.write(&batch).expect("writes");
         fs::remove_file(folder.path().join(schema::NAME)).expect("there");
         disk.room.pages = 1;
+        let wanted = Wanted { receiver: "slack".into(), after: 0, limit: 9 };
         for _ in 0..2 {
-            let page = disk.page("slack", 0, 9);
+            let page = disk.page(&wanted);
             assert!(matches!(page, Err(Trouble::Refused { .. })), "{page:?}");
         }
         disk.room = room;
-        let page = disk.page("slack", 0, 9).expect("reads");
+        let page = disk.page(&wanted).expect("reads");
         assert_eq!(page.iter().map(|message| message.id).collect::<Vec<_>>(), [1]);
     }
 

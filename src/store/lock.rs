@@ -3,15 +3,16 @@
 //! The lock is `flock(2)` on a file, not the existence of the file: one that a dead process left
 //! behind is no lock. The process id inside is for people only.
 
-use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
 use rustix::fs::OFlags;
 
+use super::file_identity::{identity_of, is_taken_away};
 use super::holder::{Holder, holder_of};
 use super::schema::make_folder;
 
@@ -59,12 +60,8 @@ impl Lock {
     /// Who deletes the file, or the folder with it, does not take the lock away, but leaves the next depd
     /// one of its own. So the one that is there now is taken too, in the place of the other.
     pub fn keep(&mut self) -> Result<(), NoLock> {
-        let identity = |file: Metadata| (file.dev(), file.ino());
-        let is_gone = match fs::symlink_metadata(self.folder.join(NAME)) {
-            Ok(now) => self.file.metadata().is_ok_and(|held| identity(held) != identity(now)),
-            Err(error) => error.kind() == io::ErrorKind::NotFound,
-        };
-        if is_gone {
+        let name = self.folder.join(NAME);
+        if self.file.metadata().is_ok_and(|held| is_taken_away(&name, identity_of(&held))) {
             make_folder(&self.folder).map_err(NoLock::Failed)?;
             *self = Lock::take(&self.folder)?;
         }

@@ -15,6 +15,7 @@ mod batch;
 mod corrupt;
 mod disk;
 mod error;
+mod file_identity;
 mod folder;
 mod haste;
 mod holder;
@@ -206,9 +207,11 @@ impl Store {
     /// The disk does not answer, or the store is closed.
     pub fn waiting(&self, receiver: &str, after: u64, limit: usize) -> Result<OutboxPage, String> {
         let (reply, page) = bounded(1);
-        let wanted = Wanted { receiver: receiver.to_owned(), after, limit, reply };
+        let wanted = Wanted { receiver: receiver.to_owned(), after, limit };
         // One that nobody waits for any more makes room for this one.
-        self.add(Haste::Soon, |pending| pending.wanted.insert(receiver.to_owned(), wanted));
+        self.add(Haste::Soon, |pending| {
+            pending.wanted.insert(receiver.to_owned(), (wanted, reply))
+        });
         page.recv_timeout(self.wait).map_err(|error| match error {
             RecvTimeoutError::Timeout => "the disk does not answer".to_owned(),
             RecvTimeoutError::Disconnected => "it is closed".to_owned(),

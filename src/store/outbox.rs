@@ -4,8 +4,6 @@
 //! Nothing that waits is ever only in the hands of a delivery, so a delivery needs to hold no more than
 //! it can send soon, whatever the disk does.
 
-use crossbeam_channel::Sender;
-
 use super::batch::Batch;
 use super::step::Outgoing;
 
@@ -20,7 +18,7 @@ pub struct OutboxPage {
     pub unread: Option<String>,
 }
 
-/// Somebody waits for a page.
+/// Which page somebody waits for.
 #[derive(Debug)]
 pub struct Wanted {
     /// The receiver.
@@ -29,8 +27,6 @@ pub struct Wanted {
     pub after: u64,
     /// At most so many messages.
     pub limit: usize,
-    /// Where the page goes.
-    pub reply: Sender<OutboxPage>,
 }
 
 /// The page that is wanted, of what was read from the disk and what is not on it yet; `newest` is the
@@ -84,8 +80,7 @@ mod tests {
         on_disk: Result<&[u64], &str>,
         expect: (&[u64], u64, bool),
     ) {
-        let (reply, _page) = crossbeam_channel::bounded(1);
-        let wanted = Wanted { receiver: "slack".into(), after, limit, reply };
+        let wanted = Wanted { receiver: "slack".into(), after, limit };
         let on_disk = on_disk.map(|ids| ids.iter().copied().map(message).collect());
         let page = page(&wanted, on_disk.map_err(str::to_owned), &backlog(), 9);
         let ids: Vec<u64> = page.messages.iter().map(|message| message.id).collect();
@@ -108,8 +103,7 @@ mod tests {
 
     #[test]
     fn what_was_delivered_does_not_come_again_because_the_disk_has_it_still() {
-        let (reply, _page) = crossbeam_channel::bounded(1);
-        let wanted = Wanted { receiver: "slack".into(), after: 0, limit: 2, reply };
+        let wanted = Wanted { receiver: "slack".into(), after: 0, limit: 2 };
         let mut backlog = backlog();
         backlog.answer(2, Answer::Delivered);
         backlog.answer(4, Answer::SetAside { why: String::new(), at: 0 });

@@ -13,6 +13,7 @@ use rusqlite::{Connection, Row};
 use super::batch::UnixMs;
 use super::error::StoreError;
 use super::holder::{Holder, holder, is_absence};
+use super::outbox::Wanted;
 use super::schema::{self, Trouble, VERSION};
 use super::step::Outgoing;
 use crate::model::ServiceKey;
@@ -338,34 +339,27 @@ pub fn each_message(
 }
 
 fn message(row: &Row) -> rusqlite::Result<StoredMessage> {
-    let message =
-        Outgoing { id: id(row, 2)?, key: about(row)?, receiver: row.get(3)?, payload: row.get(4)? };
+    let message = outgoing(row)?;
     let since: Option<UnixMs> = row.get(6)?;
     let why: Option<String> = row.get(7)?;
     let set_aside = since.map(|since| (why.unwrap_or_default(), since));
     Ok(StoredMessage { message, created_ms: row.get(5)?, set_aside })
 }
 
-/// The oldest messages that wait for `receiver` and have a greater id than `after`, at most `limit`.
-pub fn page(
-    connection: &Connection,
-    receiver: &str,
-    after: u64,
-    limit: usize,
-) -> rusqlite::Result<Vec<Outgoing>> {
+/// The first five columns of an outbox row: `namespace, service, id, receiver, payload`.
+fn outgoing(row: &Row) -> rusqlite::Result<Outgoing> {
+    Ok(Outgoing { id: id(row, 2)?, key: about(row)?, receiver: row.get(3)?, payload: row.get(4)? })
+}
+
+/// The messages that are wanted of those that wait, oldest first.
+pub fn page(connection: &Connection, wanted: &Wanted) -> rusqlite::Result<Vec<Outgoing>> {
+    let Wanted { receiver, after, limit } = wanted;
     let mut select = connection.prepare_cached(
         "SELECT namespace, service, id, receiver, payload FROM outbox
          WHERE set_aside_ms IS NULL AND receiver = ?1 AND id > ?2 ORDER BY id LIMIT ?3",
     )?;
     let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-    let rows = select.query_map((receiver, signed(after), signed(limit as u64)), |row| {
-        Ok(Outgoing {
-            id: id(row, 2)?,
-            key: about(row)?,
-            receiver: row.get(3)?,
-            payload: row.get(4)?,
-        })
-    })?;
+    let rows = select.query_map((receiver, signed(*after), signed(*limit as u64)), outgoing)?;
     rows.collect()
 }
 

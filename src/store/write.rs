@@ -68,7 +68,10 @@ pub fn write_history_of_lost(
     // An older copy in the place of the database has its own.
     let has_some: bool =
         transaction.query_row("SELECT EXISTS (SELECT 1 FROM rollout)", (), |row| row.get(0))?;
-    for rollout in rollouts.iter().rev().filter(|_| !has_some) {
+    if has_some {
+        return Ok(());
+    }
+    for rollout in rollouts.iter().rev() {
         let StoredRollout { key, attempt, changes, wanted, by, started_ms, end } = rollout;
         let (verdict, detail, ended_ms) = match end {
             Some(end) => (Some(&end.verdict), Some(&end.detail), Some(end.at_ms)),

@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use crossbeam_channel::Sender;
 use log::{error, info};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
@@ -24,7 +25,7 @@ use super::batch::Batch;
 use super::disk::{Disk, unix_ms};
 use super::haste::{Haste, Rush};
 use super::lock::{Lock, NoLock};
-use super::outbox::{Wanted, page};
+use super::outbox::{OutboxPage, Wanted, page};
 use super::schema::Trouble;
 use super::step::{Outgoing, Saved};
 use crate::clock;
@@ -73,7 +74,7 @@ pub struct Pending {
     looked: Moment,
     rush: Rush,
     /// The pages that are waited for, by receiver.
-    pub wanted: HashMap<String, Wanted>,
+    pub wanted: HashMap<String, (Wanted, Sender<OutboxPage>)>,
     /// The id of the next message.
     pub next_id: u64,
     /// Which word about failures in a row was the last that came.
@@ -248,10 +249,10 @@ impl<F: Fn(Outgoing)> Writer<F> {
         self.shared.stuck.store(false, Ordering::Relaxed);
         self.shared.pending.lock().finished = number;
         self.shared.written.notify_all();
-        for wanted in wanted.into_values() {
+        for (wanted, reply) in wanted.into_values() {
             let page = page(&wanted, self.read(&wanted), &self.backlog, newest);
             // Who does not wait any more asks again.
-            let _ = wanted.reply.send(page);
+            let _ = reply.send(page);
         }
         self.fold();
         !closing
@@ -268,7 +269,7 @@ impl<F: Fn(Outgoing)> Writer<F> {
         {
             return Err(why.clone());
         }
-        let read = disk.page(&wanted.receiver, wanted.after, wanted.limit);
+        let read = disk.page(wanted);
         let read = read.map_err(|trouble| reason(&trouble));
         self.unread = read.as_ref().err().map(|why| (why.clone(), clock::now() + self.retry));
         read
@@ -329,15 +330,17 @@ impl<F: Fn(Outgoing)> Writer<F> {
 
     /// The folder is not another depd's.
     fn is_ours(&mut self) -> bool {
+        if self.shared.taken_over.get().is_some() {
+            return false;
+        }
         let Some(lock) = &mut self.lock else { return true };
         // Where it cannot be locked, it cannot be written either, which is said.
         let Err(NoLock::Held { pid }) = lock.keep() else { return true };
         let folder = lock.folder().to_owned();
         self.disk = None;
         self.retry_at = None;
-        if self.shared.taken_over.set((folder, pid)).is_ok()
-            && let Some(end) = self.shared.end.lock().take()
-        {
+        let _ = self.shared.taken_over.set((folder, pid));
+        if let Some(end) = self.shared.end.lock().take() {
             end();
         }
         false
