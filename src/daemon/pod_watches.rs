@@ -241,13 +241,13 @@ pub fn take(floor: &Floor, scope: &Scope, open: &AtomicBool, event: WatchEvent<P
 pub(super) fn touch_rollouts(floor: &Floor, namespace: Option<&str>) {
     let mut concerned = floor.interest.lock().keys(namespace);
     concerned.sort_unstable();
-    concerned.iter().for_each(|key| floor.queue.add(key));
+    concerned.iter().for_each(|key| floor.queue.add_express(key));
 }
 
 /// The rollouts that a pod belongs to should be looked at.
 fn touch(floor: &Floor, pod: &Pod) {
     let concerned = floor.interest.lock().concerned(pod);
-    concerned.iter().for_each(|key| floor.queue.add(key));
+    concerned.iter().for_each(|key| floor.queue.add_express(key));
 }
 
 #[cfg(test)]
@@ -279,6 +279,20 @@ mod tests {
         keeper.adjust();
         assert_eq!(keeper.open.len(), 1);
         assert!(keeper.open.values().all(|watch| watch.reflector.is_running()));
+    }
+
+    #[test]
+    fn news_of_a_rollout_does_not_wait_for_all_the_files_that_came_at_once() {
+        let floor = lone_floor();
+        let web = crate::model::fixture::workload("web");
+        floor.interest.lock().add(&web.key, &web.selector);
+        for n in 0..9 {
+            floor.queue.add(&crate::model::fixture::key(&format!("file-{n}")));
+        }
+        let pod = crate::model::fixture::pod("web-1", &[("app", "web")]);
+        take(&floor, &Scope::Cluster, &AtomicBool::new(true), WatchEvent::Applied(pod));
+        let taken = [floor.queue.try_take(), floor.queue.try_take()];
+        assert!(taken.contains(&Some(web.key)), "{taken:?}");
     }
 
     #[test]

@@ -12,13 +12,14 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::Hash;
 
+use super::lane::Lane;
 use crate::model::Moment;
 
 /// Which keys wait, which are in work, which are due later.
 #[derive(Debug)]
 pub struct KeyedQueue<K> {
-    /// Somebody should look at these again.
-    dirty: HashSet<K>,
+    /// Somebody should look at these again; where they are to wait.
+    dirty: HashMap<K, Lane>,
     /// A worker has these in hand.
     processing: HashSet<K>,
     deadlines: HashMap<K, Moment>,
@@ -28,7 +29,7 @@ pub struct KeyedQueue<K> {
 impl<K> Default for KeyedQueue<K> {
     fn default() -> KeyedQueue<K> {
         KeyedQueue {
-            dirty: HashSet::new(),
+            dirty: HashMap::new(),
             processing: HashSet::new(),
             deadlines: HashMap::new(),
             by_deadline: BTreeSet::new(),
@@ -37,10 +38,16 @@ impl<K> Default for KeyedQueue<K> {
 }
 
 impl<K: Clone + Eq + Hash + Ord> KeyedQueue<K> {
-    /// Notes that `key` should be looked at; true when it must be handed out now.
+    /// Notes that `key` should be looked at; true when it must be handed out now, in `lane`. One that
+    /// waits already keeps its place.
     #[must_use]
-    pub fn add(&mut self, key: &K) -> bool {
-        self.dirty.insert(key.clone()) && !self.processing.contains(key)
+    pub fn add(&mut self, key: &K, lane: Lane) -> bool {
+        if let Some(asked) = self.dirty.get_mut(key) {
+            *asked = lane.max(*asked);
+            return false;
+        }
+        self.dirty.insert(key.clone(), lane);
+        !self.processing.contains(key)
     }
 
     /// A worker takes `key` in hand.
@@ -50,11 +57,11 @@ impl<K: Clone + Eq + Hash + Ord> KeyedQueue<K> {
         debug_assert!(fresh, "a key must never be handed to two workers");
     }
 
-    /// The worker lets go of `key`; true when it was touched meanwhile and must be handed out again.
+    /// The worker lets go of `key`; a lane when it was touched meanwhile and must be handed out again.
     #[must_use]
-    pub fn done(&mut self, key: &K) -> bool {
+    pub fn done(&mut self, key: &K) -> Option<Lane> {
         self.processing.remove(key);
-        self.dirty.contains(key)
+        self.dirty.get(key).copied()
     }
 
     /// Asks for `key` to be added at `due`, unless it already will be by then.
@@ -73,7 +80,7 @@ impl<K: Clone + Eq + Hash + Ord> KeyedQueue<K> {
         self.by_deadline.first().is_some_and(|(_, first)| first == key)
     }
 
-    /// Moves every key that is due into the queue; returns those to hand out now.
+    /// Moves every key that is due into the queue; returns those to hand out now, as ordinary ones.
     #[must_use]
     pub fn take_due(&mut self, now: Moment) -> Vec<K> {
         let mut ready = Vec::new();
@@ -83,7 +90,7 @@ impl<K: Clone + Eq + Hash + Ord> KeyedQueue<K> {
                 break;
             }
             self.deadlines.remove(&key);
-            if self.add(&key) {
+            if self.add(&key, Lane::Ordinary) {
                 ready.push(key);
             }
         }
@@ -99,7 +106,8 @@ impl<K: Clone + Eq + Hash + Ord> KeyedQueue<K> {
     /// Keys that wait or are in work; delayed ones do not count.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.dirty.union(&self.processing).count()
+        let only_in_hand = |key: &&K| !self.dirty.contains_key(*key);
+        self.dirty.len() + self.processing.iter().filter(only_in_hand).count()
     }
 
     /// Nothing waits and nothing is in work.
@@ -111,6 +119,7 @@ impl<K: Clone + Eq + Hash + Ord> KeyedQueue<K> {
 
 #[cfg(test)]
 mod tests {
+    use super::Lane::{Express, Ordinary};
     use super::*;
 
     fn queue() -> KeyedQueue<&'static str> {
@@ -120,22 +129,22 @@ mod tests {
     #[test]
     fn a_waiting_key_is_not_handed_out_twice() {
         let mut q = queue();
-        assert!(q.add(&"a"));
-        assert!(!q.add(&"a"));
-        assert!(q.add(&"b"));
+        assert!(q.add(&"a", Ordinary));
+        assert!(!q.add(&"a", Express), "it has its place");
+        assert!(q.add(&"b", Ordinary));
         assert_eq!(q.len(), 2);
     }
 
     #[test]
     fn a_key_in_work_is_handed_out_again_only_when_it_is_done_and_was_touched() {
         let mut q = queue();
-        assert!(q.add(&"a"));
+        assert!(q.add(&"a", Express));
         q.start(&"a");
-        assert!(!q.add(&"a"), "in work: not to a second worker");
-        assert!(!q.add(&"a"), "touched twice is touched");
-        assert!(q.done(&"a"), "touched meanwhile: again");
+        assert!(!q.add(&"a", Ordinary), "in work: not to a second worker");
+        assert!(!q.add(&"a", Ordinary), "touched twice is touched");
+        assert_eq!(q.done(&"a"), Some(Ordinary), "touched meanwhile: again");
         q.start(&"a");
-        assert!(!q.done(&"a"), "untouched: finished");
+        assert_eq!(q.done(&"a"), None, "untouched: finished");
         assert!(q.is_empty());
     }
 
@@ -155,10 +164,23 @@ mod tests {
     #[test]
     fn a_due_key_in_work_waits_for_its_worker() {
         let mut q = queue();
-        assert!(q.add(&"a"));
+        assert!(q.add(&"a", Ordinary));
         q.start(&"a");
         assert!(q.add_at(&"a", Moment(5)));
         assert!(q.take_due(Moment(5)).is_empty());
-        assert!(q.done(&"a"));
+        assert_eq!(q.done(&"a"), Some(Ordinary));
+    }
+
+    #[test]
+    fn a_key_in_work_is_handed_out_again_in_the_quicker_lane_of_those_that_were_asked_for() {
+        let mut q = queue();
+        for asked in [[Ordinary, Express], [Express, Ordinary]] {
+            assert!(q.add(&"a", Ordinary));
+            q.start(&"a");
+            assert!(asked.iter().all(|lane| !q.add(&"a", *lane)));
+            assert_eq!(q.done(&"a"), Some(Express), "{asked:?}");
+            q.start(&"a");
+            assert_eq!(q.done(&"a"), None);
+        }
     }
 }

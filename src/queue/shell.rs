@@ -1,6 +1,7 @@
-//! The blocking shell around [`KeyedQueue`]: a crossbeam channel to the workers and a timer. `[E]`
+//! The blocking shell around [`KeyedQueue`]: crossbeam channels to the workers, one for each lane, and
+//! a timer. `[E]`
 //!
-//! The channel carries at most one entry per key, so it is bounded by the number of keys. The lock
+//! The channels carry at most one entry per key, so they are bounded by the number of keys. The lock
 //! is held for bookkeeping only, never across work.
 
 use std::hash::Hash;
@@ -10,6 +11,7 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use parking_lot::{Condvar, Mutex};
 
 use super::KeyedQueue;
+use super::lane::{Lane, Lanes};
 use crate::clock;
 use crate::model::Moment;
 
@@ -18,10 +20,10 @@ use crate::model::Moment;
 pub struct WorkQueue<K> {
     state: Mutex<State<K>>,
     deadline_changed: Condvar,
-    /// A key waits in the channel. Receivers that block in the channel itself spin for a while
+    /// A key waits in a channel. Receivers that block in the channel itself spin for a while
     /// first; with a hundred workers that was a tenth of all CPU time.
     key_ready: Condvar,
-    ready: Receiver<K>,
+    ready: Lanes<Receiver<K>>,
 }
 
 /// What came of the wait for a key.
@@ -38,8 +40,10 @@ pub enum Taken<K> {
 #[derive(Debug)]
 struct State<K> {
     keys: KeyedQueue<K>,
-    /// `None` once the queue is closed, which ends the channel for the workers.
-    hand_out: Option<Sender<K>>,
+    /// `None` once the queue is closed, which ends the channels for the workers.
+    hand_out: Option<Lanes<Sender<K>>>,
+    /// Which lane is served next, if a key waits in it.
+    turn: Lane,
     /// Workers that wait for a key.
     idle: usize,
     /// One of them was called and is not there yet. It takes what it finds and calls the next one
@@ -50,11 +54,14 @@ struct State<K> {
 
 impl<K: Clone + Eq + Hash + Ord> Default for WorkQueue<K> {
     fn default() -> WorkQueue<K> {
-        let (hand_out, ready) = unbounded();
+        let (ordinary, express) = (unbounded(), unbounded());
+        let hand_out = Lanes { ordinary: ordinary.0, express: express.0 };
+        let ready = Lanes { ordinary: ordinary.1, express: express.1 };
         WorkQueue {
             state: Mutex::new(State {
                 keys: KeyedQueue::default(),
                 hand_out: Some(hand_out),
+                turn: Lane::default(),
                 idle: 0,
                 called: false,
             }),
@@ -68,9 +75,18 @@ impl<K: Clone + Eq + Hash + Ord> Default for WorkQueue<K> {
 impl<K: Clone + Eq + Hash + Ord> WorkQueue<K> {
     /// Somebody should look at `key` again.
     pub fn add(&self, key: &K) {
+        self.add_in(Lane::Ordinary, key);
+    }
+
+    /// The same, without waiting for the end of a long line: there is news of what was begun.
+    pub fn add_express(&self, key: &K) {
+        self.add_in(Lane::Express, key);
+    }
+
+    fn add_in(&self, lane: Lane, key: &K) {
         let mut state = self.state.lock();
-        if state.keys.add(key) {
-            self.pass_on(&mut state, key.clone());
+        if state.keys.add(key, lane) {
+            self.pass_on(&mut state, lane, key.clone());
         }
     }
 
@@ -125,9 +141,12 @@ impl<K: Clone + Eq + Hash + Ord> WorkQueue<K> {
     }
 
     fn next(&self, state: &mut State<K>) -> Option<K> {
-        let key = self.ready.try_recv().ok()?;
+        let turn = state.turn;
+        let of = |lane| self.ready.of(lane).try_recv();
+        let key = of(turn).or_else(|_| of(turn.other())).ok()?;
+        state.turn = turn.other();
         state.keys.start(&key);
-        if !self.ready.is_empty() {
+        if !(self.ready.ordinary.is_empty() && self.ready.express.is_empty()) {
             self.call(state);
         }
         Some(key)
@@ -144,8 +163,8 @@ impl<K: Clone + Eq + Hash + Ord> WorkQueue<K> {
     /// Lets go of a key that [`WorkQueue::take`] returned.
     pub fn done(&self, key: &K) {
         let mut state = self.state.lock();
-        if state.keys.done(key) {
-            self.pass_on(&mut state, key.clone());
+        if let Some(lane) = state.keys.done(key) {
+            self.pass_on(&mut state, lane, key.clone());
         }
     }
 
@@ -178,15 +197,15 @@ impl<K: Clone + Eq + Hash + Ord> WorkQueue<K> {
 
     fn pass_on_due(&self, state: &mut State<K>, now: Moment) -> Option<Moment> {
         for key in state.keys.take_due(now) {
-            self.pass_on(state, key);
+            self.pass_on(state, Lane::Ordinary, key);
         }
         state.keys.next_deadline()
     }
 
-    fn pass_on(&self, state: &mut State<K>, key: K) {
+    fn pass_on(&self, state: &mut State<K>, lane: Lane, key: K) {
         if let Some(hand_out) = &state.hand_out {
             // The receiver lives in the same queue, so the channel is open.
-            let _ = hand_out.send(key);
+            let _ = hand_out.of(lane).send(key);
             self.call(state);
         }
     }

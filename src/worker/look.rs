@@ -44,7 +44,7 @@ pub fn look(floor: &Floor, key: &ServiceKey) {
     note_interest(floor, key, &service, workload);
     // A rollout that begins must be held against the pods that are known already.
     if step.is_some() || service.in_flight() && !was_in_flight {
-        floor.queue.add(key);
+        floor.queue.add_express(key);
     }
     if *service == Service::default() && floor.desired.read().get(key).is_none() {
         floor.services.forget(key);

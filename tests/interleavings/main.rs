@@ -21,6 +21,8 @@ extern crate self as parking_lot;
 mod crew;
 #[path = "../../src/queue/keyed.rs"]
 mod keyed;
+#[path = "../../src/queue/lane.rs"]
+mod lane;
 mod primitives;
 #[path = "../../src/queue/shell.rs"]
 mod shell;
@@ -147,6 +149,29 @@ fn the_oldest_key_is_handed_out_first_however_often_another_is_touched() {
         }
         assert!(taken.len() <= 2, "{taken:?}");
         busy.join().expect("it ends");
+    });
+}
+
+#[test]
+fn neither_lane_waits_for_the_end_of_the_other() {
+    explore(|| {
+        let queue: Arc<WorkQueue<usize>> = Arc::default();
+        (0..8).for_each(|key| queue.add(&key));
+        let news = {
+            let queue = Arc::clone(&queue);
+            thread::spawn(move || queue.add_express(&8))
+        };
+        let take = || {
+            let key = queue.take().expect("it is open");
+            // Touched while it is in hand: whoever has news all the time lets others in.
+            queue.add_express(&key);
+            queue.done(&key);
+            key
+        };
+        news.join().expect("it ends");
+        let taken: Vec<usize> = (0..16).map(|_| take()).collect();
+        assert!(taken[..2].contains(&8), "{taken:?}");
+        assert!((0..8).all(|key| taken.contains(&key)), "{taken:?}");
     });
 }
 

@@ -148,7 +148,7 @@ fn named(scope: Option<&str>) -> &str {
 /// Workloads without a dep file are none of our business.
 fn touch(floor: &Floor, key: &ServiceKey) {
     if floor.desired.read().get(key).is_some() {
-        floor.queue.add(key);
+        floor.queue.add_express(key);
     }
 }
 
