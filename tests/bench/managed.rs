@@ -14,7 +14,7 @@ use crate::process;
 use crate::raw::{self, Patch};
 use crate::report::{Report, Row};
 use crate::services::{FIRST_IMAGE, MISSING_IMAGE, Service, Services, other};
-use crate::verdicts::{Outcome, Recorded, latencies, later};
+use crate::verdicts::{Outcome, Recorded, latencies, later, slowest};
 use crate::watch::Traffic;
 
 const LIMIT: Duration = Duration::from_secs(600);
@@ -104,9 +104,9 @@ impl Scene<'_> {
 
     fn rest(&mut self) {
         let (pid, sizes) = (self.depd.pid(), self.sizes);
-        let before = process::cpu_of_living_threads(pid);
+        let before = process::cpu_of_living_threads(pid, "");
         thread::sleep(sizes.idle);
-        let used = process::cpu_since(&before, pid);
+        let used = process::cpu_since(&before, pid, "");
         let (resident, parts) = (process::resident_mib(pid), process::resident_parts(pid));
         let what = format!("idle with {} services with a pod each: resident", sizes.services);
         self.add("resident", |id| {
@@ -126,7 +126,7 @@ impl Scene<'_> {
         let Depd { receiver, .. } = self.depd;
         receiver.clear();
         let pid = self.depd.pid();
-        let (before, watch) = (process::cpu(pid), process::cpu_of_threads(pid, POD_WATCH));
+        let (before, watch) = (process::cpu(pid), process::cpu_of_living_threads(pid, POD_WATCH));
         let began = Stamp::now();
         for service in self.some(count) {
             self.depd.write(service, image);
@@ -136,13 +136,15 @@ impl Scene<'_> {
         });
         self.depd.wait_until_quiet();
         let cpu_ms = ms(process::cpu(pid) - before) / count as f64;
-        let watch = process::cpu_of_threads(pid, POD_WATCH).saturating_sub(watch);
+        let watch = process::cpu_since(&watch, pid, POD_WATCH);
         let told = receiver.told(outcome.word());
         let (shown, observed, pods) = recorded.stop(outcome, image, began);
         Round {
             cpu_ms,
             pod_watch_cpu_ms: ms(watch) / count as f64,
+            began,
             latencies: latencies(&shown, &told),
+            slowest: slowest(&shown, &told, began),
             after_observed: latencies(&later(shown, &observed), &told),
             messages: receiver.count(),
             pods,
@@ -210,6 +212,15 @@ impl Scene<'_> {
                 row.note(format!("p50 {:.1} ms", quantile(&after_observed, 0.5)))
             });
         }
+        let patched = requests.iter().filter(|entry| entry.is_patch()).map(|entry| entry.answered);
+        if let ([Round { began, slowest, .. }], Some(patched)) = (rounds, patched.max()) {
+            self.add(&format!("{verdict}.slowest"), |id| {
+                let what = "  the slowest hundredth was seen in the cluster, after the first file";
+                let (first, patched) = (quantile(slowest, 0.0), patched.ms_since(*began));
+                let row = Row::new(id, what, quantile(slowest, 1.0), "ms");
+                row.note(format!("the first at {first:.0} ms, the last PATCH at {patched:.0} ms"))
+            });
+        }
         self.add(&format!("{verdict}.seen"), |id| {
             let what = "  verdicts that were seen in the cluster and told";
             Row::new(id, what, latencies.len() as f64, "").exactly(changes)
@@ -248,11 +259,15 @@ impl Scene<'_> {
 
 /// Rollouts that were started at once.
 struct Round {
+    /// The first file was about to be written.
+    began: Stamp,
     cpu_ms: f64,
     /// Of that, the thread of the pods' watch.
     pod_watch_cpu_ms: f64,
     /// Since the cluster showed it, ms.
     latencies: Vec<f64>,
+    /// When the cluster showed the slowest hundredth, ms since the beginning.
+    slowest: Vec<f64>,
     /// Since it showed it and the Deployment's status was of our change, ms.
     after_observed: Vec<f64>,
     messages: usize,

@@ -21,31 +21,25 @@ pub fn cpu_of_ended_children() -> Duration {
     TICK * (fields[CUTIME] + fields[CSTIME])
 }
 
-/// Time that each living thread of a process has run, by its id; to the nanosecond.
-pub fn cpu_of_living_threads(pid: u32) -> HashMap<OsString, Duration> {
-    let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("a living process");
-    let run = |task: fs::DirEntry| {
-        (task.file_name(), on_cpu(&task.path().join("schedstat").to_string_lossy()))
-    };
-    tasks.flatten().map(run).collect()
-}
-
-/// What the threads that live still have run since `before`.
-pub fn cpu_since(before: &HashMap<OsString, Duration>, pid: u32) -> Duration {
-    let since = |(id, run): (OsString, Duration)| {
-        run.saturating_sub(before.get(&id).copied().unwrap_or_default())
-    };
-    cpu_of_living_threads(pid).into_iter().map(since).sum()
-}
-
-/// Time that those of its living threads have run whose name begins like this.
-pub fn cpu_of_threads(pid: u32, name: &str) -> Duration {
+/// Time that each living thread of a process has run whose name begins like this, by its id; to the
+/// nanosecond.
+pub fn cpu_of_living_threads(pid: u32, name: &str) -> HashMap<OsString, Duration> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("a living process");
     let is_named = |task: &fs::DirEntry| {
         fs::read_to_string(task.path().join("comm")).is_ok_and(|comm| comm.starts_with(name))
     };
-    let named = tasks.flatten().filter(is_named);
-    named.map(|task| on_cpu(&task.path().join("schedstat").to_string_lossy())).sum()
+    let run = |task: fs::DirEntry| {
+        (task.file_name(), on_cpu(&task.path().join("schedstat").to_string_lossy()))
+    };
+    tasks.flatten().filter(is_named).map(run).collect()
+}
+
+/// What those of them that live still have run since `before`.
+pub fn cpu_since(before: &HashMap<OsString, Duration>, pid: u32, name: &str) -> Duration {
+    let since = |(id, run): (OsString, Duration)| {
+        run.saturating_sub(before.get(&id).copied().unwrap_or_default())
+    };
+    cpu_of_living_threads(pid, name).into_iter().map(since).sum()
 }
 
 /// Time that the calling thread has run.

@@ -133,3 +133,12 @@ pub fn latencies(shown: &Moments, told: &Moments) -> Vec<f64> {
     let both = shown.iter().filter_map(|(name, at)| Some(told.get(name)?.ms_since(*at)));
     both.collect()
 }
+
+/// When that hundredth was shown whose messages came last after it, ms since `began`.
+pub fn slowest(shown: &Moments, told: &Moments, began: Stamp) -> Vec<f64> {
+    let both = shown.iter().filter_map(|(name, at)| Some((told.get(name)?.ms_since(*at), at)));
+    let mut both: Vec<(f64, &Stamp)> = both.collect();
+    both.sort_by(|(one, _), (other, _)| other.total_cmp(one));
+    let hundredth = both.len().div_ceil(100);
+    both.iter().take(hundredth).map(|(_, at)| at.ms_since(began)).collect()
+}
