@@ -46,11 +46,7 @@ fn a_file_that_does_not_fit_the_workload_names_its_containers() {
 #[test]
 fn a_deleted_file_changes_nothing_in_the_cluster() {
     let cluster = Cluster::start();
-    let namespace = cluster.namespace();
-    cluster.deployment(&namespace, "web", "nginx:1.24", 1);
-    let depd = Depd::start(&cluster.kubeconfig, &[]);
-    depd.save("web", &namespace, "nginx:1.25");
-    depd.slack.wait_for("Deployed: web");
+    let (depd, namespace) = Depd::that_deployed_web(&cluster);
     fs::remove_file(depd.file(&format!("web_{namespace}.dep"))).expect("removed");
     depd.wait_for_log("No longer managed");
     assert_eq!(cluster.image(&namespace, "web"), "nginx:1.25");
@@ -59,11 +55,7 @@ fn a_deleted_file_changes_nothing_in_the_cluster() {
 #[test]
 fn the_webhooks_address_and_the_token_stay_out_of_the_log() {
     let cluster = Cluster::start();
-    let namespace = cluster.namespace();
-    cluster.deployment(&namespace, "web", "nginx:1.24", 1);
-    let depd = Depd::start(&cluster.kubeconfig, &[]);
-    depd.save("web", &namespace, "nginx:1.25");
-    depd.slack.wait_for("Deployed: web");
+    let (depd, _) = Depd::that_deployed_web(&cluster);
     let log = depd.log().join("\n");
     assert!(!log.contains("test-webhook-secret"), "{log}");
     let kubeconfig = fs::read_to_string(&cluster.kubeconfig).expect("readable");

@@ -456,11 +456,16 @@ fn beyond(request: &RequestView<'_>, allowed: &[String]) -> Option<Fault> {
         "GET" => "list",
         method => &method.to_lowercase(),
     };
+    Some(denied(verb, (group, resource), &place))
+}
+
+/// A refusal in the words of RBAC.
+pub fn denied(verb: &str, (group, resource): (&str, &str), place: &str) -> Fault {
     let why = format!(
         "User \"depd\" cannot {verb} resource \"{resource}\" in API group \"{group}\" {place}"
     );
     let status = Status::forbidden(About { group, resource, name: "" }, &why);
-    Some(Fault::Respond(Response::status(&status)))
+    Fault::Respond(Response::status(&status))
 }
 
 /// What the sandbox or the relay has answered.

@@ -11,6 +11,7 @@ use std::thread;
 use depd::failpoint::Failpoint;
 use tempfile::TempDir;
 
+use crate::cluster::Cluster;
 use crate::receiver::{Message, Receiver};
 use crate::wait::wait_for;
 use crate::way;
@@ -42,6 +43,17 @@ impl Depd {
         let mut depd = Depd::prepare(kubeconfig);
         depd.launch_unready(arguments);
         depd
+    }
+
+    /// Starts it, and has it take the Deployment web in a namespace of its own from nginx:1.24 to
+    /// nginx:1.25.
+    pub fn that_deployed_web(cluster: &Cluster) -> (Depd, String) {
+        let namespace = cluster.namespace();
+        cluster.deployment(&namespace, "web", "nginx:1.24", 1);
+        let depd = Depd::start(&cluster.kubeconfig, &[]);
+        depd.save("web", &namespace, "nginx:1.25");
+        depd.slack.wait_for("Deployed: web");
+        (depd, namespace)
     }
 
     /// A folder and a receiver, without a process yet.

@@ -84,11 +84,7 @@ pub fn a_newer_file_supersedes_the_rollout_in_flight() {
 #[test]
 pub fn a_change_by_somebody_else_is_said_and_not_undone() {
     let cluster = Cluster::start();
-    let namespace = cluster.namespace();
-    cluster.deployment(&namespace, "web", "nginx:1.24", 1);
-    let depd = Depd::start(&cluster.kubeconfig, &[]);
-    depd.save("web", &namespace, "nginx:1.25");
-    depd.slack.wait_for("Deployed: web");
+    let (depd, namespace) = Depd::that_deployed_web(&cluster);
     cluster.set_image(&namespace, "web", "nginx:1.20");
     let message = depd.slack.wait_for("Changed in the cluster: web");
     assert_eq!(message.color, "warning");

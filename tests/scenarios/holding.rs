@@ -118,11 +118,7 @@ fn a_halt_is_lifted_where_no_depd_runs_too() {
 #[test]
 fn what_only_a_new_start_can_answer_is_not_resumed() {
     let cluster = Cluster::start();
-    let namespace = cluster.namespace();
-    cluster.deployment(&namespace, "web", "nginx:1.24", 1);
-    let mut depd = Depd::start(&cluster.kubeconfig, &[]);
-    depd.save("web", &namespace, "nginx:1.25");
-    depd.slack.wait_for("Deployed: web");
+    let (mut depd, namespace) = Depd::that_deployed_web(&cluster);
     depd.kill();
     depd.launch(&["--ecr-repo", "registry.example.com/team"]);
     depd.slack.wait_for("Everything is held");

@@ -40,11 +40,7 @@ fn a_missing_workload_is_said_once_and_deployed_when_it_appears() {
 #[test]
 fn a_deleted_workload_is_said_and_deployed_again_when_it_returns() {
     let cluster = Cluster::start();
-    let namespace = cluster.namespace();
-    cluster.deployment(&namespace, "web", "nginx:1.24", 1);
-    let depd = Depd::start(&cluster.kubeconfig, &[]);
-    depd.save("web", &namespace, "nginx:1.25");
-    depd.slack.wait_for("Deployed: web");
+    let (depd, namespace) = Depd::that_deployed_web(&cluster);
     cluster.delete_deployment(&namespace, "web");
     depd.slack.wait_for("Workload deleted: web");
     cluster.apply_deployment(&namespace, "web", "nginx:1.20", 1);

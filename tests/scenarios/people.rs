@@ -227,11 +227,7 @@ fn fault_45_a_namespace_that_a_person_deleted_is_not_made_again() {
 #[test]
 fn fault_46_a_rollout_that_a_person_undid_is_said_and_left() {
     let cluster = Cluster::start();
-    let namespace = cluster.namespace();
-    cluster.deployment(&namespace, "web", "nginx:1.24", 1);
-    let depd = Depd::start(&cluster.kubeconfig, &[]);
-    depd.save("web", &namespace, "nginx:1.25");
-    depd.slack.wait_for("Deployed: web");
+    let (depd, namespace) = Depd::that_deployed_web(&cluster);
     cluster.undo_rollout(&namespace, "web");
     let message = depd.slack.wait_for("Changed in the cluster: web");
     assert_eq!(message.color, "warning");

@@ -3,13 +3,12 @@
 use std::fs;
 use std::path::Path;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, denied};
 use crate::depd::Depd;
 use crate::receiver::{Message, Receiver};
 use crate::wait::wait_for;
-use depd::sandbox::{Fault, Response};
 
 const SECRET: &str = "canary-0123456789abcdef";
 
@@ -196,18 +195,10 @@ fn fault_24_a_namespace_without_the_right_to_create_events_holds_up_no_other() {
         cluster.deployment(namespace, "web", "nginx:1.24", 1);
     }
     let place = format!("/apis/events.k8s.io/v1/namespaces/{barred}/events");
-    let body = json!({
-        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-        "reason": "Forbidden", "code": 403,
-        "message": format!(
-            "events.events.k8s.io is forbidden: User \"depd\" cannot create resource \"events\" in API \
-             group \"events.k8s.io\" in the namespace \"{barred}\""
-        ),
-    });
-    let refusal = Response::json(403, &body);
+    let within = format!("in the namespace \"{barred}\"");
     cluster.set_faults(move |request| {
         let is_event = request.method == "POST" && request.target.starts_with(&place);
-        is_event.then(|| Fault::Respond(refusal.clone()))
+        is_event.then(|| denied("create", ("events.k8s.io", "events"), &within))
     });
     let depd = Depd::start(&cluster.kubeconfig, &["--events"]);
     depd.save("web", &barred, "nginx:1.25");

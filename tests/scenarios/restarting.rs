@@ -53,11 +53,7 @@ pub fn a_rollout_that_ended_while_depd_was_down_gets_its_verdict() {
 #[test]
 fn a_file_that_changed_while_depd_was_down_is_deployed() {
     let cluster = Cluster::start();
-    let namespace = cluster.namespace();
-    cluster.deployment(&namespace, "web", "nginx:1.24", 1);
-    let mut depd = Depd::start(&cluster.kubeconfig, &[]);
-    depd.save("web", &namespace, "nginx:1.25");
-    depd.slack.wait_for("Deployed: web");
+    let (mut depd, namespace) = Depd::that_deployed_web(&cluster);
     depd.kill();
     depd.save("web", &namespace, "nginx:1.26");
     depd.launch(&[]);
@@ -70,11 +66,7 @@ fn a_file_that_changed_while_depd_was_down_is_deployed() {
 #[test]
 fn an_image_that_changed_while_depd_was_down_is_told_and_left() {
     let cluster = Cluster::start();
-    let namespace = cluster.namespace();
-    cluster.deployment(&namespace, "web", "nginx:1.24", 1);
-    let mut depd = Depd::start(&cluster.kubeconfig, &[]);
-    depd.save("web", &namespace, "nginx:1.25");
-    depd.slack.wait_for("Deployed: web");
+    let (mut depd, namespace) = Depd::that_deployed_web(&cluster);
     depd.kill();
     cluster.set_image(&namespace, "web", "nginx:1.20");
     depd.launch(&[]);
@@ -249,11 +241,7 @@ fn a_cluster_whose_uid_may_not_be_read_any_more_is_the_same_and_one_that_does_no
 #[test]
 fn another_repository_is_held_until_it_is_accepted() {
     let cluster = Cluster::start();
-    let namespace = cluster.namespace();
-    cluster.deployment(&namespace, "web", "nginx:1.24", 1);
-    let mut depd = Depd::start(&cluster.kubeconfig, &[]);
-    depd.save("web", &namespace, "nginx:1.25");
-    depd.slack.wait_for("Deployed: web");
+    let (mut depd, namespace) = Depd::that_deployed_web(&cluster);
     depd.kill();
     let repo = ["--ecr-repo", "registry.example.com/team"];
     depd.launch(&repo);

@@ -1,8 +1,8 @@
 //! Which namespaces depd looks at, and with which rights.
 
-use depd::sandbox::{About, Fault, RequestView, Response, Status};
+use depd::sandbox::RequestView;
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, denied};
 use crate::depd::Depd;
 use crate::verdicts::Subject;
 use crate::wait::wait_for;
@@ -104,15 +104,6 @@ fn fault_24_a_user_who_may_only_look_is_told_the_missing_verb_and_the_right_is_n
     assert_eq!(depd.told("Not permitted"), 1, "{:?}", depd.slack.titles());
 }
 
-/// A refusal in the words of RBAC.
-fn denied(verb: &str, resource: &'static str, place: &str) -> Fault {
-    let why = format!(
-        "User \"depd\" cannot {verb} resource \"{resource}\" in API group \"apps\" {place}"
-    );
-    let about = About { group: "apps", resource, name: "" };
-    Fault::Respond(Response::status(&Status::forbidden(about, &why)))
-}
-
 #[test]
 fn fault_24_a_role_that_may_list_and_not_watch_is_told_so_and_the_right_is_noticed() {
     let cluster = Cluster::start_for_faults();
@@ -121,7 +112,7 @@ fn fault_24_a_role_that_may_list_and_not_watch_is_told_so_and_the_right_is_notic
     let place = format!("in the namespace \"{namespace}\"");
     cluster.set_faults(move |request: &RequestView<'_>| {
         let is_it = request.watch && request.target.contains("/deployments?");
-        is_it.then(|| denied("watch", "deployments", &place))
+        is_it.then(|| denied("watch", ("apps", "deployments"), &place))
     });
     let depd = Depd::start(&cluster.kubeconfig, &[]);
     depd.save("web", &namespace, "nginx:1.25");
@@ -232,7 +223,7 @@ fn a_role_for_deployments_alone_is_enough_and_asks_for_the_rest_once_in_each_nam
         let path = request.target.split('?').next().unwrap_or_default();
         let resource = OTHERS.into_iter().find(|it| path.ends_with(&format!("/{it}")))?;
         let verb = if request.watch { "watch" } else { "list" };
-        (request.user == "depd").then(|| denied(verb, resource, "at the cluster scope"))
+        (request.user == "depd").then(|| denied(verb, ("apps", resource), "at the cluster scope"))
     });
     let mut depd = Depd::prepare(&cluster.kubeconfig);
     for namespace in &all {
@@ -272,7 +263,7 @@ fn what_only_a_role_in_its_namespace_allows_is_not_lost_when_a_ninth_namespace_c
             .into_iter()
             .find(|resource| path == format!("/apis/apps/v1/{resource}"))?;
         let verb = if request.watch { "watch" } else { "list" };
-        (request.user == "depd").then(|| denied(verb, resource, "at the cluster scope"))
+        (request.user == "depd").then(|| denied(verb, ("apps", resource), "at the cluster scope"))
     });
     let depd = Depd::start(&cluster.kubeconfig, &[]);
     for namespace in &all[..8] {

@@ -10,6 +10,19 @@ use crate::cluster::Cluster;
 use crate::depd::Depd;
 use crate::wait::wait_for;
 
+/// A depd that was killed after it had seen 25 services run what their files ask for; their namespace and
+/// names.
+fn depd_that_knew_25(cluster: &Cluster) -> (Depd, String, Vec<String>) {
+    let namespace = cluster.namespace();
+    let names = cluster.many_deployments(&namespace, 25);
+    let mut depd = Depd::prepare(&cluster.kubeconfig);
+    names.iter().for_each(|name| depd.save(name, &namespace, "nginx:1.24"));
+    depd.launch(&[]);
+    depd.look_at_everything(&namespace);
+    depd.kill();
+    (depd, namespace, names)
+}
+
 /// Moves these dep files elsewhere, as if their volume were not mounted; the way back for each.
 fn take_away(depd: &Depd, names: &[String], namespace: &str) -> Vec<(PathBuf, PathBuf)> {
     let away = depd.folder().join("away");
@@ -27,11 +40,7 @@ fn take_away(depd: &Depd, names: &[String], namespace: &str) -> Vec<(PathBuf, Pa
 fn a_folder_that_is_found_empty_where_files_were_lets_go_of_nothing_and_goes_on_when_they_are_back()
 {
     let cluster = Cluster::start();
-    let namespace = cluster.namespace();
-    cluster.deployment(&namespace, "web", "nginx:1.24", 1);
-    let mut depd = Depd::start(&cluster.kubeconfig, &[]);
-    depd.save("web", &namespace, "nginx:1.25");
-    depd.slack.wait_for("Deployed: web");
+    let (mut depd, namespace) = Depd::that_deployed_web(&cluster);
     depd.kill();
     // What a person undoes while depd is down is theirs, and the folder is not mounted at the start.
     cluster.set_image(&namespace, "web", "nginx:1.20");
@@ -54,11 +63,7 @@ fn a_folder_that_is_found_empty_where_files_were_lets_go_of_nothing_and_goes_on_
 #[test]
 fn a_folder_that_was_emptied_on_purpose_while_depd_was_down_is_accepted_by_a_person() {
     let cluster = Cluster::start();
-    let namespace = cluster.namespace();
-    cluster.deployment(&namespace, "web", "nginx:1.24", 1);
-    let mut depd = Depd::start(&cluster.kubeconfig, &[]);
-    depd.save("web", &namespace, "nginx:1.25");
-    depd.slack.wait_for("Deployed: web");
+    let (mut depd, namespace) = Depd::that_deployed_web(&cluster);
     depd.wait_for_acknowledged();
     depd.kill();
     take_away(&depd, &["web".to_owned()], &namespace);
@@ -80,13 +85,7 @@ fn a_folder_that_was_emptied_on_purpose_while_depd_was_down_is_accepted_by_a_per
 #[test]
 fn a_start_like_a_first_one_waits_for_its_files_also_where_it_is_accepted_that_they_are_gone() {
     let cluster = Cluster::start();
-    let namespace = cluster.namespace();
-    let names = cluster.many_deployments(&namespace, 25);
-    let mut depd = Depd::prepare(&cluster.kubeconfig);
-    names.iter().for_each(|name| depd.save(name, &namespace, "nginx:1.24"));
-    depd.launch(&[]);
-    depd.look_at_everything(&namespace);
-    depd.kill();
+    let (mut depd, namespace, names) = depd_that_knew_25(&cluster);
     let database = rusqlite::Connection::open(depd.folder().join("state/depd.db")).expect("opens");
     let lost = "UPDATE service SET state = 'of another depd' WHERE service <> ?1";
     database.execute(lost, [&names[0]]).expect("writes");
@@ -103,13 +102,7 @@ fn a_start_like_a_first_one_waits_for_its_files_also_where_it_is_accepted_that_t
 #[test]
 fn a_folder_that_is_filled_only_in_part_lets_go_of_nothing() {
     let cluster = Cluster::start();
-    let namespace = cluster.namespace();
-    let names = cluster.many_deployments(&namespace, 25);
-    let mut depd = Depd::prepare(&cluster.kubeconfig);
-    names.iter().for_each(|name| depd.save(name, &namespace, "nginx:1.24"));
-    depd.launch(&[]);
-    depd.look_at_everything(&namespace);
-    depd.kill();
+    let (mut depd, namespace, names) = depd_that_knew_25(&cluster);
     names.iter().for_each(|name| cluster.set_image(&namespace, name, "nginx:1.20"));
     let back = take_away(&depd, &names[..23], &namespace);
     depd.launch(&[]);

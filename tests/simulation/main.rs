@@ -26,6 +26,7 @@
 //! (`sight.rs`); each verdict once, an end for whatever began, and each message at least once, once only
 //! if nothing was lost, and in order; and after the last fault everything comes to rest within a bound of
 //! requests, the last content in force and its outcome told. `sabotage.rs` breaks the world on
+//! purpose, and tests see each checker fire.
 //!
 //! A seed always takes the same course, on every machine. `scripts/simulate --seeds N` runs many, and
 //! prints the seed of a failure; `scripts/simulate --seed S` shows what happened in it, line by line.

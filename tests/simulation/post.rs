@@ -6,7 +6,6 @@
 use std::sync::Weak;
 use std::time::Duration;
 
-use crossbeam_channel::bounded;
 use depd::model::{Moment, Notice, ServiceKey, What};
 use depd::report::dispatch::{Dispatch, Fate, Next, Outcome, settle};
 use depd::report::inbox::{Fetch, Inbox, Page, Parcel, STORE_RETRY};
@@ -95,9 +94,7 @@ fn page(world: &World, after: u64, limit: usize) -> Page {
     };
     let disk = world.disk.lock();
     let on_disk = disk.outbox.range(after + 1..).take(limit).map(waiting).collect();
-    // Whose page it is waits for it right here.
-    let (reply, _) = bounded(1);
-    let wanted = Wanted { receiver: PEOPLE.into(), after, limit, reply };
+    let wanted = Wanted { receiver: PEOPLE.into(), after, limit };
     let OutboxPage { messages, up_to, unread } =
         outbox::page(&wanted, Ok(on_disk), &writer.backlog, newest);
     let parcel = |Outgoing { id, payload, .. }: Outgoing| Parcel { id: Some(id), payload };
