@@ -14,7 +14,7 @@ use super::run::Runner;
 use super::scan::{Folder, Identity, identity};
 use super::settle::Name;
 use super::watch::Watch;
-use super::{FolderEvent, FolderState, exposure};
+use super::{FolderEvent, FolderState, SourceOptions, exposure};
 use crate::clock;
 use crate::model::{Moment, Problem};
 
@@ -30,6 +30,10 @@ pub(super) const RETRY_EVERY: Duration = Duration::from_secs(60);
 const SCAN_GAP: Duration = Duration::from_millis(50);
 /// A scan takes at most one part in so many of the time.
 const SCAN_SHARE: u32 = 10;
+/// The same of a scan that only makes sure that the kernel has told of everything, which for that
+/// comes up to [`RARER`] times more rarely.
+const RESCAN_SHARE: u32 = 2000;
+const RARER: u32 = 3;
 /// Files that are written to during the start do not hold up its end for longer than this.
 const START_WITHIN: Duration = Duration::from_secs(3);
 
@@ -229,9 +233,8 @@ impl Runner {
         let took = clock::now().since(now);
         // The scan may have found out that the kernel does not tell of everything.
         let polled = self.attachment.watch.is_none();
-        let every = if polled { self.options.poll_every } else { self.options.rescan_every };
         self.attachment.scanned = (now + took, took);
-        self.attachment.scan_at = now + every.max(took * SCAN_SHARE);
+        self.attachment.scan_at = now + scan_every(&self.options, polled, took);
         match scan {
             Err(error) => self.unreadable(explain(error), now),
             Ok(seen) if seen == 0 && self.looks_unmounted(folder.identity) => {
@@ -291,6 +294,16 @@ impl Runner {
     }
 }
 
+/// How long after the beginning of a scan that `took` so long the next one begins.
+fn scan_every(options: &SourceOptions, polled: bool, took: Duration) -> Duration {
+    let SourceOptions { poll_every, rescan_every, .. } = *options;
+    let every = match polled {
+        true => poll_every,
+        false => rescan_every.max((took * RESCAN_SHARE).min(rescan_every * RARER)),
+    };
+    every.max(took * SCAN_SHARE)
+}
+
 /// Why a sub-folder is passed over, and what to do.
 pub(super) fn closed_folder(error: Errno) -> Problem {
     let text = format!("a sub-folder that cannot be read: {}", explain(error));
@@ -306,5 +319,22 @@ pub(super) fn explain(error: Errno) -> String {
         }
         Errno::NOTDIR => "it is not a folder any more".into(),
         error => std::io::Error::from(error).to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scan_that_takes_long_comes_more_rarely_but_not_too_rarely() {
+        let options = SourceOptions::new("deps".into());
+        let seconds = |polled, took_ms| {
+            scan_every(&options, polled, Duration::from_millis(took_ms)).as_secs_f64()
+        };
+        let watched = [1, 10, 20, 30, 100, 10_000].map(|took_ms| seconds(false, took_ms));
+        assert_eq!(watched, [20.0, 20.0, 40.0, 60.0, 60.0, 100.0]);
+        // Nothing else tells of changes.
+        assert_eq!([1, 100, 200].map(|took_ms| seconds(true, took_ms)), [1.0, 1.0, 2.0]);
     }
 }
