@@ -219,11 +219,23 @@ impl Depd {
     #[track_caller]
     pub fn wait_for_acknowledged(&self) {
         wait_for("every message to be acknowledged", || {
-            let mut status = self.program(&["status", "--state", "state", "--output", "json"]);
-            let output = status.output().expect("it runs");
-            let status: serde_json::Value = serde_json::from_slice(&output.stdout).ok()?;
-            (status["messages"]["waiting"] == 0).then_some(())
+            (self.status()?["messages"]["waiting"] == 0).then_some(())
         });
+    }
+
+    /// Waits until the store knows so many services: those that it does not are unknown after a kill.
+    #[track_caller]
+    pub fn wait_for_stored(&self, count: usize) {
+        wait_for(&format!("{count} services in the store"), || {
+            (self.status()?["services"].as_array()?.len() >= count).then_some(())
+        });
+    }
+
+    /// What `depd status` says of its state, once there is any.
+    fn status(&self) -> Option<serde_json::Value> {
+        let mut status = self.program(&["status", "--state", "state", "--output", "json"]);
+        let output = status.output().expect("it runs");
+        serde_json::from_slice(&output.stdout).ok()
     }
 
     /// How many messages so far have a title that begins like this.

@@ -14,7 +14,8 @@ fn a_rollout_that_was_in_flight_at_a_kill_gets_its_one_verdict() {
     let cluster = Cluster::start();
     let namespace = cluster.namespace();
     cluster.deployment(&namespace, "web", "nginx:1.24", 1);
-    let limit = ["--timeout", "3s"];
+    // Enough for the rollout that succeeds, on a slow machine too.
+    let limit = ["--timeout", "15s"];
     let mut depd = Depd::start(&cluster.kubeconfig, &["--timeout", "10m"]);
     depd.save("web", &namespace, "nginx:hang");
     depd.wait_for_log("Rolling out");

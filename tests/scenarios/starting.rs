@@ -18,7 +18,7 @@ fn depd_that_knew_25(cluster: &Cluster) -> (Depd, String, Vec<String>) {
     let mut depd = Depd::prepare(&cluster.kubeconfig);
     names.iter().for_each(|name| depd.save(name, &namespace, "nginx:1.24"));
     depd.launch(&[]);
-    depd.look_at_everything(&namespace);
+    depd.wait_for_stored(names.len());
     depd.kill();
     (depd, namespace, names)
 }

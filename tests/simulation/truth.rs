@@ -70,6 +70,11 @@ fn image(changes: &[Change]) -> String {
 }
 
 fn never_ran(name: &str, uid: &str, changes: &[Change], cluster: &Cluster) -> Option<String> {
+    if changes.is_empty() {
+        // The images were there before depd could send them, and the message names no change.
+        let reached = cluster.reached.keys().any(|(of, _)| of == uid);
+        return (!reached).then(|| format!("{name}: {uid} never ran anything completely"));
+    }
     let rollout = (uid.to_owned(), image(changes));
     let reached = cluster.reached.get(&rollout).copied();
     // The images may have been the same once before, and others since.
