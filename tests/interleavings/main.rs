@@ -108,12 +108,13 @@ fn no_key_is_lost_and_none_is_in_two_hands() {
     explore(|| {
         let (queue, seen) = (Arc::new(WorkQueue::default()), Arc::new(Seen::default()));
         let workers = [worker(&queue, &seen), worker(&queue, &seen)];
-        let adders = [[0, 1, 0], [1, 2, 1]].map(|keys| {
+        let lanes: [fn(&WorkQueue<usize>, &usize); 2] = [WorkQueue::add, WorkQueue::add_express];
+        let adders = [(lanes[0], [0, 1, 0]), (lanes[1], [1, 2, 1])].map(|(add, keys)| {
             let (queue, seen) = (Arc::clone(&queue), Arc::clone(&seen));
             thread::spawn(move || {
                 for key in keys {
                     let before = seen.looks[key].load(Ordering::SeqCst);
-                    queue.add(&key);
+                    add(&queue, &key);
                     // What was added is looked at after that, whoever was at it meanwhile.
                     while seen.looks[key].load(Ordering::SeqCst) == before {
                         thread::yield_now();

@@ -94,17 +94,23 @@ impl Pool {
 
 #[test]
 fn two_keys_are_in_hand_at_once_whoever_has_just_come_or_gone() {
-    explore(|| {
-        let pool = Pool::start(2);
-        // One is hired for it, and one of the two has nothing to do afterwards.
-        pool.queue.add(&2);
-        let looked = |key: usize| pool.seen.looks[key].load(Ordering::SeqCst) > 0;
-        pool.wait("the first key waits", || looked(2));
-        pool.queue.add(&0);
-        pool.queue.add(&1);
-        pool.wait("a key waits", || looked(0) && looked(1) && pool.queue.is_empty());
-        pool.end();
-    });
+    // The lanes take turns, so that after one key the other lane is served first than after two.
+    for before in [1, 2] {
+        explore(move || {
+            let pool = Pool::start(2);
+            let looks = |key: usize| pool.seen.looks[key].load(Ordering::SeqCst);
+            // One is hired for it, and one of the two has nothing to do afterwards.
+            for n in 1..=before {
+                pool.queue.add(&2);
+                pool.wait("a first key waits", || looks(2) == n);
+            }
+            pool.queue.add(&0);
+            pool.queue.add_express(&1);
+            let looked = || looks(0) > 0 && looks(1) > 0;
+            pool.wait("a key waits", || looked() && pool.queue.is_empty());
+            pool.end();
+        });
+    }
 }
 
 #[test]
