@@ -18,7 +18,8 @@ use crate::model::Moment;
 /// Which keys wait, which are in work, which are due later.
 #[derive(Debug)]
 pub struct KeyedQueue<K> {
-    /// Somebody should look at these again; where they are to wait.
+    /// Somebody should look at these again. The lane is the quickest that was asked for; it counts only
+    /// for those in work, as one that waits already keeps its place.
     dirty: HashMap<K, Lane>,
     /// A worker has these in hand.
     processing: HashSet<K>,

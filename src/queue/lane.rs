@@ -7,10 +7,11 @@
 /// A line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Lane {
-    /// May have any length: what files ask, what is due, what is compared anew.
+    /// May have any length: what files ask, what is due (alarms of rollouts too), what is compared anew.
     #[default]
     Ordinary,
-    /// What has been begun, and news of it: quickly done.
+    /// The next step of what was begun, and news of workloads and pods. A look there may send a request
+    /// as well.
     Express,
 }
 
@@ -26,7 +27,7 @@ impl Lane {
 }
 
 /// Something for each line.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Lanes<T> {
     /// For [`Lane::Ordinary`].
     pub ordinary: T,

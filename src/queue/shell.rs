@@ -78,7 +78,8 @@ impl<K: Clone + Eq + Hash + Ord> WorkQueue<K> {
         self.add_in(Lane::Ordinary, key);
     }
 
-    /// The same, without waiting for the end of a long line: there is news of what was begun.
+    /// The same, without waiting for the end of a long line: there is news of what was begun. A key that
+    /// waits already keeps its place.
     pub fn add_express(&self, key: &K) {
         self.add_in(Lane::Express, key);
     }
@@ -142,8 +143,8 @@ impl<K: Clone + Eq + Hash + Ord> WorkQueue<K> {
 
     fn next(&self, state: &mut State<K>) -> Option<K> {
         let turn = state.turn;
-        let of = |lane| self.ready.of(lane).try_recv();
-        let key = of(turn).or_else(|_| of(turn.other())).ok()?;
+        let receive = |lane| self.ready.of(lane).try_recv();
+        let key = receive(turn).or_else(|_| receive(turn.other())).ok()?;
         state.turn = turn.other();
         state.keys.start(&key);
         if !(self.ready.ordinary.is_empty() && self.ready.express.is_empty()) {

@@ -30,8 +30,8 @@ pub(super) const RETRY_EVERY: Duration = Duration::from_secs(60);
 const SCAN_GAP: Duration = Duration::from_millis(50);
 /// A scan takes at most one part in so many of the time.
 const SCAN_SHARE: u32 = 10;
-/// The same of a scan that only makes sure that the kernel has told of everything, which for that
-/// comes up to [`RARER`] times more rarely.
+/// A scan that only makes sure that the kernel has told of everything takes less still, as far as it
+/// need not come more than [`RARER`] times more rarely for that.
 const RESCAN_SHARE: u32 = 2000;
 const RARER: u32 = 3;
 /// Files that are written to during the start do not hold up its end for longer than this.

@@ -105,8 +105,8 @@ pub struct SourceOptions {
     pub strict: bool,
     /// The most files that are looked at; the others are ignored, which is said.
     pub max_files: usize,
-    /// Time between two scans while the kernel tells of changes; up to three times as much where a scan
-    /// takes long, so that a large folder costs nothing at rest.
+    /// Time between two scans while the kernel tells of changes; more where a scan takes long, so that a
+    /// large folder costs little at rest.
     pub rescan_every: Duration,
     /// Time between two scans while it does not.
     pub poll_every: Duration,

@@ -212,8 +212,9 @@ impl Scene<'_> {
                 row.note(format!("p50 {:.1} ms", quantile(&after_observed, 0.5)))
             });
         }
-        let patched = requests.iter().filter(|entry| entry.is_patch()).map(|entry| entry.answered);
-        if let ([Round { began, slowest, .. }], Some(patched)) = (rounds, patched.max()) {
+        let patches: Vec<&Entry> = requests.iter().filter(|entry| entry.is_patch()).collect();
+        let patched = patches.iter().map(|entry| entry.answered).max();
+        if let ([Round { began, slowest, .. }], Some(patched)) = (rounds, patched) {
             self.add(&format!("{verdict}.slowest"), |id| {
                 let what = "  the slowest hundredth was seen in the cluster, after the first file";
                 let (first, patched) = (quantile(slowest, 0.0), patched.ms_since(*began));
@@ -225,9 +226,8 @@ impl Scene<'_> {
             let what = "  verdicts that were seen in the cluster and told";
             Row::new(id, what, latencies.len() as f64, "").exactly(changes)
         });
-        let patches = requests.iter().filter(|entry| entry.is_patch()).count();
         self.add(&format!("{verdict}.patches"), |id| {
-            let row = Row::new(id, "  PATCHes of depd", patches as f64, "").exactly(changes);
+            let row = Row::new(id, "  PATCHes of depd", patches.len() as f64, "").exactly(changes);
             row.note(summary(requests.iter()))
         });
         let messages: usize = rounds.iter().map(|round| round.messages).sum();
